@@ -1,0 +1,3 @@
+//! Accounts, migration and certificates.
+
+fn main() {}

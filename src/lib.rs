@@ -1,0 +1,21 @@
+//! Sealane moves files between machines that trust each other's keys and nothing in between.
+//!
+//! # Layout
+//!
+//! Rooms stand on floors, and imports go down only (`tests/it/tidy.rs` holds the line):
+//!
+//! | floor | rooms |
+//! |---|---|
+//! | 7 | [`cli`]: the terminal; the three programs call it |
+//! | 6 | [`config`]: one TOML file into each room's settings |
+//! | 5 | [`server`], [`client`], [`admin`]: sockets, signals, jobs |
+//! | 4 | [`session`]: who may say what, when; one file per verb |
+//! | 3 | [`transfer`]: moves chunks between a store and a wire |
+//! | 2 | [`wire`], [`tls`], [`storage`], [`accounts`]: one kind of IO each |
+//! | 1 | [`protocol`]: pure; [`fsio`]: small files |
+//! | 0 | [`types`]: paths, digests, chunk arithmetic, pins, secrets |
+//!
+//! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
+
+pub mod storage;
+pub mod types;

@@ -1,0 +1,70 @@
+//! What the engine may do with a file: read it as a [`Source`], fill it as a [`Sink`].
+//!
+//! No path and no handle goes above this seam, so another store (object storage, say) can stand
+//! behind it. Everything here blocks: callers run it on threads that may.
+
+use super::StorageError;
+
+/// When and how a file was last changed, as it travels with the file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FileMeta {
+    /// Modification time in nanoseconds since 1970-01-01 UTC; `None` to leave it to the receiver.
+    pub modified: Option<i64>,
+    /// Permission bits (`0o777` at most); `None` to leave them to the receiver's umask.
+    pub mode: Option<u32>,
+}
+
+/// A regular file being read. Its size is fixed when it is opened.
+pub trait Source: Send + Sync + 'static {
+    /// Size in bytes when the source was opened.
+    fn size(&self) -> u64;
+
+    /// Modification time and mode when the source was opened.
+    fn meta(&self) -> FileMeta;
+
+    /// Fills all of `buffer` from byte `offset` on.
+    ///
+    /// # Errors
+    /// [`StorageError::Changed`] if the file ends before that, [`StorageError::Io`] otherwise.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Says whether the file is still the one that was opened (size, modification and change time).
+    ///
+    /// # Errors
+    /// [`StorageError::Changed`] if it was written to since.
+    fn check_unchanged(&self) -> Result<(), StorageError>;
+}
+
+/// A file being received. Nothing shows under its name before [`Sink::commit`].
+///
+/// Dropping a sink without commit keeps what was written for the next attempt and releases what
+/// was reserved beyond it.
+pub trait Sink: Send + Sync + 'static {
+    /// How many bytes, from the start, can be read with [`Sink::read_held`]: what an earlier attempt
+    /// left, or the present version of the file. At most the size that was declared.
+    fn held(&self) -> u64;
+
+    /// Fills `buffer` with held bytes from `offset` on. After this returns, those bytes are part
+    /// of the file being received, unless [`Sink::write_at`] replaces them.
+    ///
+    /// # Errors
+    /// Any [`StorageError`]; the caller then treats the bytes as not held.
+    fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError>;
+
+    /// Writes all of `bytes` at `offset`. The range lies inside the declared size.
+    ///
+    /// # Errors
+    /// [`StorageError::DiskFull`], [`StorageError::Superseded`], [`StorageError::Io`].
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError>;
+
+    /// Makes the file durable and gives it its name in one rename: data synced, renamed, directory
+    /// synced. Called once, when every byte is written and the root has been compared.
+    ///
+    /// # Errors
+    /// Any [`StorageError`]; the old version is still in place then, and the partial is kept.
+    fn commit(&self) -> Result<(), StorageError>;
+
+    /// Gives up what was received: removes the partial and releases its reservation. For content
+    /// that turned out to be wrong; an interrupted transfer is just dropped.
+    fn discard(&self);
+}
