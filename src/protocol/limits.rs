@@ -1,0 +1,35 @@
+//! Every bound on what a peer may send, in one place.
+//!
+//! A bound is checked against the announced length before a byte is allocated, and buffers for
+//! control messages grow with what arrives, not with what was announced.
+
+use crate::types::chunk::{MAX_CHUNK_LOG2, MIN_CHUNK_LOG2};
+
+/// Body of a small reply or of `HELLO`.
+pub const SHORT: u32 = 1024;
+/// Body of `LOGIN` and `REFUSED`.
+pub const LOGIN: u32 = 4 * 1024;
+/// Body of a request with one path, and the CBOR part of `PUT_SMALL` and `FILE`.
+pub const REQUEST: u32 = 8 * 1024;
+/// Body of a request with two paths.
+pub const TWO_PATHS: u32 = 16 * 1024;
+/// Body of `ENTRIES`: [`PAGE_ENTRIES`] names of 255 bytes with their numbers.
+pub const ENTRIES: u32 = 512 * 1024;
+/// Most entries in one `ENTRIES`.
+pub const PAGE_ENTRIES: usize = 1000;
+/// Largest file that goes in one message: one chunk of the smallest size, 1 MiB.
+pub const INLINE_FILE: u32 = 1 << MIN_CHUNK_LOG2;
+/// Index and digest before a chunk's bytes.
+pub const CHUNK_PREFIX: u32 = 36;
+/// Body of `CHUNK` with the largest chunk: 4 MiB and its prefix.
+pub const CHUNK: u32 = CHUNK_PREFIX + (1 << MAX_CHUNK_LOG2);
+/// Most digests in one `CLAIMS`: 32 KiB.
+pub const CLAIMS_DIGESTS: usize = 1024;
+/// Chunks of one transfer that may be sent and not acknowledged: what an interruption can cost.
+pub const WINDOW: usize = 2;
+/// Requests of one session that may be unanswered.
+pub const MAX_REQUESTS: u32 = 64;
+/// Uploads and downloads of one session under way at once: at most 8 MiB of buffers each.
+pub const MAX_TRANSFERS: u32 = 8;
+/// Longest password in bytes.
+pub const PASSWORD: usize = 1024;

@@ -1,0 +1,16 @@
+//! The wire format of `docs/PROTOCOL.md`: frames, messages, statuses, bounds.
+//!
+//! Pure: bytes in, values out. It opens no socket, reads no clock and keeps no state between
+//! frames; who may send what in which order is the business of `session` and `transfer`.
+
+pub mod frame;
+pub mod limits;
+pub mod message;
+pub mod status;
+
+pub use frame::{FrameError, Header, Kind, Side};
+pub use message::{ClientMessage, ServerMessage};
+pub use status::Status;
+
+/// The protocol version this program speaks (`docs/PROTOCOL.md` §8).
+pub const VERSION: u16 = 1;
