@@ -20,3 +20,4 @@
 pub mod protocol;
 pub mod storage;
 pub mod types;
+pub mod wire;

@@ -1,0 +1,14 @@
+//! Frames over a byte stream: one reader, one writer, recycled chunk buffers.
+//!
+//! It works on any `AsyncRead + AsyncWrite`, knows nothing of TLS or sockets below and nothing of
+//! requests above. It never interprets a message.
+
+mod buffer;
+mod error;
+mod read;
+mod write;
+
+pub use buffer::{BufferPool, ChunkBuffer};
+pub use error::WireError;
+pub use read::FrameReader;
+pub use write::{FrameSender, Outbox, outbox, write_frames};
