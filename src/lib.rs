@@ -19,5 +19,6 @@
 
 pub mod protocol;
 pub mod storage;
+pub mod transfer;
 pub mod types;
 pub mod wire;

@@ -1,0 +1,36 @@
+//! The transfer engine: moves chunks between a store and a wire.
+//!
+//! *The receiver says which chunks it holds, the sender sends those that differ*: fresh transfers,
+//! resumption, replacement and download of a changed file are this one algorithm
+//! (`docs/PROTOCOL.md` §4), and upload and download are [`send`] and [`receive`] with the ends
+//! swapped. It sees a file only as a `Source` or a `Sink`; accounts, paths and screens are unknown
+//! to it.
+//!
+//! **Stages.** Read and hash, encrypt, decrypt, hash and write run at the same time: the first and
+//! the last on threads of their own, the middle two in the connection's tasks. Buffers go round
+//! between them; nothing is allocated per chunk.
+//!
+//! **Why it cannot stand still.** The thread that writes received chunks waits for the disk only,
+//! never for the network (acknowledgements have a lane of their own); the thread that announces
+//! what is held may wait for the network, because nobody waits for it but the peer's sender. So
+//! both directions of a connection keep draining whatever the transfers on it do.
+//!
+//! **Crash.** What was acknowledged is in the partial file. Nothing else is written down: the next
+//! attempt hashes the partial and finds out.
+
+mod error;
+mod meter;
+mod receive;
+mod root;
+mod routes;
+mod send;
+
+#[cfg(test)]
+mod tests;
+
+pub use error::TransferError;
+pub use meter::{Meter, Outcome};
+pub use receive::receive;
+pub use root::root_of;
+pub use routes::{ReceivingEnd, Route, Routes, SendingEnd};
+pub use send::send;

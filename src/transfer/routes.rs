@@ -1,0 +1,206 @@
+//! Which transfer a `CHUNK`, `END`, `CLAIMS` or `ACK` belongs to.
+//!
+//! The task that reads a connection delivers those frames here; the threads of each transfer take
+//! them from their end. A frame for a transfer that is over is dropped: the peer sent it before it
+//! could know.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+
+use super::send::buffer_size;
+use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
+use crate::protocol::{Header, Kind, limits};
+use crate::types::{Digest, Layout};
+use crate::wire::{BufferPool, ChunkBuffer, FrameReader, WireError};
+
+/// Pages of claims that may wait for their sender.
+const EVENTS: usize = 64;
+
+/// What a receiver tells the sender.
+#[derive(Debug)]
+pub(super) enum PeerEvent {
+    Acknowledged(u32),
+    Claims(ClaimsPage),
+}
+
+/// What a sender tells the receiver.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Chunk(ChunkPrefix, ChunkBuffer),
+    End(Digest),
+}
+
+#[derive(Debug)]
+struct Inlet {
+    layout: Layout,
+    pool: tokio::sync::Mutex<BufferPool>,
+    chunks: mpsc::Sender<Incoming>,
+}
+
+#[derive(Clone, Debug)]
+enum Delivery {
+    Receiving(Arc<Inlet>),
+    Sending(mpsc::Sender<PeerEvent>),
+}
+
+/// The transfers of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct Routes(Arc<Mutex<HashMap<u32, Delivery>>>);
+
+/// Keeps a transfer's route open; dropping it closes the route and so ends the transfer.
+#[derive(Debug)]
+pub struct Route {
+    routes: Routes,
+    id: u32,
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        self.routes.close(self.id);
+    }
+}
+
+/// The receiving transfer's end of a route.
+#[derive(Debug)]
+pub struct ReceivingEnd {
+    id: u32,
+    layout: Layout,
+    incoming: mpsc::Receiver<Incoming>,
+}
+
+impl ReceivingEnd {
+    /// Id of the transfer.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Layout of the file.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    pub(super) fn next(&mut self) -> Option<Incoming> {
+        self.incoming.blocking_recv()
+    }
+}
+
+/// The sending transfer's end of a route.
+#[derive(Debug)]
+pub struct SendingEnd {
+    id: u32,
+    events: mpsc::Receiver<PeerEvent>,
+}
+
+impl SendingEnd {
+    /// Id of the transfer.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<PeerEvent> {
+        self.events.blocking_recv()
+    }
+}
+
+impl Routes {
+    /// Opens the route of a transfer that receives a file of `layout` under `id`.
+    #[must_use]
+    pub fn receive(&self, id: u32, layout: Layout) -> (Route, ReceivingEnd) {
+        let (chunks, incoming) = mpsc::channel(limits::WINDOW + 1);
+        let pool = BufferPool::new(limits::WINDOW, buffer_size(&layout));
+        let inlet = Inlet { layout, pool: tokio::sync::Mutex::new(pool), chunks };
+        let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
+        (route, ReceivingEnd { id, layout, incoming })
+    }
+
+    /// Opens the route of a transfer that sends a file under `id`.
+    #[must_use]
+    pub fn send(&self, id: u32) -> (Route, SendingEnd) {
+        let (deliver, events) = mpsc::channel(EVENTS);
+        let route = self.open(id, Delivery::Sending(deliver));
+        (route, SendingEnd { id, events })
+    }
+
+    /// Ends the transfer `id`, if it is there: its threads find their end closed.
+    pub fn close(&self, id: u32) {
+        self.lock().remove(&id);
+    }
+
+    /// Ends every transfer: the connection is gone.
+    pub fn close_all(&self) {
+        self.lock().clear();
+    }
+
+    /// Takes the body of a transfer frame from `reader` and hands it to its transfer.
+    ///
+    /// Waits while that transfer's buffers are full, which lasts as long as its disk needs.
+    /// Not cancel safe: a body is lost in part.
+    ///
+    /// # Errors
+    /// [`WireError`] if the connection ended or the frame breaks the protocol.
+    pub async fn deliver<R: AsyncRead + Unpin>(
+        &self,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        let delivery = self.lock().get(&header.id).cloned();
+        match (delivery, header.kind) {
+            (None, _) => reader.discard(header.length).await,
+            (Some(Delivery::Receiving(inlet)), Kind::Chunk) => {
+                deliver_chunk(&inlet, header, reader).await
+            }
+            (Some(Delivery::Receiving(inlet)), Kind::End) => {
+                let root = frame::exactly(header.kind, &reader.body(header).await?)?;
+                // The transfer may have just ended by itself; it then needs no end.
+                let _ = inlet.chunks.send(Incoming::End(Digest(root))).await;
+                Ok(())
+            }
+            (Some(Delivery::Sending(events)), Kind::Claims) => {
+                let page = ClaimsPage::decode(header, &reader.body(header).await?)?;
+                let _ = events.send(PeerEvent::Claims(page)).await;
+                Ok(())
+            }
+            (Some(Delivery::Sending(events)), Kind::Ack) => {
+                let index = frame::exactly(header.kind, &reader.body(header).await?)?;
+                let _ = events.send(PeerEvent::Acknowledged(u32::from_be_bytes(index))).await;
+                Ok(())
+            }
+            (Some(_), kind) => Err(FrameError::State(kind).into()),
+        }
+    }
+
+    fn open(&self, id: u32, delivery: Delivery) -> Route {
+        self.lock().insert(id, delivery);
+        Route { routes: self.clone(), id }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Delivery>> {
+        // A panic elsewhere cannot leave the map half changed.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn deliver_chunk<R: AsyncRead + Unpin>(
+    inlet: &Inlet,
+    header: &Header,
+    reader: &mut FrameReader<R>,
+) -> Result<(), WireError> {
+    let wrong = FrameError::Body(Kind::Chunk);
+    let length = header.length.checked_sub(limits::CHUNK_PREFIX).ok_or(wrong)? as usize;
+    let mut prefix = [0; limits::CHUNK_PREFIX as usize];
+    reader.fill(&mut prefix).await?;
+    let prefix = ChunkPrefix::decode(&prefix);
+    if inlet.layout.length(prefix.index) != Some(length) {
+        return Err(wrong.into());
+    }
+    let mut buffer = inlet.pool.lock().await.take().await;
+    reader.fill(buffer.resize(length)).await?;
+    let _ = inlet.chunks.send(Incoming::Chunk(prefix, buffer)).await;
+    Ok(())
+}
