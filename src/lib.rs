@@ -18,4 +18,5 @@
 //! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
 
 pub mod storage;
+pub mod tls;
 pub mod types;
