@@ -1,7 +1,10 @@
 //! Who is let through and who is not, impostors included.
 
-use rustls::sign::{CertifiedKey, SingleCertAndKey};
-use rustls::{HandshakeKind, NamedGroup, ProtocolVersion};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::ServerSessionMemoryCache;
+use rustls::sign::{CertifiedKey, Signer, SigningKey, SingleCertAndKey};
+use rustls::{AlertDescription, HandshakeKind, NamedGroup, ProtocolVersion, SignatureAlgorithm};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::super::server::config_for;
@@ -175,4 +178,55 @@ async fn a_client_that_would_resume_cannot() {
         near.read_exact(&mut [0]).await.unwrap();
         assert_eq!(far.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
     }
+}
+
+#[tokio::test]
+async fn a_server_that_would_resume_cannot() {
+    let identity = identity();
+    let mut generous = server_with(vec![&identity], &identity);
+    generous.send_tls13_tickets = 2;
+    generous.session_storage = ServerSessionMemoryCache::new(8);
+    let (client, server) = (client(identity.pin()), Arc::new(generous));
+    for _ in 0..2 {
+        let (near, far) = meet(client.clone(), server.clone()).await;
+        let (mut near, mut far) = (near.unwrap(), far.unwrap());
+        far.write_all(b"x").await.unwrap();
+        far.flush().await.unwrap();
+        near.read_exact(&mut [0]).await.unwrap();
+        assert_eq!(near.get_ref().1.handshake_kind(), Some(HandshakeKind::Full));
+        let tokio_rustls::TlsStream::Client(near) = near else { panic!() };
+        assert_eq!(near.get_ref().1.tls13_tickets_received(), 2, "nothing to resume was offered");
+    }
+}
+
+/// Signs with RSA, whatever the client has offered to verify.
+#[derive(Debug)]
+struct Stubborn(Arc<dyn SigningKey>);
+
+impl SigningKey for Stubborn {
+    fn choose_scheme(&self, _offered: &[SignatureScheme]) -> Option<Box<dyn Signer>> {
+        self.0.choose_scheme(&[SignatureScheme::RSA_PSS_SHA256])
+    }
+
+    fn algorithm(&self) -> SignatureAlgorithm {
+        self.0.algorithm()
+    }
+}
+
+#[tokio::test]
+async fn a_kind_of_signature_that_was_not_offered_is_refused() {
+    let key = rcgen::KeyPair::generate_for(&rcgen::PKCS_RSA_SHA256).unwrap();
+    let pem = rcgen::CertificateParams::default().self_signed(&key).unwrap().pem();
+    let certificate = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+    let pin = pin_of_certificate(&certificate).unwrap();
+    let key = PrivateKeyDer::from_pem_slice(key.serialize_pem().as_bytes()).unwrap();
+    let key = provider().key_provider.load_private_key(key).unwrap();
+    let server = |key| {
+        let certified = CertifiedKey::new(vec![certificate.clone()], key);
+        config_for(Arc::new(SingleCertAndKey::from(certified))).unwrap()
+    };
+    let (near, _) = meet(client(pin), server(key.clone())).await;
+    assert!(matches!(near, Err(TlsError::Alert(AlertDescription::HandshakeFailure))), "{near:?}");
+    let (near, _) = meet(client(pin), server(Arc::new(Stubborn(key)))).await;
+    assert!(matches!(near, Err(TlsError::BadProof)), "{near:?}");
 }
