@@ -19,6 +19,7 @@
 
 pub mod protocol;
 pub mod storage;
+pub mod tls;
 pub mod transfer;
 pub mod types;
 pub mod wire;

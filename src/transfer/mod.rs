@@ -24,6 +24,7 @@ mod receive;
 mod root;
 mod routes;
 mod send;
+mod whole;
 
 #[cfg(test)]
 mod tests;
@@ -34,3 +35,4 @@ pub use receive::receive;
 pub use root::root_of;
 pub use routes::{ReceivingEnd, Route, Routes, SendingEnd};
 pub use send::send;
+pub use whole::{check_whole, load_whole, store_whole};

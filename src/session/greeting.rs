@@ -1,0 +1,121 @@
+//! The first two frames of a client, and the only ones that anybody may send.
+
+use tokio::io::AsyncRead;
+use tracing::{info, warn};
+
+use super::AGENT;
+use super::server::{Service, SharedHome};
+use crate::accounts::{LoginError, Principal, Upgrade};
+use crate::protocol::frame::FrameError;
+use crate::protocol::message::{Hello, LoggedIn, Login, Refused, Welcome};
+use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
+use crate::types::{Secret, Username, text};
+use crate::wire::{FrameReader, FrameSender, WireError};
+
+/// An account, its home, and the last request id used.
+pub(super) type Greeted = (Username, SharedHome, u32);
+
+/// Takes `HELLO` and `LOGIN`; `None` if the peer went away or was refused, which it was told.
+pub(super) async fn greet<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
+    out: &FrameSender,
+    service: &Service,
+) -> Result<Option<Greeted>, WireError> {
+    let Some((header, ClientMessage::Hello(hello))) = expect(reader, Kind::Hello, 0).await? else {
+        return Ok(None);
+    };
+    let Some(welcome) = welcome(&hello) else {
+        refuse(out, header.id, Status::Version).await?;
+        return Ok(None);
+    };
+    out.send(ServerMessage::Welcome(welcome).encode(header.id)).await?;
+    let Some((header, ClientMessage::Login(login))) =
+        expect(reader, Kind::Login, header.id).await?
+    else {
+        return Ok(None);
+    };
+    match admit(service, login).await {
+        Ok((user, home)) => {
+            let reply = ServerMessage::LoggedIn(LoggedIn { user: user.to_string() });
+            out.send(reply.encode(header.id)).await?;
+            Ok(Some((user, home, header.id)))
+        }
+        Err(status) => {
+            refuse(out, header.id, status).await?;
+            Ok(None)
+        }
+    }
+}
+
+async fn expect<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
+    kind: Kind,
+    last_id: u32,
+) -> Result<Option<(Header, ClientMessage)>, WireError> {
+    let Some(header) = reader.header().await? else { return Ok(None) };
+    if header.kind != kind {
+        return Err(FrameError::State(header.kind).into());
+    }
+    if header.id <= last_id {
+        return Err(FrameError::Id(header.id).into());
+    }
+    let body = zeroize::Zeroizing::new(reader.body(&header).await?);
+    Ok(Some((header, ClientMessage::decode(kind, &body)?)))
+}
+
+fn welcome(hello: &Hello) -> Option<Welcome> {
+    (hello.version >= VERSION).then(|| Welcome {
+        version: VERSION,
+        agent: Some(AGENT.to_owned()),
+        max_requests: limits::MAX_REQUESTS,
+        max_transfers: limits::MAX_TRANSFERS,
+    })
+}
+
+async fn admit(service: &Service, login: Login) -> Result<(Username, SharedHome), Status> {
+    let Login { user: typed, password } = login;
+    let password = Secret::new(password);
+    let user = text::printable(&typed);
+    match service.authenticator.login(&typed, password, service.exposure).await {
+        Ok(principal) => open_home(service, &principal).await,
+        Err(LoginError::Busy) => {
+            warn!(user, "login not tried: too many at once");
+            Err(Status::Busy)
+        }
+        Err(LoginError::Refused(reason)) => {
+            warn!(user, %reason, "login refused");
+            Err(Status::LoginRefused)
+        }
+    }
+}
+
+async fn open_home(
+    service: &Service,
+    principal: &Principal,
+) -> Result<(Username, SharedHome), Status> {
+    let user = principal.name().clone();
+    match principal.upgrade() {
+        Upgrade::NotNeeded => {}
+        Upgrade::Done => info!(%user, "password record upgraded to argon2id"),
+        Upgrade::Superseded => info!(%user, "password record changed meanwhile; left as it is"),
+        Upgrade::Failed(error) => warn!(%user, error, "password record could not be upgraded"),
+    }
+    let (vault, owner) = (service.vault.clone(), user.clone());
+    let (home, quota) = (principal.home().as_str().to_owned(), principal.quota());
+    let opened = tokio::task::spawn_blocking(move || vault.open_home(&owner, &home, quota)).await;
+    match opened {
+        Ok(Ok(home)) => Ok((user, home)),
+        Ok(Err(error)) => {
+            warn!(%user, %error, "home cannot be opened");
+            Err(Status::Internal)
+        }
+        Err(error) => {
+            warn!(%user, %error, "home cannot be opened");
+            Err(Status::Internal)
+        }
+    }
+}
+
+async fn refuse(out: &FrameSender, id: u32, status: Status) -> Result<(), WireError> {
+    out.send(ServerMessage::Refused(Refused::new(status)).encode(id)).await
+}

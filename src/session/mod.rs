@@ -1,0 +1,23 @@
+//! Who may say what, when: the two halves of a session over any byte stream.
+//!
+//! A server's session begins as a greeting that accepts `HELLO` and `LOGIN` only; handlers of
+//! every other request live on [`Authenticated`](server) sessions, which only a successful login
+//! makes. Each verb is one file in `verbs`, with the server's and the client's end together.
+//!
+//! A session knows neither sockets nor TLS below, neither OS paths nor checksums. What a peer is
+//! told is chosen in `refusal`; what the log says is more.
+
+mod client;
+mod error;
+mod greeting;
+mod refusal;
+mod requests;
+mod server;
+mod verbs;
+
+pub use client::{Client, ClientSettings};
+pub use error::SessionError;
+pub use server::{Ended, Limits, Service, serve};
+
+/// Program and version, as both ends tell each other for their logs.
+pub const AGENT: &str = concat!("sealane/", env!("CARGO_PKG_VERSION"));

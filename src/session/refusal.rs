@@ -1,0 +1,114 @@
+//! From an error of a lower room to what the peer may know and what the log says.
+
+use crate::protocol::Status;
+use crate::protocol::message::{Refused, ServerMessage};
+use crate::storage::StorageError;
+use crate::transfer::TransferError;
+use crate::types::chunk::LayoutError;
+use crate::types::path::PathError;
+
+/// A request that ends without success: the peer's part and ours.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    refused: Refused,
+    /// For the log only; `None` where the status says everything.
+    pub(super) internal: Option<String>,
+}
+
+impl Refusal {
+    pub(super) fn new(status: Status) -> Self {
+        Self { refused: Refused::new(status), internal: None }
+    }
+
+    pub(super) fn internal(text: impl std::fmt::Display) -> Self {
+        Self { internal: Some(text.to_string()), ..Self::new(Status::Internal) }
+    }
+
+    pub(super) fn status(&self) -> Status {
+        self.refused.status()
+    }
+
+    pub(super) fn into_message(self) -> ServerMessage {
+        ServerMessage::Refused(self.refused)
+    }
+
+    fn short(mut self, short: Option<u64>, limit: Option<u64>) -> Self {
+        (self.refused.short, self.refused.limit) = (short, limit);
+        self
+    }
+}
+
+impl From<PathError> for Refusal {
+    fn from(error: PathError) -> Self {
+        let mut refusal = Self::new(Status::Path);
+        refusal.refused.text = error.to_string();
+        refusal
+    }
+}
+
+impl From<LayoutError> for Refusal {
+    fn from(_: LayoutError) -> Self {
+        Self::new(Status::TooLarge)
+    }
+}
+
+impl From<StorageError> for Refusal {
+    fn from(error: StorageError) -> Self {
+        let status = match &error {
+            StorageError::Changed => Status::Changed,
+            StorageError::Denied => Status::Denied,
+            StorageError::DiskFull { short } => {
+                let short = *short;
+                return Self::new(Status::DiskFull).short(short, None);
+            }
+            StorageError::Exists => Status::Exists,
+            StorageError::InUse => Status::InUse,
+            StorageError::IsDirectory => Status::IsDirectory,
+            StorageError::NotDirectory => Status::NotDirectory,
+            StorageError::NotEmpty => Status::NotEmpty,
+            StorageError::NotFound => Status::NotFound,
+            StorageError::NotRegular => Status::NotRegular,
+            StorageError::Quota { short, limit } => {
+                let (short, limit) = (Some(*short), Some(*limit));
+                return Self::new(Status::Quota).short(short, limit);
+            }
+            StorageError::Root => Status::Root,
+            StorageError::Superseded => Status::Superseded,
+            _ => return Self::internal(error),
+        };
+        Self::new(status)
+    }
+}
+
+impl From<TransferError> for Refusal {
+    fn from(error: TransferError) -> Self {
+        match error {
+            TransferError::Storage(error) => error.into(),
+            TransferError::Chunk { .. } | TransferError::Root { .. } => {
+                Self { internal: Some(error.to_string()), ..Self::new(Status::Integrity) }
+            }
+            error => Self::internal(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_operating_system_error_stays_in_the_log() {
+        let error = std::io::Error::other("/srv/secret/place is broken");
+        let refusal = Refusal::from(StorageError::Io(error));
+        assert!(refusal.internal.as_ref().unwrap().contains("/srv/secret/place"));
+        let ServerMessage::Refused(refused) = refusal.into_message() else { panic!() };
+        assert_eq!(refused, Refused::new(Status::Internal));
+    }
+
+    #[test]
+    fn a_quota_says_how_much() {
+        let refusal = Refusal::from(StorageError::Quota { short: 5, limit: 100 });
+        let ServerMessage::Refused(refused) = refusal.into_message() else { panic!() };
+        assert_eq!((refused.short, refused.limit), (Some(5), Some(100)));
+    }
+}

@@ -1,0 +1,228 @@
+//! The server's half: greeting, then requests side by side until the peer goes or the server does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::greeting::greet;
+use super::requests::{Context, Requests};
+use crate::accounts::{Authenticator, Exposure};
+use crate::protocol::frame::{self, FrameError};
+use crate::protocol::{ClientMessage, Header, Kind, Side};
+use crate::storage::{Home, Vault};
+use crate::types::Username;
+use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
+
+/// Time limits of a session. Zero is not "unlimited": it is no time at all.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Silence after which a session without a request under way is closed.
+    pub idle: Duration,
+    /// Time without a byte taken or given in the middle of a frame.
+    pub stall: Duration,
+}
+
+impl Default for Limits {
+    /// 5 minutes idle, 60 seconds of stall.
+    fn default() -> Self {
+        Self { idle: Duration::from_secs(300), stall: Duration::from_secs(60) }
+    }
+}
+
+/// What every session of a server shares.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Checks logins.
+    pub authenticator: Authenticator,
+    /// Holds the homes.
+    pub vault: Arc<Vault>,
+    /// Where the server can be reached from.
+    pub exposure: Exposure,
+    /// Time limits.
+    pub limits: Limits,
+}
+
+/// How a session ended, when nothing was wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The peer closed the connection.
+    ByPeer,
+    /// The peer was silent for too long.
+    Idle,
+    /// The login was refused.
+    NotLoggedIn,
+    /// The server is shutting down and everything under way has ended.
+    Drained,
+}
+
+/// Serves one connection whose peer may have proved nothing yet.
+///
+/// Everything up to the login must happen before `deadline`. After `drain` is cancelled, new
+/// requests are refused and the session ends when those under way have.
+///
+/// Cancel safety: dropping the future ends the session; uploads under way keep their partials.
+///
+/// # Errors
+/// [`WireError`] if the connection failed or the peer broke the protocol.
+pub async fn serve<S>(
+    stream: S,
+    service: &Service,
+    deadline: Instant,
+    drain: CancellationToken,
+) -> Result<Ended, WireError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let (read, write) = split(stream);
+    let (out, outbox) = outbox();
+    let stall = service.limits.stall;
+    let writer = tokio::spawn(write_frames(write, outbox, stall));
+    let mut reader = FrameReader::new(read, Side::Client, stall);
+    let greeted = timeout_at(deadline, greet(&mut reader, &out, service)).await;
+    let result = match greeted {
+        Err(_) => Err(WireError::Stalled(stall)),
+        Ok(Err(error)) => Err(error),
+        Ok(Ok(None)) => Ok(Ended::NotLoggedIn),
+        Ok(Ok(Some((user, home, last_id)))) => {
+            let session = Authenticated {
+                reader,
+                out: out.clone(),
+                limits: service.limits,
+                last_id,
+                requests: Requests::new(home, out.clone()),
+                tasks: JoinSet::new(),
+            };
+            session.run(&user, drain).await
+        }
+    };
+    drop(out);
+    // What was queued still goes out, unless the connection is what failed.
+    match (&result, writer.await) {
+        (Ok(_), Ok(Err(error))) => Err(error),
+        _ => result,
+    }
+}
+
+/// A session whose peer has logged in.
+struct Authenticated<R> {
+    reader: FrameReader<R>,
+    out: FrameSender,
+    limits: Limits,
+    last_id: u32,
+    requests: Requests,
+    tasks: JoinSet<()>,
+}
+
+impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
+    async fn run(mut self, user: &Username, drain: CancellationToken) -> Result<Ended, WireError> {
+        info!(%user, "logged in");
+        let result = self.requests_until_the_end(&drain).await;
+        self.requests.end_all();
+        while self.tasks.join_next().await.is_some() {}
+        result
+    }
+
+    async fn requests_until_the_end(
+        &mut self,
+        drain: &CancellationToken,
+    ) -> Result<Ended, WireError> {
+        loop {
+            if drain.is_cancelled() && self.tasks.is_empty() {
+                return Ok(Ended::Drained);
+            }
+            let idle = self.tasks.is_empty();
+            let header = tokio::select! {
+                header = self.reader.header() => header?,
+                Some(ended) = self.tasks.join_next() => {
+                    if let Err(error) = ended && error.is_panic() {
+                        warn!("a request panicked; the session ends");
+                        return Err(WireError::Closed);
+                    }
+                    continue;
+                }
+                () = drain.cancelled(), if !drain.is_cancelled() => continue,
+                () = self.out.closed() => return Err(WireError::Closed),
+                () = tokio::time::sleep(self.limits.idle), if idle => return Ok(Ended::Idle),
+            };
+            let Some(header) = header else { return Ok(Ended::ByPeer) };
+            self.frame(&header, drain.is_cancelled()).await?;
+        }
+    }
+
+    async fn frame(&mut self, header: &Header, draining: bool) -> Result<(), WireError> {
+        match header.kind {
+            Kind::Chunk | Kind::End | Kind::Claims | Kind::Ack => {
+                if header.id > self.last_id {
+                    return Err(FrameError::State(header.kind).into());
+                }
+                self.requests.routes.deliver(header, &mut self.reader).await
+            }
+            Kind::Ping => {
+                let body: [u8; 8] =
+                    frame::exactly(header.kind, &self.reader.body(header).await?)?;
+                self.out.offer(frame::fixed(Kind::Pong, 0, &body));
+                Ok(())
+            }
+            Kind::Pong => self.reader.discard(header.length).await,
+            Kind::Cancel => {
+                self.requests.cancel(header.id);
+                Ok(())
+            }
+            _ => self.request(header, draining).await,
+        }
+    }
+
+    async fn request(&mut self, header: &Header, draining: bool) -> Result<(), WireError> {
+        if header.id <= self.last_id {
+            return Err(FrameError::Id(header.id).into());
+        }
+        self.last_id = header.id;
+        // Held until the small file is stored, so that only so many are in memory.
+        let room = match header.kind {
+            Kind::PutSmall => Some(self.requests.small_file().await),
+            _ => None,
+        };
+        let body = self.reader.body(header).await?;
+        let message = ClientMessage::decode(header.kind, &body)?;
+        drop(body);
+        match self.requests.admit(&message, draining) {
+            Err(refusal) => self.out.send(refusal.into_message().encode(header.id)).await,
+            Ok(permits) => {
+                let context = self.requests.context(header.id);
+                self.tasks.spawn(async move {
+                    let _held = (permits, room);
+                    answer(context, message).await;
+                });
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Runs one request to its end and queues the answer.
+async fn answer(context: Context, message: ClientMessage) {
+    let kind = message.kind();
+    let reply = match super::verbs::serve(&context, message).await {
+        Ok(reply) => reply,
+        Err(refusal) => {
+            let (status, internal) = (refusal.status(), refusal.internal.as_deref());
+            match internal {
+                Some(internal) => warn!(?kind, id = context.id, ?status, internal, "refused"),
+                None => info!(?kind, id = context.id, ?status, "refused"),
+            }
+            Some(refusal.into_message())
+        }
+    };
+    if let Some(reply) = reply {
+        // The session may have ended meanwhile: then nobody waits for this answer.
+        let _ = context.out.send(reply.encode(context.id)).await;
+    }
+}
+
+/// The home of a session's account.
+pub(super) type SharedHome = Arc<Home>;

@@ -1,0 +1,61 @@
+//! The server's half: a configuration for one identity, and the handshake.
+
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::SingleCertAndKey;
+use rustls::version::TLS13;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    ALPN, Identity, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol, provider,
+};
+
+/// A configuration that shows and proves `identity`.
+///
+/// Sessions cannot be resumed and nothing is accepted before the handshake is complete, so
+/// every connection proves everything anew.
+///
+/// # Errors
+/// [`TlsError::Protocol`] if the provider does not support TLS 1.3, which ours does.
+pub fn server_config(identity: Identity) -> Result<Arc<ServerConfig>, TlsError> {
+    let certificates = SingleCertAndKey::from(identity.certified);
+    Ok(Arc::new(config_for(Arc::new(certificates))?))
+}
+
+/// The configuration around any source of certificates: one that changes its mind fits as well.
+pub(super) fn config_for(
+    certificates: Arc<dyn ResolvesServerCert>,
+) -> Result<ServerConfig, TlsError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_protocol_versions(&[&TLS13])?
+        .with_no_client_auth()
+        .with_cert_resolver(certificates);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_early_data_size = 0;
+    config.send_half_rtt_data = false;
+    Ok(config)
+}
+
+/// Does the handshake over `stream`. The peer is anybody: who it is, the session finds out.
+///
+/// Not cancel safe: dropping the future drops the connection.
+///
+/// # Errors
+/// [`TlsError`], by cause; rustls has sent the fitting alert, where TLS has one.
+pub async fn accept<S>(config: Arc<ServerConfig>, stream: S) -> Result<TlsStream<S>, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let stream = TlsAcceptor::from(config)
+        .accept_with(ReadAhead::new(stream), |connection| {
+            connection.set_buffer_limit(Some(WRITE_BUFFER));
+        })
+        .await?;
+    check_protocol(stream.get_ref().1)?;
+    Ok(stream.into())
+}
