@@ -7,6 +7,7 @@
 //! A session knows neither sockets nor TLS below, neither OS paths nor checksums. What a peer is
 //! told is chosen in `refusal`; what the log says is more.
 
+mod answers;
 mod client;
 mod error;
 mod greeting;

@@ -1,0 +1,224 @@
+//! Sorts what a server says to whoever asked: the reading task of a client's session.
+//!
+//! Every wait is bounded: answers nobody waits for are dropped, and a server that answers more than a
+//! request can have answers breaks the protocol.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use super::client::ClientSettings;
+use super::error::SessionError;
+use super::verbs::get::offered_layout;
+use crate::protocol::frame::{self, FrameError};
+use crate::protocol::message::Offer;
+use crate::protocol::{ClientMessage, Header, Kind, ServerMessage};
+use crate::transfer::{ReceivingEnd, Route, Routes};
+use crate::wire::{FrameReader, FrameSender, WireError};
+
+/// Answers one request may have waiting: an acceptance and an end, with room to spare.
+const ANSWERS: usize = 4;
+
+/// What the reading task and the calls share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) routes: Routes,
+    /// Who waits for which answer.
+    waiting: Mutex<Waiting>,
+    ended: OnceLock<Arc<WireError>>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    by_id: HashMap<u32, Asker>,
+    is_over: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Asker {
+    replies: mpsc::Sender<Reply>,
+    /// It asked for a file: an offer opens a route at once, before the first chunk comes.
+    downloads: bool,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Message(ServerMessage),
+    Offer(Offer, Route, ReceivingEnd),
+}
+
+impl Shared {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn why(&self) -> SessionError {
+        let closed = || Arc::new(WireError::Closed);
+        SessionError::Connection(self.ended.get().cloned().unwrap_or_else(closed))
+    }
+
+    fn end(&self, why: WireError) {
+        let _ = self.ended.set(Arc::new(why));
+        let mut waiting = self.waiting();
+        waiting.is_over = true;
+        waiting.by_id.clear();
+        drop(waiting);
+        self.routes.close_all();
+    }
+
+    /// Hands an answer to its asker; an answer nobody waits for any more is dropped.
+    fn answer(&self, id: u32, message: ServerMessage) -> Result<(), WireError> {
+        if matches!(message, ServerMessage::Refused(_)) {
+            self.routes.close(id);
+        }
+        let Some(asker) = self.waiting().by_id.get(&id).cloned() else { return Ok(()) };
+        let reply = match message {
+            ServerMessage::Offer(offer) if asker.downloads => {
+                let layout = offered_layout(&offer);
+                let layout = layout.ok_or(FrameError::Body(Kind::Offer))?;
+                let (route, end) = self.routes.receive(id, layout);
+                Reply::Offer(offer, route, end)
+            }
+            other => Reply::Message(other),
+        };
+        let kind = match &reply {
+            Reply::Message(message) => message.kind(),
+            Reply::Offer(..) => Kind::Offer,
+        };
+        // A server that answers more than a request can have answers breaks the protocol.
+        asker.replies.try_send(reply).or_else(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Err(FrameError::State(kind).into()),
+            mpsc::error::TrySendError::Closed(_) => Ok(()),
+        })
+    }
+}
+
+/// A request whose answers are still to come. Dropping it forgets the request.
+#[derive(Debug)]
+pub(super) struct Pending {
+    id: u32,
+    replies: mpsc::Receiver<Reply>,
+    shared: Arc<Shared>,
+    out: FrameSender,
+}
+
+impl Pending {
+    /// Registers request `id`; `downloads` if its answer may be an offer.
+    pub(super) fn open(
+        shared: Arc<Shared>,
+        out: FrameSender,
+        id: u32,
+        downloads: bool,
+    ) -> Result<Self, SessionError> {
+        let (sender, replies) = mpsc::channel(ANSWERS);
+        let mut waiting = shared.waiting();
+        if waiting.is_over {
+            return Err(shared.why());
+        }
+        waiting.by_id.insert(id, Asker { replies: sender, downloads });
+        drop(waiting);
+        Ok(Self { id, replies, shared, out })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) async fn send(&self, message: ClientMessage) -> Result<(), SessionError> {
+        self.out.send(message.encode(self.id)).await.map_err(|_| self.shared.why())
+    }
+
+    /// The next answer that is not a refusal.
+    pub(super) async fn reply(&mut self) -> Result<Reply, SessionError> {
+        match self.replies.recv().await {
+            None => Err(self.shared.why()),
+            Some(Reply::Message(ServerMessage::Refused(refused))) => {
+                Err(SessionError::Refused(refused))
+            }
+            Some(reply) => Ok(reply),
+        }
+    }
+
+    /// The next answer, which is neither a refusal nor an offer.
+    pub(super) async fn message(&mut self) -> Result<ServerMessage, SessionError> {
+        match self.reply().await? {
+            Reply::Message(message) => Ok(message),
+            Reply::Offer(..) => Err(SessionError::Answer(Kind::Offer)),
+        }
+    }
+
+    /// Tells the server that this request is given up.
+    pub(super) async fn cancel(&self) {
+        let _ = self.out.send(frame::fixed(Kind::Cancel, self.id, &[])).await;
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.shared.waiting().by_id.remove(&self.id);
+    }
+}
+
+/// Reads until the connection ends, then tells everybody who still waits.
+pub(super) async fn read_answers<R: AsyncRead + Unpin>(
+    mut reader: FrameReader<R>,
+    shared: Arc<Shared>,
+    out: FrameSender,
+    settings: ClientSettings,
+) {
+    let why = match read_until_the_end(&mut reader, &shared, &out, settings).await {
+        Ok(()) => WireError::Closed,
+        Err(error) => error,
+    };
+    shared.end(why);
+}
+
+async fn read_until_the_end<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
+    shared: &Shared,
+    out: &FrameSender,
+    settings: ClientSettings,
+) -> Result<(), WireError> {
+    let mut pinged = false;
+    loop {
+        let header = match timeout(settings.silence / 2, reader.header()).await {
+            Ok(header) => header?,
+            Err(_) if pinged => return Err(WireError::Stalled(settings.silence)),
+            Err(_) => {
+                out.offer(frame::fixed(Kind::Ping, 0, &[0; 8]));
+                pinged = true;
+                continue;
+            }
+        };
+        let Some(header) = header else { return Ok(()) };
+        pinged = false;
+        answer_frame(&header, reader, shared, out).await?;
+    }
+}
+
+async fn answer_frame<R: AsyncRead + Unpin>(
+    header: &Header,
+    reader: &mut FrameReader<R>,
+    shared: &Shared,
+    out: &FrameSender,
+) -> Result<(), WireError> {
+    match header.kind {
+        Kind::Chunk | Kind::End | Kind::Claims | Kind::Ack => {
+            shared.routes.deliver(header, reader).await
+        }
+        Kind::Ping => {
+            let body: [u8; 8] = frame::exactly(header.kind, &reader.body(header).await?)?;
+            out.offer(frame::fixed(Kind::Pong, 0, &body));
+            Ok(())
+        }
+        Kind::Pong => reader.discard(header.length).await,
+        _ => {
+            let body = reader.body(header).await?;
+            shared.answer(header.id, ServerMessage::decode(header.kind, &body)?)
+        }
+    }
+}

@@ -1,0 +1,111 @@
+//! `GET`: a file comes from the server.
+
+use std::sync::Arc;
+
+use crate::protocol::message::{File, Offer, PathFlag};
+use crate::protocol::{ClientMessage, ServerMessage};
+use crate::session::answers::{Pending, Reply};
+use crate::session::client::Client;
+use crate::session::error::SessionError;
+use crate::session::refusal::Refusal;
+use crate::session::requests::Context;
+use crate::storage::{FileMeta, Sink, Source, StorageError};
+use crate::transfer::{self, Meter, Outcome, ReceivingEnd, TransferError};
+use crate::types::{Layout, RemotePath};
+
+/// Answers `GET`: offers, then sends what differs. Nothing is said after the end.
+pub(in crate::session) async fn serve(
+    context: &Context,
+    request: PathFlag,
+) -> Result<Option<ServerMessage>, Refusal> {
+    let (path, claims) = (RemotePath::parse(&request.path)?, request.flag);
+    let source = context.blocking(move |home| home.source(&path)).await?;
+    let layout = Layout::for_size(source.size())?;
+    let FileMeta { modified, mode } = source.meta();
+    if layout.count() == 1 && !claims {
+        let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(&source)).await;
+        let (digest, bytes) = loaded.map_err(Refusal::internal)??;
+        return Ok(Some(ServerMessage::File(File { digest, modified, mode }, bytes)));
+    }
+    let (_route, end) = context.routes.send(context.id);
+    let chunk_log2 = layout.chunk_log2();
+    let offer = Offer { size: layout.size(), chunk_log2, modified, mode };
+    if context.out.send(ServerMessage::Offer(offer).encode(context.id)).await.is_err() {
+        return Ok(None);
+    }
+    let out = context.out.clone();
+    let sent = tokio::task::spawn_blocking(move || {
+        transfer::send(&source, layout, claims, end, &out, &Meter::default())
+    });
+    match sent.await.map_err(Refusal::internal)? {
+        // An interruption is the client's doing: it cancelled or went away.
+        Ok(_) | Err(TransferError::Interrupted) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Where a download goes, decided once its size is known.
+pub(in crate::session) type OpenSink =
+    Box<dyn FnOnce(u64, FileMeta) -> Result<Arc<dyn Sink>, StorageError> + Send>;
+
+/// Downloads `path` into the sink that `open` makes; `holds` says that it may hold something.
+pub(in crate::session) async fn ask(
+    client: &Client,
+    path: &RemotePath,
+    holds: bool,
+    open: OpenSink,
+    meter: Arc<Meter>,
+) -> Result<Outcome, SessionError> {
+    let mut pending = client.pending(true)?;
+    let request = PathFlag { path: path.as_str().to_owned(), flag: holds };
+    pending.send(ClientMessage::Get(request)).await?;
+    match pending.reply().await? {
+        Reply::Offer(offer, _route, end) => {
+            receive(client, pending, offer, end, holds, open, meter).await
+        }
+        Reply::Message(ServerMessage::File(file, bytes)) => {
+            let meta = FileMeta { modified: file.modified, mode: file.mode };
+            let stored = tokio::task::spawn_blocking(move || {
+                meter.expect(bytes.len() as u64);
+                let sink = open(bytes.len() as u64, meta)?;
+                transfer::store_whole(sink.as_ref(), file.digest, &bytes, &meter)
+            });
+            Ok(stored.await.map_err(|_| TransferError::Thread)??)
+        }
+        Reply::Message(other) => Err(SessionError::Answer(other.kind())),
+    }
+}
+
+async fn receive(
+    client: &Client,
+    mut pending: Pending,
+    offer: Offer,
+    end: ReceivingEnd,
+    holds: bool,
+    open: OpenSink,
+    meter: Arc<Meter>,
+) -> Result<Outcome, SessionError> {
+    let meta = FileMeta { modified: offer.modified, mode: offer.mode };
+    let out = client.sender();
+    let received = tokio::task::spawn_blocking(move || {
+        meter.expect(offer.size);
+        let sink = open(offer.size, meta)?;
+        transfer::receive(&sink, holds, end, &out, &meter)
+    });
+    match received.await.map_err(|_| TransferError::Thread)? {
+        Ok(outcome) => Ok(outcome),
+        Err(TransferError::Interrupted) => match pending.reply().await? {
+            Reply::Message(other) => Err(SessionError::Answer(other.kind())),
+            Reply::Offer(..) => Err(TransferError::Interrupted.into()),
+        },
+        Err(error) => {
+            pending.cancel().await;
+            Err(error.into())
+        }
+    }
+}
+
+/// The layout an offer describes, if it is one that a sender would choose.
+pub(in crate::session) fn offered_layout(offer: &Offer) -> Option<Layout> {
+    Layout::for_size(offer.size).ok().filter(|layout| layout.chunk_log2() == offer.chunk_log2)
+}

@@ -1,0 +1,41 @@
+//! One file per verb, with the server's end (`serve`) and the client's end (`ask`) together.
+
+pub(super) mod digest;
+pub(super) mod get;
+pub(super) mod list;
+pub(super) mod make_directory;
+pub(super) mod put;
+pub(super) mod remove;
+pub(super) mod rename;
+pub(super) mod stat;
+pub(super) mod usage;
+
+use super::refusal::Refusal;
+use super::requests::Context;
+use crate::protocol::{ClientMessage, ServerMessage, Status};
+
+/// Runs a request of a logged-in client; `None` if its last word was said already.
+pub(super) async fn serve(
+    context: &Context,
+    message: ClientMessage,
+) -> Result<Option<ServerMessage>, Refusal> {
+    let reply = match message {
+        ClientMessage::Put(request) => put::serve(context, request).await?,
+        ClientMessage::PutSmall(request, bytes) => {
+            put::serve_small(context, request, bytes).await?
+        }
+        ClientMessage::Get(request) => return get::serve(context, request).await,
+        ClientMessage::List(request) => list::serve(context, request).await?,
+        ClientMessage::Stat(request) => stat::serve(context, request).await?,
+        ClientMessage::MakeDirectory(request) => make_directory::serve(context, request).await?,
+        ClientMessage::Remove(request) => remove::serve(context, request).await?,
+        ClientMessage::Rename(request) => rename::serve(context, request).await?,
+        ClientMessage::Usage(_) => usage::serve(context).await?,
+        ClientMessage::DigestOf(request) => digest::serve(context, request).await?,
+        // The greeting is over: a second one is as wrong as an unknown path.
+        ClientMessage::Hello(_) | ClientMessage::Login(_) => {
+            return Err(Refusal::new(Status::LoginRefused));
+        }
+    };
+    Ok(Some(reply))
+}

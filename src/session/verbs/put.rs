@@ -1,0 +1,149 @@
+//! `PUT` and `PUT_SMALL`: a file goes to the server.
+
+use std::sync::Arc;
+
+use crate::protocol::message::{Accepted, Put, PutSmall, SizeRoot};
+use crate::protocol::{ClientMessage, Kind, ServerMessage, Status, limits};
+use crate::session::answers::Reply;
+use crate::session::client::Client;
+use crate::session::error::SessionError;
+use crate::session::refusal::Refusal;
+use crate::session::requests::Context;
+use crate::storage::{FileMeta, Sink, Source};
+use crate::transfer::{self, Meter, Outcome, TransferError};
+use crate::types::{Layout, RemotePath};
+
+/// Answers `PUT`: accepts, receives, commits.
+pub(in crate::session) async fn serve(
+    context: &Context,
+    request: Put,
+) -> Result<ServerMessage, Refusal> {
+    let path = RemotePath::parse(&request.path)?;
+    let layout = Layout::for_size(request.size)?;
+    if layout.chunk_log2() != request.chunk_log2 {
+        return Err(Refusal::new(Status::TooLarge));
+    }
+    let meta = FileMeta { modified: request.modified, mode: request.mode };
+    let size = request.size;
+    let sink = context.blocking(move |home| home.sink(&path, size, meta)).await?;
+    let superseded = sink.cancelled();
+    let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
+    let (route, end) = context.routes.receive(context.id, layout);
+    let accepted = ServerMessage::Accepted(Accepted { claims }).encode(context.id);
+    if context.out.send(accepted).await.is_err() {
+        return Err(TransferError::Interrupted.into());
+    }
+    let out = context.out.clone();
+    let mut work = tokio::task::spawn_blocking(move || {
+        let sink: Arc<dyn Sink> = Arc::new(sink);
+        transfer::receive(&sink, claims, end, &out, &Meter::default())
+    });
+    let received = tokio::select! {
+        received = &mut work => received,
+        () = superseded.cancelled() => {
+            // The older upload lets go of the partial at once, however dead its connection is.
+            drop(route);
+            let _ = work.await;
+            return Err(Refusal::new(Status::Superseded));
+        }
+    };
+    let outcome = received.map_err(Refusal::internal)??;
+    Ok(ServerMessage::Committed(SizeRoot { size: outcome.size, root: outcome.root }))
+}
+
+/// Answers `PUT_SMALL`: checks, stores, commits.
+pub(in crate::session) async fn serve_small(
+    context: &Context,
+    request: PutSmall,
+    bytes: Vec<u8>,
+) -> Result<ServerMessage, Refusal> {
+    let path = RemotePath::parse(&request.path)?;
+    if bytes.len() > limits::INLINE_FILE as usize {
+        return Err(Refusal::new(Status::TooLarge));
+    }
+    transfer::check_whole(request.digest, &bytes)?;
+    let meta = FileMeta { modified: request.modified, mode: request.mode };
+    let (size, root) = (bytes.len() as u64, request.digest);
+    context.blocking(move |home| home.put_small(&path, &bytes, meta)).await?;
+    Ok(ServerMessage::Committed(SizeRoot { size, root }))
+}
+
+/// Uploads `source` to `path`: in one message if it is one chunk, else by reconciling.
+pub(in crate::session) async fn ask(
+    client: &Client,
+    path: &RemotePath,
+    source: Arc<dyn Source>,
+    meter: Arc<Meter>,
+) -> Result<Outcome, SessionError> {
+    let layout = Layout::for_size(source.size())
+        .map_err(|_| TransferError::Protocol("the file is larger than any file may be"))?;
+    meter.expect(layout.size());
+    if layout.count() == 1 {
+        ask_small(client, path, source, meter).await
+    } else {
+        ask_large(client, path, source, layout, meter).await
+    }
+}
+
+async fn ask_small(
+    client: &Client,
+    path: &RemotePath,
+    source: Arc<dyn Source>,
+    meter: Arc<Meter>,
+) -> Result<Outcome, SessionError> {
+    let FileMeta { modified, mode } = source.meta();
+    let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
+    let (digest, bytes) = loaded.map_err(|_| TransferError::Thread)??;
+    let size = bytes.len() as u64;
+    let request = PutSmall { path: path.as_str().to_owned(), digest, modified, mode };
+    match client.ask(ClientMessage::PutSmall(request, bytes)).await? {
+        ServerMessage::Committed(committed) if committed.root == digest => {
+            meter.moved(size);
+            Ok(Outcome { size, root: digest, moved: size, reused: 0 })
+        }
+        other => Err(SessionError::Answer(other.kind())),
+    }
+}
+
+async fn ask_large(
+    client: &Client,
+    path: &RemotePath,
+    source: Arc<dyn Source>,
+    layout: Layout,
+    meter: Arc<Meter>,
+) -> Result<Outcome, SessionError> {
+    let FileMeta { modified, mode } = source.meta();
+    let request = Put {
+        path: path.as_str().to_owned(),
+        size: layout.size(),
+        chunk_log2: layout.chunk_log2(),
+        modified,
+        mode,
+    };
+    let mut pending = client.pending(false)?;
+    let (_route, end) = client.routes().send(pending.id());
+    pending.send(ClientMessage::Put(request)).await?;
+    let claims = match pending.message().await? {
+        ServerMessage::Accepted(accepted) => accepted.claims,
+        other => return Err(SessionError::Answer(other.kind())),
+    };
+    let out = client.sender();
+    let sent = tokio::task::spawn_blocking(move || {
+        transfer::send(source.as_ref(), layout, claims, end, &out, &meter)
+    });
+    match sent.await.map_err(|_| TransferError::Thread)? {
+        Ok(outcome) => match pending.message().await? {
+            ServerMessage::Committed(committed) if committed.root == outcome.root => Ok(outcome),
+            other => Err(SessionError::Answer(other.kind())),
+        },
+        // The server's word, if it said one, tells more than that the transfer was interrupted.
+        Err(TransferError::Interrupted) => match pending.reply().await? {
+            Reply::Message(message) => Err(SessionError::Answer(message.kind())),
+            Reply::Offer(..) => Err(SessionError::Answer(Kind::Offer)),
+        },
+        Err(error) => {
+            pending.cancel().await;
+            Err(error.into())
+        }
+    }
+}
