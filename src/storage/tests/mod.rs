@@ -1,0 +1,1 @@
+//! Whole-room tests, by intent.
