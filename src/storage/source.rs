@@ -85,6 +85,7 @@ impl Source for FileSource {
 }
 
 #[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests change files behind the source's back")]
 mod tests {
     use std::fs;
     use std::io::Write;
@@ -102,8 +103,8 @@ mod tests {
             source.read_at(3, &mut buffer).unwrap();
             assert_eq!((&buffer, source.size()), (b"3456", 10));
             source.check_unchanged().unwrap();
-            let mut file = fs::OpenOptions::new().append(change == "grow").write(true);
-            let mut file = file.open(&path).unwrap();
+            let mut options = fs::OpenOptions::new();
+            let mut file = options.append(change == "grow").write(true).open(&path).unwrap();
             match change {
                 "shrink" => file.set_len(5).unwrap(),
                 _ => file.write_all(b"x").unwrap(),

@@ -32,7 +32,7 @@ pub struct Vault {
     data: Directory,
     partials: Directory,
     leases: Mutex<Vec<Weak<Lease>>>,
-    _lock: File,
+    lock: File,
 }
 
 /// One account's right to one home, as long as anyone has it open.
@@ -67,7 +67,7 @@ impl Vault {
         lock_file(&lock)?;
         data.child_or_make(HOMES, 0o700)?;
         let partials = data.child_or_make(PARTIALS, 0o700)?;
-        Ok(Arc::new(Self { data, partials, leases: Mutex::default(), _lock: lock }))
+        Ok(Arc::new(Self { data, partials, leases: Mutex::default(), lock }))
     }
 
     fn leases(&self) -> MutexGuard<'_, Vec<Weak<Lease>>> {
@@ -154,6 +154,13 @@ impl Vault {
         };
         let Ok(opened) = lease.home.try_lock() else { return Ok(0) };
         opened.upgrade().map_or(Ok(0), |home| home.sweep(older_than))
+    }
+}
+
+impl Drop for Vault {
+    fn drop(&mut self) {
+        // Not left to closing: a process that is being started holds a copy of every handle.
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
     }
 }
 
