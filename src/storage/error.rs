@@ -1,16 +1,29 @@
 //! What can go wrong with user files, by what the caller must do about it.
 
 use std::io;
+use std::path::PathBuf;
 
+use rustix::io::Errno;
 use thiserror::Error;
 
-/// A failed storage operation. Texts name no path of this machine: what reaches a peer is chosen
-/// by `session::refusal`, and the log adds the path.
+/// A failed storage operation. Texts name no path of this machine (but for
+/// [`StorageError::DataDirectory`], which only the start of a server meets): what reaches a peer
+/// is chosen by `session::refusal`, and the log adds the path.
+///
+/// Made from an [`io::Error`], it is the variant that says the same, or [`StorageError::Io`].
 #[derive(Debug, Error)]
 pub enum StorageError {
     /// The file was written to while it was being read.
     #[error("the file changed while it was being read")]
     Changed,
+    /// The data directory cannot be used as a whole.
+    #[error("data directory {}: {reason}", path.display())]
+    DataDirectory {
+        /// The directory as it was given.
+        path: PathBuf,
+        /// What the system said, or that another server is using it.
+        reason: io::Error,
+    },
     /// The file system refuses access.
     #[error("permission denied")]
     Denied,
@@ -26,12 +39,19 @@ pub enum StorageError {
     /// A file was expected and this is a directory.
     #[error("it is a directory")]
     IsDirectory,
+    /// A home is open that is the same, lies inside or lies around this one; or the account has
+    /// another home open; or this is not a directory below `homes`.
+    #[error("the home overlaps another one or is not below 'homes'")]
+    HomeConflict,
     /// Another transfer of this process is still ending on the same name, or another process holds it.
     #[error("another transfer is writing to the same name")]
     InUse,
+    /// A directory cannot become its own descendant.
+    #[error("a directory cannot be moved into itself")]
+    IntoItself,
     /// Any other failure of the operating system.
     #[error("{0}")]
-    Io(#[from] io::Error),
+    Io(io::Error),
     /// A directory was expected and this is something else.
     #[error("it is not a directory")]
     NotDirectory,
@@ -58,4 +78,30 @@ pub enum StorageError {
     /// The home itself cannot be removed, renamed or replaced.
     #[error("this cannot be done to the home itself")]
     Root,
+}
+
+impl From<Errno> for StorageError {
+    fn from(errno: Errno) -> Self {
+        match errno {
+            Errno::ACCESS | Errno::PERM | Errno::ROFS => Self::Denied,
+            Errno::EXIST => Self::Exists,
+            Errno::ISDIR => Self::IsDirectory,
+            // `ELOOP` and `EMLINK` refuse a symbolic link, `ENXIO` a socket or a FIFO nobody reads.
+            Errno::LOOP | Errno::MLINK | Errno::NXIO => Self::NotRegular,
+            Errno::NOENT => Self::NotFound,
+            Errno::NOSPC | Errno::DQUOT => Self::DiskFull { short: None },
+            Errno::NOTDIR => Self::NotDirectory,
+            Errno::NOTEMPTY => Self::NotEmpty,
+            other => Self::Io(other.into()),
+        }
+    }
+}
+
+impl From<io::Error> for StorageError {
+    fn from(error: io::Error) -> Self {
+        match Errno::from_io_error(&error) {
+            Some(errno) => errno.into(),
+            None => Self::Io(error),
+        }
+    }
 }

@@ -4,8 +4,32 @@
 //! directory that was opened; it keeps the quota ledger and commits whole files by one rename. It
 //! knows nothing of accounts, connections or checksums.
 
+mod changes;
+mod claims;
 mod error;
+mod home;
+mod home_sink;
+mod jail;
+mod ledger;
+mod listing;
+mod local;
+mod partial;
 mod seam;
+mod source;
+mod stream;
+#[cfg(test)]
+mod tests;
+mod vault;
+mod walk;
 
 pub use error::StorageError;
+pub use home::{Home, PATIENCE};
+pub use home_sink::HomeSink;
+pub use jail::EntryKind;
+pub use ledger::Usage;
+pub use listing::{Entry, Page};
+pub use local::{LocalSink, spool};
 pub use seam::{FileMeta, Sink, Source};
+pub use source::FileSource;
+pub use stream::StreamSink;
+pub use vault::Vault;

@@ -61,7 +61,9 @@ pub trait Sink: Send + Sync + 'static {
     /// synced. Called once, when every byte is written and the root has been compared.
     ///
     /// # Errors
-    /// Any [`StorageError`]; the old version is still in place then, and the partial is kept.
+    /// Any [`StorageError`]. The old version is still in place then, and the partial is kept
+    /// unless the system failed to bring it to the disk; only if the directory could not be
+    /// synced, the new version has the name already but may not survive a power cut.
     fn commit(&self) -> Result<(), StorageError>;
 
     /// Gives up what was received: removes the partial and releases its reservation. For content

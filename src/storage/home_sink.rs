@@ -1,0 +1,197 @@
+//! An upload into a home: reserved when it begins, counted exactly when it ends, whichever way.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio_util::sync::CancellationToken;
+
+use super::claims::Claim;
+use super::home::{Home, NOTE, PART};
+use super::jail::{Directory, Facts};
+use super::ledger::Reservation;
+use super::partial::{PartialFile, umask};
+use super::{FileMeta, Sink, StorageError};
+use crate::types::RemotePath;
+
+/// A file being uploaded into a [`Home`].
+///
+/// Permissions become those of its [`FileMeta`], else those of the file it replaces, else 0644
+/// less the umask; the owner can always read and write it.
+#[derive(Debug)]
+pub struct HomeSink {
+    partial: PartialFile,
+    /// Where it will be, as a handle: a directory renamed meanwhile is still the same one.
+    target: Directory,
+    name: String,
+    stem: String,
+    meta: FileMeta,
+    /// `None` once converted or given up.
+    reservation: Mutex<Option<Reservation>>,
+    home: Arc<Home>,
+    // Last, so that the next upload to this name begins when all of this one is gone.
+    claim: Claim,
+}
+
+impl HomeSink {
+    /// `resume`: whether what is there may be held, and what is received may be kept.
+    pub(super) fn begin(
+        home: &Arc<Home>,
+        path: &RemotePath,
+        size: u64,
+        meta: FileMeta,
+        patience: Duration,
+        resume: bool,
+    ) -> Result<Self, StorageError> {
+        if path.is_root() {
+            return Err(StorageError::IsDirectory);
+        }
+        // What cannot succeed takes nothing over.
+        let (target, name) = home.root.holder(path)?;
+        replaceable(&target, name)?;
+        let claim = home.claims.take(path, patience)?;
+        let stem = partial_stem(path.as_str().as_bytes(), 32);
+        let part = format!("{stem}{PART}");
+        let left = home.partials.look(part.as_str())?.map_or(0, |facts| facts.size);
+        let mut reservation = home.ledger.reserve(size, left)?;
+        require_space(&home.partials, size.saturating_sub(left))?;
+        let (file, _) = home.partials.private_file(part.as_str())?;
+        // A present version that cannot be read is not held, and can still be replaced.
+        let present = if resume { target.file(name).ok() } else { None };
+        let partial = PartialFile::new(file, size, present)?;
+        reservation.shrink(size);
+        let name = name.to_owned();
+        let sink = Self {
+            partial,
+            target,
+            name,
+            stem,
+            meta,
+            reservation: Mutex::new(Some(reservation)),
+            home: Arc::clone(home),
+            claim,
+        };
+        if resume {
+            sink.leave_note(path, size);
+        }
+        Ok(sink)
+    }
+
+    /// Cancelled when a newer upload to the same name waits for this one to be dropped.
+    #[must_use]
+    pub fn cancelled(&self) -> CancellationToken {
+        self.claim.token().clone()
+    }
+
+    /// Writes down what the partial is of, for people who look at it. Nothing reads it back to
+    /// decide anything, so a failure does not matter.
+    fn leave_note(&self, path: &RemotePath, size: u64) {
+        let note = serde_json::json!({ "path": path.as_str(), "size": size }).to_string();
+        let _ = self.home.partials.unlink(self.note_name().as_str());
+        if let Ok(mut file) = self.home.partials.new_file(self.note_name().as_str()) {
+            let _ = file.write_all(note.as_bytes());
+        }
+    }
+
+    fn part_name(&self) -> String {
+        format!("{}{PART}", self.stem)
+    }
+
+    fn note_name(&self) -> String {
+        format!("{}{NOTE}", self.stem)
+    }
+
+    fn take_reservation(&self) -> Option<Reservation> {
+        self.reservation.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    /// Removes the partial if `worthless`, and leaves the ledger with what is still on disk.
+    fn release(&self, worthless: bool) {
+        let Some(reservation) = self.take_reservation() else { return };
+        if worthless && self.home.partials.unlink(self.part_name().as_str()).is_ok() {
+            let _ = self.home.partials.unlink(self.note_name().as_str());
+            reservation.keep(0);
+        } else {
+            reservation.keep(self.partial.length());
+        }
+    }
+}
+
+impl Sink for HomeSink {
+    fn held(&self) -> u64 {
+        self.partial.held()
+    }
+
+    fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.claim.check()?;
+        self.partial.read_held(offset, buffer)
+    }
+
+    fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        self.claim.check()?;
+        self.partial.write_at(offset, bytes)
+    }
+
+    fn commit(&self) -> Result<(), StorageError> {
+        let mut ended = self.partial.ending()?;
+        self.claim.check()?;
+        let present = replaceable(&self.target, &self.name)?;
+        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
+        let mode = 0o600 | mode.unwrap_or(0o644 & !umask());
+        self.partial.seal(mode, self.meta.modified)?;
+        {
+            let _names = self.home.lock_names();
+            self.claim.check()?;
+            // Once more: it took a while to come here.
+            let replaced = replaceable(&self.target, &self.name)?.map_or(0, |facts| facts.size);
+            let part = self.part_name();
+            self.home.partials.rename(part.as_str(), &self.target, self.name.as_str(), true)?;
+            if let Some(reservation) = self.take_reservation() {
+                reservation.convert(replaced);
+            }
+        }
+        *ended = true;
+        let _ = self.home.partials.unlink(self.note_name().as_str());
+        self.target.sync()
+    }
+
+    fn discard(&self) {
+        if let Ok(mut ended) = self.partial.ending() {
+            self.release(true);
+            *ended = true;
+        }
+    }
+}
+
+impl Drop for HomeSink {
+    fn drop(&mut self) {
+        // An empty partial helps nobody.
+        self.release(self.partial.length() == 0);
+    }
+}
+
+/// What has the name now: nothing or a regular file, else an error. A link would be replaced
+/// itself and not the file it points to, which nobody expects; so it is refused.
+pub(super) fn replaceable(
+    directory: &Directory,
+    name: impl rustix::path::Arg,
+) -> Result<Option<Facts>, StorageError> {
+    let present = directory.look(name)?;
+    if let Some(facts) = &present {
+        facts.require_file()?;
+    }
+    Ok(present)
+}
+
+/// Nothing, if the file system has room for `bytes` more. Others may fill it meanwhile.
+pub(super) fn require_space(directory: &Directory, bytes: u64) -> Result<(), StorageError> {
+    match bytes.saturating_sub(directory.free()?) {
+        0 => Ok(()),
+        short => Err(StorageError::DiskFull { short: Some(short) }),
+    }
+}
+
+/// A name for the partial of `target` that says nothing and has no odd characters.
+pub(super) fn partial_stem(target: &[u8], digits: usize) -> String {
+    blake3::hash(target).to_hex().chars().take(digits).collect()
+}

@@ -1,0 +1,165 @@
+//! The quota of one account: what it uses and what its running transfers may still write.
+//!
+//! `used + reserved` never passes the limit by a reservation, however many threads ask. It does
+//! no IO: callers report what happened on the disk.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use super::StorageError;
+
+/// What an account uses, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// Files in the home and partials of ended transfers.
+    pub used: u64,
+    /// Declared sizes of the uploads that are running.
+    pub reserved: u64,
+    /// What the two together may not pass. They can be above it only because the limit was
+    /// lowered or files were put there by other means.
+    pub limit: u64,
+}
+
+/// The shared account book.
+#[derive(Debug)]
+pub(super) struct Ledger(Mutex<Usage>);
+
+impl Ledger {
+    pub(super) fn new(used: u64, limit: u64) -> Arc<Self> {
+        Arc::new(Self(Mutex::new(Usage { used, reserved: 0, limit })))
+    }
+
+    // Every change below is one step, so a poisoned lock still guards a whole state.
+    fn lock(&self) -> MutexGuard<'_, Usage> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        *self.lock()
+    }
+
+    pub(super) fn set_limit(&self, limit: u64) {
+        self.lock().limit = limit;
+    }
+
+    /// Bytes left the disk.
+    pub(super) fn refund(&self, bytes: u64) {
+        let mut usage = self.lock();
+        usage.used = usage.used.saturating_sub(bytes);
+    }
+
+    /// Reserves `size` bytes for an upload whose partial, counted as used so far, has `partial`
+    /// bytes: those are converted and not counted twice.
+    pub(super) fn reserve(
+        self: &Arc<Self>,
+        size: u64,
+        partial: u64,
+    ) -> Result<Reservation, StorageError> {
+        let bytes = size.max(partial);
+        let mut usage = self.lock();
+        let used = usage.used.saturating_sub(partial);
+        let wanted = used.checked_add(usage.reserved).and_then(|sum| sum.checked_add(bytes));
+        let short = wanted.unwrap_or(u64::MAX).saturating_sub(usage.limit);
+        if short > 0 {
+            return Err(StorageError::Quota { short, limit: usage.limit });
+        }
+        usage.used = used;
+        usage.reserved = usage.reserved.saturating_add(bytes);
+        Ok(Reservation { ledger: Arc::clone(self), bytes, kept: partial, replaced: 0 })
+    }
+}
+
+/// Bytes set aside for one upload. Dropping it releases them all and counts what stayed on disk.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    ledger: Arc<Ledger>,
+    bytes: u64,
+    kept: u64,
+    replaced: u64,
+}
+
+impl Reservation {
+    /// Reserves less from now on: the partial was cut to `bytes`.
+    pub(super) fn shrink(&mut self, bytes: u64) {
+        let released = self.bytes.saturating_sub(bytes);
+        self.bytes = self.bytes.saturating_sub(released);
+        self.kept = self.kept.min(bytes);
+        let mut usage = self.ledger.lock();
+        usage.reserved = usage.reserved.saturating_sub(released);
+    }
+
+    /// Ends it with `bytes` still on disk as a partial.
+    pub(super) fn keep(mut self, bytes: u64) {
+        self.kept = bytes.min(self.bytes);
+    }
+
+    /// Ends it with everything on disk under its name, where `replaced` bytes were before.
+    pub(super) fn convert(mut self, replaced: u64) {
+        self.kept = self.bytes;
+        self.replaced = replaced;
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        let mut usage = self.ledger.lock();
+        usage.reserved = usage.reserved.saturating_sub(self.bytes);
+        usage.used = usage.used.saturating_add(self.kept).saturating_sub(self.replaced);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_of_thirty_two_threads_fit() {
+        let ledger = Ledger::new(5, 1005);
+        let start = std::sync::Barrier::new(32);
+        let held: Vec<_> = std::thread::scope(|scope| {
+            let threads: Vec<_> = (0..32)
+                .map(|_| {
+                    scope.spawn(|| {
+                        start.wait();
+                        let outcome = ledger.reserve(100, 0);
+                        let Usage { used, reserved, limit } = ledger.usage();
+                        assert!(used + reserved <= limit);
+                        outcome.ok()
+                    })
+                })
+                .collect();
+            threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(held.len(), 10);
+        assert!(matches!(ledger.reserve(1, 0), Err(StorageError::Quota { short: 1, limit: 1005 })));
+        drop(held);
+        assert_eq!(ledger.usage(), Usage { used: 5, reserved: 0, limit: 1005 });
+    }
+
+    #[test]
+    fn a_partial_is_never_counted_twice() {
+        let ledger = Ledger::new(60, 100);
+        let resumed = ledger.reserve(80, 40).unwrap();
+        assert_eq!(ledger.usage(), Usage { used: 20, reserved: 80, limit: 100 });
+        resumed.keep(50);
+        assert_eq!(ledger.usage(), Usage { used: 70, reserved: 0, limit: 100 });
+        ledger.reserve(80, 50).unwrap().convert(15);
+        assert_eq!(ledger.usage(), Usage { used: 85, reserved: 0, limit: 100 });
+    }
+
+    #[test]
+    fn a_larger_partial_holds_its_bytes_until_it_is_cut() {
+        let ledger = Ledger::new(90, 100);
+        let mut cut = ledger.reserve(10, 90).unwrap();
+        assert_eq!(ledger.usage(), Usage { used: 0, reserved: 90, limit: 100 });
+        cut.shrink(10);
+        assert_eq!(ledger.usage(), Usage { used: 0, reserved: 10, limit: 100 });
+        drop(cut);
+        assert_eq!(ledger.usage(), Usage { used: 10, reserved: 0, limit: 100 });
+    }
+
+    #[test]
+    fn sums_that_overflow_are_refused() {
+        let ledger = Ledger::new(1, u64::MAX - 1);
+        assert!(matches!(ledger.reserve(u64::MAX, 0), Err(StorageError::Quota { .. })));
+    }
+}

@@ -1,0 +1,91 @@
+//! Pages of a directory, in name order, however large it is.
+//!
+//! One pass over the directory a page, holding no more names than the page has: a directory of a
+//! million entries costs time, not memory.
+
+use std::collections::BinaryHeap;
+use std::ffi::CStr;
+
+use super::StorageError;
+use super::jail::{Directory, EntryKind, Facts};
+use crate::types::path::check_name;
+
+/// One name in a directory, and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The last component of its path; empty for the home itself.
+    pub name: String,
+    /// File, directory, or something that is never opened.
+    pub kind: EntryKind,
+    /// Size in bytes; 0 unless it is a file.
+    pub size: u64,
+    /// Modification time in nanoseconds since 1970-01-01 UTC.
+    pub modified: i64,
+    /// Permission bits, `0o777` at most.
+    pub mode: u32,
+}
+
+impl Entry {
+    pub(super) fn new(name: &str, facts: &Facts) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: facts.kind,
+            size: facts.size,
+            modified: facts.modified,
+            mode: facts.mode,
+        }
+    }
+}
+
+/// Part of a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Entries sorted by the bytes of their names.
+    pub entries: Vec<Entry>,
+    /// True if there are names after the last of these; ask again after it.
+    pub more: bool,
+    /// How many names of the whole directory cannot be told: not UTF-8, or with characters that
+    /// no remote path may have.
+    pub hidden: u64,
+}
+
+/// The first `max` entries whose names come after `after`.
+pub(super) fn page(
+    directory: &Directory,
+    after: Option<&str>,
+    max: usize,
+) -> Result<Page, StorageError> {
+    let mut page = Page::default();
+    let mut smallest = BinaryHeap::new();
+    for name in directory.names()? {
+        let name = name?;
+        let Some(name) = tellable(&name) else {
+            page.hidden += 1;
+            continue;
+        };
+        if after.is_some_and(|after| name <= after) {
+            continue;
+        }
+        if smallest.len() < max {
+            smallest.push(name.to_owned());
+            continue;
+        }
+        page.more = true;
+        if let Some(mut largest) = smallest.peek_mut()
+            && name < largest.as_str()
+        {
+            name.clone_into(&mut largest);
+        }
+    }
+    for name in smallest.into_sorted_vec() {
+        // What went away since is left out.
+        if let Some(facts) = directory.look(name.as_str())? {
+            page.entries.push(Entry::new(&name, &facts));
+        }
+    }
+    Ok(page)
+}
+
+fn tellable(name: &CStr) -> Option<&str> {
+    name.to_str().ok().filter(|name| check_name(name).is_ok())
+}

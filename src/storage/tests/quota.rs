@@ -1,0 +1,181 @@
+//! The ledger is what is on the disk, at every moment and after every story.
+
+use std::sync::Barrier;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::storage::Usage;
+
+#[test]
+fn ten_of_thirty_two_uploads_fit() {
+    let fixture = Fixture::new(1000);
+    let barrier = Barrier::new(32);
+    let sinks: Vec<_> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..32)
+            .map(|number| {
+                let (fixture, barrier) = (&fixture, &barrier);
+                scope.spawn(move || {
+                    barrier.wait();
+                    let sink = fixture.sink(&format!("f{number}"), 100);
+                    let Usage { used, reserved, limit } = fixture.home.usage();
+                    assert!(used + reserved <= limit);
+                    sink.map_err(|error| assert!(matches!(error, StorageError::Quota { .. }))).ok()
+                })
+            })
+            .collect();
+        threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
+    });
+    assert_eq!(sinks.len(), 10);
+    drop(sinks);
+    assert_eq!(fixture.home.usage(), Usage { used: 0, reserved: 0, limit: 1000 });
+    assert_eq!(fixture.partials(), Vec::<String>::new());
+}
+
+#[test]
+fn both_versions_count_until_the_new_one_is_there() {
+    let fixture = Fixture::new(100);
+    fixture.put("f", &[1; 60]);
+    let outcome = fixture.home.put_small(&path("f"), &[2; 41], FileMeta::default());
+    refused!(outcome, StorageError::Quota { short: 1, limit: 100 });
+    assert_eq!(fixture.read("f"), [1; 60]);
+    let sink = fixture.sink("f", 40).unwrap();
+    assert_eq!(fixture.home.usage(), Usage { used: 60, reserved: 40, limit: 100 });
+    sink.write_at(0, &[2; 40]).unwrap();
+    sink.commit().unwrap();
+    assert_eq!(fixture.home.usage(), Usage { used: 40, reserved: 0, limit: 100 });
+    drop(sink);
+    assert_eq!(fixture.home.usage(), Usage { used: 40, reserved: 0, limit: 100 });
+}
+
+#[test]
+fn a_lower_limit_holds_from_the_next_opening_on() {
+    let fixture = Fixture::new(100);
+    fixture.put("f", &[1; 60]);
+    let again = open(&fixture.vault, "ahpu", "homes/ahpu", 50).unwrap();
+    assert!(Arc::ptr_eq(&again, &fixture.home));
+    assert_eq!(fixture.home.usage(), Usage { used: 60, reserved: 0, limit: 50 });
+    refused!(fixture.sink("g", 1), StorageError::Quota { short: 11, limit: 50 });
+    fixture.home.remove(&path("f"), false).unwrap();
+    fixture.put("g", &[1; 50]);
+}
+
+#[test]
+fn homes_of_two_accounts_do_not_overlap() {
+    let fixture = Fixture::new(100);
+    let vault = &fixture.vault;
+    for place in ["homes/ahpu", "homes/ahpu/x", "homes", "partials/ahpu", "other/x", ""] {
+        refused!(open(vault, "eve", place, 1), StorageError::HomeConflict);
+    }
+    refused!(open(vault, "ahpu", "homes/elsewhere", 1), StorageError::HomeConflict);
+    let below = open(vault, "bob", "homes/team/bob", 1).unwrap();
+    refused!(open(vault, "eve", "homes/team", 1), StorageError::HomeConflict);
+    drop(below);
+    open(vault, "eve", "homes/team", 1).unwrap();
+}
+
+#[test]
+fn a_data_directory_has_one_server() {
+    let fixture = Fixture::new(100);
+    let second = Vault::open(fixture.data.path()).unwrap_err();
+    let text = second.to_string();
+    assert!(text.contains(fixture.data.path().to_str().unwrap()), "{text}");
+    assert!(text.contains("another server"), "{text}");
+    fixture.restart(100);
+}
+
+#[test]
+fn directories_of_the_server_are_its_own() {
+    use std::os::unix::fs::PermissionsExt;
+    let fixture = Fixture::new(100);
+    for name in ["homes", "homes/ahpu", "partials", "partials/ahpu"] {
+        let mode = fixture.data.path().join(name).metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{name}");
+    }
+}
+
+#[test]
+fn what_a_crash_left_half_removed_is_gone_or_counted() {
+    let fixture = Fixture::new(100);
+    let trash = fixture.data.path().join("partials/ahpu/0.trash/0/a");
+    std::fs::create_dir_all(&trash).unwrap();
+    std::fs::write(trash.join("f"), [0; 30]).unwrap();
+    let fixture = fixture.restart(100);
+    assert_eq!(fixture.home.usage().used, 0);
+    assert_eq!(fixture.partials(), Vec::<String>::new());
+}
+
+/// One thing a client may do; paths are drawn from a few, so that they often meet.
+#[derive(Clone, Debug)]
+enum Step {
+    Put(usize, u64),
+    Commit(usize, u64),
+    Abandon(usize, u64, u64),
+    Discard(usize, u64),
+    Remove(usize, bool),
+    Rename(usize, usize, bool),
+    Make(usize),
+    Restart,
+}
+
+const PATHS: [&str; 6] = ["a", "b", "d", "d/a", "d/e", "d/e/a"];
+
+fn step() -> impl Strategy<Value = Step> {
+    let (name, size) = (0..PATHS.len(), 0..60u64);
+    prop_oneof![
+        (name.clone(), size.clone()).prop_map(|(name, size)| Step::Put(name, size)),
+        (name.clone(), size.clone()).prop_map(|(name, size)| Step::Commit(name, size)),
+        (name.clone(), size.clone(), size.clone())
+            .prop_map(|(name, size, written)| Step::Abandon(name, size, written)),
+        (name.clone(), size).prop_map(|(name, size)| Step::Discard(name, size)),
+        (name.clone(), any::<bool>()).prop_map(|(name, all)| Step::Remove(name, all)),
+        (name.clone(), name.clone(), any::<bool>())
+            .prop_map(|(from, to, replace)| Step::Rename(from, to, replace)),
+        name.prop_map(Step::Make),
+        Just(Step::Restart),
+    ]
+}
+
+/// Most steps are refused at some point; what matters is what they leave.
+fn take(fixture: &Fixture, step: &Step) -> Result<(), StorageError> {
+    let at = |name: &usize| path(PATHS[*name]);
+    let bytes = |size: &u64| vec![7; usize::try_from(*size).unwrap()];
+    match step {
+        Step::Put(name, size) => {
+            fixture.home.put_small(&at(name), &bytes(size), FileMeta::default())
+        }
+        Step::Commit(name, size) => fixture.sink(PATHS[*name], *size)?.commit(),
+        Step::Abandon(name, size, written) => {
+            fixture.sink(PATHS[*name], *size)?.write_at(0, &bytes(written.min(size)))
+        }
+        Step::Discard(name, size) => {
+            fixture.sink(PATHS[*name], *size)?.discard();
+            Ok(())
+        }
+        Step::Remove(name, all) => fixture.home.remove(&at(name), *all),
+        Step::Rename(from, to, replace) => fixture.home.rename(&at(from), &at(to), *replace),
+        Step::Make(name) => fixture.home.make_directory(&at(name), false),
+        Step::Restart => Ok(()),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn the_ledger_equals_a_recount(steps in proptest::collection::vec(step(), 1..40)) {
+        let mut fixture = Fixture::new(200);
+        for step in &steps {
+            let _ = take(&fixture, step);
+            let usage = fixture.home.usage();
+            prop_assert_eq!(usage.reserved, 0);
+            prop_assert!(usage.used <= usage.limit);
+            if matches!(step, Step::Restart) {
+                fixture = fixture.restart(200);
+                prop_assert_eq!(fixture.home.usage(), usage);
+            }
+        }
+        let usage = fixture.home.usage();
+        prop_assert_eq!(fixture.restart(200).home.usage(), usage);
+    }
+}

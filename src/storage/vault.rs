@@ -1,0 +1,173 @@
+//! The data directory of a server: homes, partials, and the lock that keeps a second server out.
+//!
+//! ```text
+//! DATA/.lock              held as long as the server runs
+//! DATA/homes/…            what accounts see
+//! DATA/partials/ACCOUNT/  what they do not: partials and trash, on the same file system
+//! ```
+
+use std::ffi::CStr;
+use std::fs::{DirBuilder, File};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::SystemTime;
+
+use rustix::fs::FlockOperation;
+
+use super::StorageError;
+use super::home::{self, Home};
+use super::jail::Directory;
+use super::ledger::Ledger;
+use crate::types::{RemotePath, Username};
+
+const HOMES: &str = "homes";
+const PARTIALS: &str = "partials";
+const LOCK: &str = ".lock";
+
+/// An open data directory.
+#[derive(Debug)]
+pub struct Vault {
+    data: Directory,
+    partials: Directory,
+    leases: Mutex<Vec<Weak<Lease>>>,
+    lock: File,
+}
+
+/// One account's right to one home, as long as anyone has it open.
+#[derive(Debug)]
+pub(super) struct Lease {
+    owner: Username,
+    place: RemotePath,
+    /// Locked while the home is being opened and counted.
+    home: Mutex<Weak<Home>>,
+}
+
+impl Vault {
+    /// Opens a data directory and makes what is missing in it, for the owner alone.
+    ///
+    /// # Errors
+    /// [`StorageError::DataDirectory`] if that fails or another server uses it.
+    pub fn open(data: &Path) -> Result<Arc<Self>, StorageError> {
+        Self::open_locked(data).map_err(|error| StorageError::DataDirectory {
+            path: data.to_owned(),
+            reason: match error {
+                StorageError::InUse => io::Error::other("another server is using it"),
+                StorageError::Io(error) => error,
+                other => io::Error::other(other),
+            },
+        })
+    }
+
+    fn open_locked(data: &Path) -> Result<Arc<Self>, StorageError> {
+        DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+        let data = Directory::open_root(data)?;
+        let (lock, _) = data.private_file(LOCK)?;
+        lock_file(&lock)?;
+        data.child_or_make(HOMES, 0o700)?;
+        let partials = data.child_or_make(PARTIALS, 0o700)?;
+        Ok(Arc::new(Self { data, partials, leases: Mutex::default(), lock }))
+    }
+
+    fn leases(&self) -> MutexGuard<'_, Vec<Weak<Lease>>> {
+        let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
+        leases.retain(|lease| lease.strong_count() > 0);
+        leases
+    }
+
+    /// Opens the home of `owner` at `place` (`homes/ahpu`, say), made with mode 0700 if missing.
+    ///
+    /// All who open it while it is open get the same one, with one ledger of `limit` bytes; the
+    /// latest limit holds. The first one waits until all files are counted.
+    ///
+    /// # Errors
+    /// [`StorageError::HomeConflict`] if the place is not below `homes`, is the same as or inside
+    /// or around a home that another account has open, or is not where this account has its home
+    /// open already; any other [`StorageError`] of making and reading directories.
+    pub fn open_home(
+        &self,
+        owner: &Username,
+        place: &RemotePath,
+        limit: u64,
+    ) -> Result<Arc<Home>, StorageError> {
+        let lease = self.lease(owner, place)?;
+        let mut opened = lease.home.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(home) = opened.upgrade() {
+            home.ledger.set_limit(limit);
+            return Ok(home);
+        }
+        let mut root = self.data.child(HOMES)?;
+        for name in place.components().skip(1) {
+            root = root.child_or_make(name, 0o700)?;
+        }
+        let partials = self.partials.child_or_make(owner.as_str(), 0o700)?;
+        let home = Arc::new(Home::open(root, partials, limit, Arc::clone(&lease))?);
+        *opened = Arc::downgrade(&home);
+        Ok(home)
+    }
+
+    fn lease(&self, owner: &Username, place: &RemotePath) -> Result<Arc<Lease>, StorageError> {
+        let mut names = place.components();
+        if names.next() != Some(HOMES) || names.next().is_none() {
+            return Err(StorageError::HomeConflict);
+        }
+        let mut leases = self.leases();
+        for lease in leases.iter().filter_map(Weak::upgrade) {
+            if lease.owner == *owner && lease.place == *place {
+                return Ok(lease);
+            }
+            let overlap = lease.place.contains(place) || place.contains(&lease.place);
+            if overlap || lease.owner == *owner {
+                return Err(StorageError::HomeConflict);
+            }
+        }
+        let lease =
+            Arc::new(Lease { owner: owner.clone(), place: place.clone(), home: Mutex::default() });
+        leases.push(Arc::downgrade(&lease));
+        Ok(lease)
+    }
+
+    /// Removes partials last written to before `older_than`, except those of accounts that are
+    /// uploading now. Gives how many.
+    ///
+    /// # Errors
+    /// Any [`StorageError`] of reading or removing; what was removed before stays removed.
+    pub fn sweep_partials(&self, older_than: SystemTime) -> Result<u64, StorageError> {
+        let mut swept = 0;
+        for owner in self.partials.names()? {
+            swept += self.sweep_account(&owner?, older_than)?;
+        }
+        Ok(swept)
+    }
+
+    fn sweep_account(&self, owner: &CStr, older_than: SystemTime) -> Result<u64, StorageError> {
+        // Held to the end: nobody begins to count a home whose partials are being removed.
+        let leases = self.leases();
+        let lease = leases
+            .iter()
+            .filter_map(Weak::upgrade)
+            .find(|lease| lease.owner.as_str().as_bytes() == owner.to_bytes());
+        let Some(lease) = lease else {
+            let partials = self.partials.child(owner)?;
+            return home::sweep(&partials, &Ledger::new(0, 0), older_than);
+        };
+        let Ok(opened) = lease.home.try_lock() else { return Ok(0) };
+        opened.upgrade().map_or(Ok(0), |home| home.sweep(older_than))
+    }
+}
+
+impl Drop for Vault {
+    fn drop(&mut self) {
+        // Not left to closing: a process that is being started holds a copy of every handle.
+        let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);
+    }
+}
+
+/// Takes the lock of an open file, which ends when it is closed.
+pub(super) fn lock_file(file: &File) -> Result<(), StorageError> {
+    match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StorageError::InUse),
+        outcome => Ok(outcome?),
+    }
+}
