@@ -17,5 +17,6 @@
 //!
 //! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
 
+pub mod fsio;
 pub mod storage;
 pub mod types;
