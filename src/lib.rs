@@ -17,6 +17,7 @@
 //!
 //! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
 
+pub mod accounts;
 pub mod fsio;
 pub mod storage;
 pub mod types;
