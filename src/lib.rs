@@ -17,7 +17,10 @@
 //!
 //! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
 
+pub mod accounts;
+pub mod fsio;
 pub mod protocol;
+pub mod session;
 pub mod storage;
 pub mod tls;
 pub mod transfer;

@@ -1,0 +1,256 @@
+//! From a name and a password to a [`Principal`], at the same price for every failure.
+//!
+//! Each refused login costs exactly one argon2 evaluation and says the same thing; the reason is
+//! for the log alone. Delays and lockouts per source are not decided here.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use thiserror::Error;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
+
+use crate::types::{Secret, Username};
+
+use super::hasher::{HashError, Hasher};
+use super::home::{HomeError, HomeMap};
+use super::password::{HashCost, StoredPassword, TypedPasswordError, check_typed};
+use super::principal::{Principal, Upgrade};
+use super::record::{Record, RecordProblem};
+use super::samples::is_sample;
+use super::store::{AccountError, AccountStore};
+
+/// How logins are checked.
+#[derive(Clone, Debug)]
+pub struct LoginSettings {
+    /// Cost of new hashes, and of refusing where there is no hash.
+    pub cost: HashCost,
+    /// Logins evaluated at once, at least 1. The memory this takes is `workers` × `cost.memory_kib`,
+    /// or up to 256 MiB each for records that carry a higher cost than ours.
+    pub workers: usize,
+    /// Logins that may wait for a worker, beyond those being evaluated.
+    pub queue: usize,
+    /// Longest wait for a worker.
+    pub queue_deadline: Duration,
+    /// How legacy homes become directories.
+    pub homes: HomeMap,
+}
+
+impl Default for LoginSettings {
+    /// 4 workers of the default cost (76 MiB), 64 waiting for 3 seconds at most, no home rules.
+    fn default() -> Self {
+        Self {
+            cost: HashCost::default(),
+            workers: 4,
+            queue: 64,
+            queue_deadline: Duration::from_secs(3),
+            homes: HomeMap::default(),
+        }
+    }
+}
+
+/// From where a server can be reached, as far as sample accounts are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// From this machine only.
+    Loopback,
+    /// From anywhere else.
+    Network,
+}
+
+/// A login that failed. Its text is what a peer may hear.
+#[derive(Debug, Error)]
+pub enum LoginError {
+    /// Too many logins at once; nothing was evaluated.
+    #[error("too many logins at once")]
+    Busy,
+    /// Refused. The reason goes to the log, never to the peer.
+    #[error("login refused")]
+    Refused(RefusalReason),
+}
+
+/// Why a login was refused, for the log.
+#[derive(Debug, Error)]
+pub enum RefusalReason {
+    /// The account is switched off.
+    #[error("the account is disabled")]
+    Disabled,
+    /// The check could not be made, for want of memory or because the server is stopping.
+    #[error("the password could not be checked: {0}")]
+    Internal(String),
+    /// The record is there, and something it must say is wrong or missing.
+    #[error("the account is disabled: {0}")]
+    Malformed(#[from] RecordProblem),
+    /// The home cannot be mapped.
+    #[error("the account is disabled: {0}")]
+    NoHome(#[from] HomeError),
+    /// A published password, from outside this machine.
+    #[error("a sample account with its published password may log in from this machine only")]
+    SampleAccount,
+    /// The typed password is empty or too long.
+    #[error(transparent)]
+    TypedPassword(#[from] TypedPasswordError),
+    /// No such account, or a text that cannot be the name of one.
+    #[error("there is no such account")]
+    UnknownUser,
+    /// The record cannot be read.
+    #[error("the account is disabled: {0}")]
+    Unreadable(#[from] AccountError),
+    /// The password is another.
+    #[error("wrong password")]
+    WrongPassword,
+}
+
+/// Checks logins against a store. Cloning shares everything.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    checker: Arc<Checker>,
+    /// Places for logins, evaluated or waiting.
+    places: Arc<Semaphore>,
+    workers: Arc<Semaphore>,
+    queue_deadline: Duration,
+}
+
+#[derive(Debug)]
+struct Checker {
+    store: Arc<dyn AccountStore>,
+    hasher: Hasher,
+    homes: HomeMap,
+}
+
+/// What a correct password opens, before its stored form is looked after.
+struct Checked {
+    record: Record,
+    stored: StoredPassword,
+    principal: Principal,
+}
+
+impl Authenticator {
+    /// An authenticator for `store`.
+    ///
+    /// # Errors
+    /// [`HashError`] if the cost is out of bounds or the system has no randomness.
+    pub fn new(store: Arc<dyn AccountStore>, settings: LoginSettings) -> Result<Self, HashError> {
+        let workers = settings.workers.clamp(1, Semaphore::MAX_PERMITS);
+        let places = workers.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS);
+        let hasher = Hasher::new(settings.cost)?;
+        Ok(Self {
+            checker: Arc::new(Checker { store, hasher, homes: settings.homes }),
+            places: Arc::new(Semaphore::new(places)),
+            workers: Arc::new(Semaphore::new(workers)),
+            queue_deadline: settings.queue_deadline,
+        })
+    }
+
+    /// How many times argon2 was evaluated since the start.
+    #[must_use]
+    pub fn evaluations(&self) -> u64 {
+        self.checker.hasher.evaluations()
+    }
+
+    /// Checks a login. On success the stored password is brought up to date if it can be; that
+    /// never fails the login (see [`Principal::upgrade`]).
+    ///
+    /// Cancel safety: dropping the future while it waits gives its place back. Once the check has
+    /// begun it runs to its end, keeping its worker, and its outcome is lost; a record is
+    /// then upgraded or not, never half.
+    ///
+    /// # Errors
+    /// [`LoginError::Refused`] after exactly one argon2 evaluation, [`LoginError::Busy`] after none.
+    pub async fn login(
+        &self,
+        username: &str,
+        password: Secret,
+        exposure: Exposure,
+    ) -> Result<Principal, LoginError> {
+        let _place = self.places.try_acquire().map_err(|_| LoginError::Busy)?;
+        let worker = timeout(self.queue_deadline, Arc::clone(&self.workers).acquire_owned())
+            .await
+            .ok()
+            .and_then(Result::ok)
+            .ok_or(LoginError::Busy)?;
+        let checker = Arc::clone(&self.checker);
+        let username = username.to_owned();
+        tokio::task::spawn_blocking(move || {
+            // The permit lives in here: a caller who goes away does not free the memory in use.
+            let _worker = worker;
+            checker.login(&username, &password, exposure)
+        })
+        .await
+        .unwrap_or_else(|error| Err(RefusalReason::Internal(error.to_string())))
+        .map_err(LoginError::Refused)
+    }
+}
+
+impl Checker {
+    fn login(
+        &self,
+        username: &str,
+        password: &Secret,
+        exposure: Exposure,
+    ) -> Result<Principal, RefusalReason> {
+        let mut has_evaluated = false;
+        match self.check(username, password.expose(), exposure, &mut has_evaluated) {
+            Ok(checked) => Ok(self.with_upgrade(checked, password.expose())),
+            Err(reason) => {
+                // Here, and only here, every failure is brought to the same price.
+                if !has_evaluated {
+                    self.hasher.spend();
+                }
+                Err(reason)
+            }
+        }
+    }
+
+    fn check(
+        &self,
+        username: &str,
+        password: &str,
+        exposure: Exposure,
+        has_evaluated: &mut bool,
+    ) -> Result<Checked, RefusalReason> {
+        check_typed(password)?;
+        let name = Username::parse(username).map_err(|_| RefusalReason::UnknownUser)?;
+        let record = self.store.load(&name)?.ok_or(RefusalReason::UnknownUser)?;
+        if record.is_disabled()? {
+            return Err(RefusalReason::Disabled);
+        }
+        let stored = record.password()?;
+        let quota = record.quota()?;
+        let home = self.homes.resolve(record.home_path()?)?;
+        *has_evaluated = stored.cost().is_some();
+        match self.hasher.verify(&stored, password) {
+            Ok(true) => {}
+            Ok(false) => return Err(RefusalReason::WrongPassword),
+            Err(error) => return Err(RefusalReason::Internal(error.to_string())),
+        }
+        if exposure == Exposure::Network && is_sample(username, password) {
+            return Err(RefusalReason::SampleAccount);
+        }
+        let principal = Principal::new(name, home, quota);
+        Ok(Checked { record, stored, principal })
+    }
+
+    fn with_upgrade(&self, checked: Checked, password: &str) -> Principal {
+        let Checked { record, stored, principal } = checked;
+        if !stored.wants_upgrade(self.hasher.cost()) {
+            return principal;
+        }
+        let upgrade = match self.upgrade(&record, password) {
+            Ok(true) => Upgrade::Done,
+            Ok(false) => Upgrade::Superseded,
+            Err(text) => Upgrade::Failed(text),
+        };
+        principal.with_upgrade(upgrade)
+    }
+
+    /// Swaps the stored password for a native hash, unless it is no longer the one just verified:
+    /// otherwise a login with the old password would undo a reset.
+    fn upgrade(&self, record: &Record, password: &str) -> Result<bool, String> {
+        let new = self.hasher.hash(password).map_err(|error| error.to_string())?;
+        let verified = record.password_text().map_err(|problem| problem.to_string())?;
+        self.store
+            .compare_and_swap_password(record.name(), verified, &new)
+            .map_err(|error| error.to_string())
+    }
+}

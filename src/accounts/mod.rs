@@ -1,0 +1,31 @@
+//! Who may log in: account records, their passwords, and what a successful login yields.
+//!
+//! The live store is the legacy one, `NAME.db` files with one JSON object each; MD5 passwords in
+//! them work and become argon2id at the first login. This room does not know connections, limits on
+//! guessing (that is `session` and `server`) or user files: it hands out a [`Principal`].
+
+mod hasher;
+mod home;
+mod login;
+mod manage;
+mod password;
+mod principal;
+mod record;
+mod samples;
+mod store;
+mod strict_json;
+#[cfg(test)]
+mod tests;
+
+pub use hasher::{HashError, Hasher};
+pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
+pub use login::{Authenticator, Exposure, LoginError, LoginSettings, RefusalReason};
+pub use manage::{AccountManager, ManageError, PasswordState, Summary};
+pub use password::{
+    CostError, HashCost, MAX_PASSWORD, PasswordProblem, StoredPassword, TypedPasswordError,
+    check_typed,
+};
+pub use principal::{Principal, Upgrade};
+pub use record::{MAX_RECORD, Record, RecordProblem};
+pub use samples::{is_sample, record_is_sample};
+pub use store::{AccountError, AccountStore, DirectoryStore, Listing};

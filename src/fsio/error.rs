@@ -1,0 +1,110 @@
+//! What can go wrong with a small file, always with the path it went wrong with.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::types::text::printable;
+
+/// A failed operation on one file or directory. Its text reads `cannot read 'X': …`.
+#[derive(Debug, Error)]
+#[error("cannot {action} '{}': {kind}", printable(&path.to_string_lossy()))]
+pub struct FsError {
+    /// What was tried: a verb that follows "cannot".
+    pub action: &'static str,
+    /// The file or directory it was tried on.
+    pub path: PathBuf,
+    /// Why it failed.
+    pub kind: FsErrorKind,
+}
+
+/// Why an operation on a small file failed.
+#[derive(Debug, Error)]
+pub enum FsErrorKind {
+    /// Any failure of the operating system.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+    /// Another process, or another part of this one, holds the lock.
+    #[error("it is in use by another process")]
+    Locked,
+    /// A symbolic link (where links are not followed), directory, FIFO, socket or device.
+    #[error("it is not a regular file")]
+    NotRegular,
+    /// Its mode lets the group or others read or write.
+    #[error("its mode {mode:04o} lets others read or write it")]
+    NotPrivate {
+        /// The permission bits found.
+        mode: u32,
+    },
+    /// The file is larger than it may be.
+    #[error("it is larger than {limit} bytes")]
+    TooLarge {
+        /// The limit in bytes.
+        limit: u64,
+    },
+}
+
+impl FsError {
+    pub(super) fn new(action: &'static str, path: &Path, kind: impl Into<FsErrorKind>) -> Self {
+        Self { action, path: path.to_owned(), kind: kind.into() }
+    }
+
+    /// True if nothing has that name.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        self.is_io(io::ErrorKind::NotFound)
+    }
+
+    /// True if something has that name already.
+    #[must_use]
+    pub fn is_exists(&self) -> bool {
+        self.is_io(io::ErrorKind::AlreadyExists)
+    }
+
+    /// True if somebody else holds the lock.
+    #[must_use]
+    pub fn is_locked(&self) -> bool {
+        matches!(self.kind, FsErrorKind::Locked)
+    }
+
+    /// The command that helps, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self.kind {
+            FsErrorKind::NotPrivate { .. } => {
+                Some(format!("chmod 600 '{}'", printable(&self.path.to_string_lossy())))
+            }
+            _ => None,
+        }
+    }
+
+    fn is_io(&self, wanted: io::ErrorKind) -> bool {
+        matches!(&self.kind, FsErrorKind::Io(error) if error.kind() == wanted)
+    }
+}
+
+impl From<rustix::io::Errno> for FsErrorKind {
+    fn from(error: rustix::io::Errno) -> Self {
+        Self::Io(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_text_names_the_file_and_escapes_it() {
+        let error = FsError::new("read", Path::new("a\u{1b}b"), FsErrorKind::NotRegular);
+        assert_eq!(error.to_string(), "cannot read 'a\\u{1b}b': it is not a regular file");
+        assert_eq!(error.hint(), None);
+    }
+
+    #[test]
+    fn others_reading_a_secret_has_a_remedy() {
+        let error = FsError::new("use", Path::new("k"), FsErrorKind::NotPrivate { mode: 0o644 });
+        assert_eq!(error.to_string(), "cannot use 'k': its mode 0644 lets others read or write it");
+        assert_eq!(error.hint().unwrap(), "chmod 600 'k'");
+    }
+}

@@ -1,0 +1,16 @@
+//! Small files of our own (records, keys, configuration): bounded reads, atomic writes, locks.
+//!
+//! Everything blocks and works on whole files of known maximal size. It opens no user files (that
+//! is `storage`) and has no opinion on what the bytes mean.
+
+mod error;
+mod lock;
+mod read;
+mod write;
+
+pub use error::{FsError, FsErrorKind};
+pub use lock::{LockGuard, lock_exclusive, try_lock_exclusive};
+pub use read::{list_names, read_bounded, read_bounded_no_follow, read_private};
+pub use write::{
+    create_directory, create_new, remove_durably, remove_temporaries, sync_directory, write_atomic,
+};

@@ -1,0 +1,161 @@
+//! Reading small files without being made to wait or to swallow more than expected.
+
+use std::ffi::OsString;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rustix::fs::{FileType, Mode, OFlags};
+
+use super::error::{FsError, FsErrorKind};
+
+/// Permission bits that let the group or others read or write.
+const OTHERS: u32 = 0o066;
+
+/// Reads a whole regular file of at most `max_bytes` bytes. Symbolic links are followed; a FIFO or
+/// device is refused without waiting for it.
+///
+/// # Errors
+/// [`FsErrorKind::TooLarge`], [`FsErrorKind::NotRegular`], [`FsErrorKind::Io`].
+pub fn read_bounded(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
+    let (file, _) = open_regular(path, OFlags::empty())?;
+    read_to_limit(file, path, max_bytes)
+}
+
+/// As [`read_bounded`], but a symbolic link is refused as [`FsErrorKind::NotRegular`]: for
+/// directories whose entries must be what they seem.
+///
+/// # Errors
+/// As [`read_bounded`].
+pub fn read_bounded_no_follow(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
+    let (file, _) = open_regular(path, OFlags::NOFOLLOW)?;
+    read_to_limit(file, path, max_bytes)
+}
+
+/// As [`read_bounded`], for secrets: a file whose mode lets the group or others read or write is
+/// refused. [`FsError::hint`] then has the remedy.
+///
+/// # Errors
+/// [`FsErrorKind::NotPrivate`], and those of [`read_bounded`].
+pub fn read_private(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
+    let (file, mode) = open_regular(path, OFlags::empty())?;
+    if mode & OTHERS != 0 {
+        return Err(FsError::new("use", path, FsErrorKind::NotPrivate { mode }));
+    }
+    read_to_limit(file, path, max_bytes)
+}
+
+/// The names in a directory, sorted by bytes, hidden ones included.
+///
+/// # Errors
+/// [`FsErrorKind::Io`].
+pub fn list_names(directory: &Path) -> Result<Vec<OsString>, FsError> {
+    let failed = |error| FsError::new("list", directory, FsErrorKind::Io(error));
+    let mut names = std::fs::read_dir(directory)
+        .map_err(failed)?
+        .map(|entry| entry.map(|entry| entry.file_name()))
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(failed)?;
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// Opens a regular file for reading; also returns its permission bits.
+fn open_regular(path: &Path, more: OFlags) -> Result<(File, u32), FsError> {
+    // Without NONBLOCK, opening a FIFO waits until somebody writes to it.
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY | more;
+    let handle = match rustix::fs::open(path, flags, Mode::empty()) {
+        Ok(handle) => handle,
+        // LOOP is what NOFOLLOW says of a link, NXIO what a socket says.
+        Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => {
+            return Err(FsError::new("read", path, FsErrorKind::NotRegular));
+        }
+        Err(error) => return Err(FsError::new("read", path, error)),
+    };
+    let stat = rustix::fs::fstat(&handle).map_err(|error| FsError::new("read", path, error))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(FsError::new("read", path, FsErrorKind::NotRegular));
+    }
+    Ok((File::from(handle), stat.st_mode & 0o7777))
+}
+
+fn read_to_limit(file: File, path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
+    // The size is not asked for: what counts is what can be read, also of a file that grows.
+    let mut bytes = Vec::new();
+    file.take(max_bytes.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(|error| FsError::new("read", path, error))?;
+    if bytes.len() as u64 > max_bytes {
+        return Err(FsError::new("read", path, FsErrorKind::TooLarge { limit: max_bytes }));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests lay out the files they read")]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    #[test]
+    fn the_limit_is_exact() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, b"12345").unwrap();
+        assert_eq!(read_bounded(&path, 5).unwrap(), b"12345");
+        let error = read_bounded(&path, 4).unwrap_err();
+        assert!(error.to_string().ends_with("it is larger than 4 bytes"), "{error}");
+        assert!(read_bounded(&dir.path().join("none"), 4).unwrap_err().is_not_found());
+    }
+
+    #[test]
+    fn what_is_not_a_file_is_refused_at_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let fifo = dir.path().join("fifo");
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, FileType::Fifo, Mode::RUSR, 0).unwrap();
+        let socket = dir.path().join("socket");
+        let _listener = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        for path in [&fifo, &socket, dir.path()] {
+            let error = read_bounded(path, 9).unwrap_err();
+            assert!(matches!(error.kind, FsErrorKind::NotRegular), "{error}");
+        }
+    }
+
+    #[test]
+    fn links_are_followed_only_where_said() {
+        let dir = tempfile::tempdir().unwrap();
+        let (file, link) = (dir.path().join("f"), dir.path().join("l"));
+        fs::write(&file, b"x").unwrap();
+        symlink(&file, &link).unwrap();
+        assert_eq!(read_bounded(&link, 9).unwrap(), b"x");
+        assert_eq!(read_bounded_no_follow(&file, 9).unwrap(), b"x");
+        let error = read_bounded_no_follow(&link, 9).unwrap_err();
+        assert!(matches!(error.kind, FsErrorKind::NotRegular), "{error}");
+    }
+
+    #[test]
+    fn a_secret_that_others_may_touch_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(&path, b"k").unwrap();
+        for (mode, good) in
+            [(0o600, true), (0o400, true), (0o640, false), (0o604, false), (0o620, false)]
+        {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let outcome = read_private(&path, 9);
+            assert_eq!(outcome.is_ok(), good, "{mode:o}");
+            assert_eq!(outcome.is_err_and(|error| error.hint().is_some()), !good, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn names_come_sorted() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["b", "a", ".c"] {
+            fs::write(dir.path().join(name), b"").unwrap();
+        }
+        assert_eq!(list_names(dir.path()).unwrap(), [".c", "a", "b"]);
+    }
+}

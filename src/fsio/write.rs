@@ -1,0 +1,210 @@
+//! Writing small files so that a crash at any point leaves the old content or the new one.
+
+use std::ffi::OsStr;
+use std::fs::{self, File};
+use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{Mode, OFlags};
+
+use super::error::{FsError, FsErrorKind};
+use super::read::list_names;
+
+const TEMPORARY_PREFIX: &str = ".sealane-";
+const TEMPORARY_SUFFIX: &str = ".tmp";
+
+/// Replaces or creates `path` with `bytes` and exactly the permission bits `mode`, in one rename.
+/// On return the new content is durable. A symbolic link at `path` is replaced, not followed.
+///
+/// # Errors
+/// [`FsErrorKind::Io`]. If "cannot write", the old content is untouched and no temporary file left;
+/// if "cannot sync", the new content is in place but may not survive a crash.
+pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    let temporary = Temporary::write(path, bytes, mode)?;
+    temporary.rename_to(path)?;
+    sync_directory(parent(path))
+}
+
+/// Creates `path` with `bytes` and exactly the permission bits `mode`, durable on return. Never
+/// overwrites, and never shows a half-written file.
+///
+/// # Errors
+/// [`FsErrorKind::Io`]; [`FsError::is_exists`] if something has that name already.
+pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
+    let temporary = Temporary::write(path, bytes, mode)?;
+    // A link, unlike a rename, fails if the name is taken; the temporary name goes on drop.
+    fs::hard_link(&temporary.path, path).map_err(|error| FsError::new("create", path, error))?;
+    drop(temporary);
+    sync_directory(parent(path))
+}
+
+/// Creates one directory with exactly the permission bits `mode`, durable on return.
+///
+/// # Errors
+/// [`FsErrorKind::Io`]; [`FsError::is_exists`] if something has that name already.
+pub fn create_directory(path: &Path, mode: u32) -> Result<(), FsError> {
+    let failed = |error| FsError::new("create", path, FsErrorKind::Io(error));
+    // Made for the owner alone first, so that it is never more open than `mode`.
+    rustix::fs::mkdir(path, Mode::RWXU).map_err(|error| failed(error.into()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
+    sync_directory(parent(path))
+}
+
+/// Removes a file; it stays removed after a crash.
+///
+/// # Errors
+/// [`FsErrorKind::Io`]; [`FsError::is_not_found`] if there is none.
+pub fn remove_durably(path: &Path) -> Result<(), FsError> {
+    fs::remove_file(path).map_err(|error| FsError::new("remove", path, error))?;
+    sync_directory(parent(path))
+}
+
+/// Removes what crashed writers left in `directory`. Only for a caller that holds the lock which
+/// every writer in that directory takes: it cannot tell an old temporary file from one in use.
+///
+/// # Errors
+/// [`FsErrorKind::Io`].
+pub fn remove_temporaries(directory: &Path) -> Result<(), FsError> {
+    for name in list_names(directory)?.iter().filter(|name| is_temporary(name)) {
+        let path = directory.join(name);
+        fs::remove_file(&path).map_err(|error| FsError::new("remove", &path, error))?;
+    }
+    Ok(())
+}
+
+/// Makes the names in a directory durable.
+///
+/// # Errors
+/// [`FsErrorKind::Io`].
+pub fn sync_directory(directory: &Path) -> Result<(), FsError> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::open(directory, flags, Mode::empty())
+        .and_then(rustix::fs::fsync)
+        .map_err(|error| FsError::new("sync", directory, error))
+}
+
+/// A synced file under a temporary name in the directory of its target; removed when dropped.
+struct Temporary {
+    path: PathBuf,
+    is_renamed: bool,
+}
+
+impl Temporary {
+    fn write(target: &Path, bytes: &[u8], mode: u32) -> Result<Self, FsError> {
+        let failed = |error| FsError::new("write", target, FsErrorKind::Io(error));
+        let path = parent(target).join(temporary_name().map_err(failed)?);
+        let flags =
+            OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
+            .map_err(|error| failed(error.into()))?;
+        let temporary = Self { path, is_renamed: false };
+        let mut file = File::from(handle);
+        file.write_all(bytes)
+            .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
+            .and_then(|()| file.sync_all())
+            .map_err(failed)?;
+        Ok(temporary)
+    }
+
+    fn rename_to(mut self, target: &Path) -> Result<(), FsError> {
+        fs::rename(&self.path, target).map_err(|error| FsError::new("write", target, error))?;
+        self.is_renamed = true;
+        Ok(())
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        if !self.is_renamed {
+            // Nothing more can be done about a failure here: the name is ignored and swept later.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+fn temporary_name() -> Result<String, std::io::Error> {
+    let random = getrandom::u64().map_err(std::io::Error::from)?;
+    Ok(format!("{TEMPORARY_PREFIX}{random:016x}{TEMPORARY_SUFFIX}"))
+}
+
+fn is_temporary(name: &OsStr) -> bool {
+    name.to_str()
+        .is_some_and(|name| name.starts_with(TEMPORARY_PREFIX) && name.ends_with(TEMPORARY_SUFFIX))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests look at what was written")]
+mod tests {
+    use super::*;
+
+    fn mode_of(path: &Path) -> u32 {
+        path.metadata().unwrap().permissions().mode() & 0o7777
+    }
+
+    #[test]
+    fn writing_replaces_content_and_mode_and_leaves_no_other_name() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, b"a longer old content").unwrap();
+        write_atomic(&path, b"new", 0o600).unwrap();
+        assert_eq!((fs::read(&path).unwrap().as_slice(), mode_of(&path)), (&b"new"[..], 0o600));
+        write_atomic(&path, b"new", 0o644).unwrap();
+        assert_eq!(mode_of(&path), 0o644);
+        assert_eq!(list_names(dir.path()).unwrap(), ["f"]);
+    }
+
+    #[test]
+    fn a_failed_write_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        // A directory with an entry cannot be renamed over: the last step fails.
+        let path = dir.path().join("d");
+        fs::create_dir_all(path.join("inside")).unwrap();
+        let error = write_atomic(&path, b"new", 0o600).unwrap_err();
+        assert!(error.to_string().contains("cannot write"), "{error}");
+        assert_eq!(list_names(dir.path()).unwrap(), ["d"]);
+    }
+
+    #[test]
+    fn a_link_is_replaced_and_its_target_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, target) = (dir.path().join("l"), dir.path().join("t"));
+        fs::write(&target, b"target").unwrap();
+        std::os::unix::fs::symlink(&target, &path).unwrap();
+        write_atomic(&path, b"new", 0o600).unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"target");
+        assert!(path.symlink_metadata().unwrap().is_file());
+    }
+
+    #[test]
+    fn creating_never_overwrites() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        create_new(&path, b"first", 0o600).unwrap();
+        assert!(create_new(&path, b"second", 0o600).unwrap_err().is_exists());
+        assert_eq!((fs::read(&path).unwrap().as_slice(), mode_of(&path)), (&b"first"[..], 0o600));
+        assert_eq!(list_names(dir.path()).unwrap(), ["f"]);
+        assert!(create_directory(&path, 0o700).unwrap_err().is_exists());
+        create_directory(&dir.path().join("d"), 0o2770).unwrap();
+        assert_eq!(mode_of(&dir.path().join("d")), 0o2770);
+    }
+
+    #[test]
+    fn removal_and_sweep_take_what_they_name_only() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["keep", ".keep.tmp", ".sealane-0123456789abcdef.tmp"] {
+            fs::write(dir.path().join(name), b"").unwrap();
+        }
+        remove_temporaries(dir.path()).unwrap();
+        assert_eq!(list_names(dir.path()).unwrap(), [".keep.tmp", "keep"]);
+        remove_durably(&dir.path().join("keep")).unwrap();
+        assert!(remove_durably(&dir.path().join("keep")).unwrap_err().is_not_found());
+    }
+}
