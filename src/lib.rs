@@ -18,6 +18,7 @@
 //! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
 
 pub mod accounts;
+pub mod cli;
 pub mod fsio;
 pub mod protocol;
 pub mod session;

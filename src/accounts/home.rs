@@ -94,6 +94,12 @@ impl HomeDirectory {
         self.0.as_str()
     }
 
+    /// The path, relative to the data directory.
+    #[must_use]
+    pub fn path(&self) -> &RemotePath {
+        &self.0
+    }
+
     /// The components in order; at least two.
     pub fn components(&self) -> impl Iterator<Item = &str> {
         self.0.components()

@@ -101,7 +101,7 @@ async fn open_home(
         Upgrade::Failed(error) => warn!(%user, error, "password record could not be upgraded"),
     }
     let (vault, owner) = (service.vault.clone(), user.clone());
-    let (home, quota) = (principal.home().as_str().to_owned(), principal.quota());
+    let (home, quota) = (principal.home().path().clone(), principal.quota());
     let opened = tokio::task::spawn_blocking(move || vault.open_home(&owner, &home, quota)).await;
     match opened {
         Ok(Ok(home)) => Ok((user, home)),

@@ -163,8 +163,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
                 self.requests.routes.deliver(header, &mut self.reader).await
             }
             Kind::Ping => {
-                let body: [u8; 8] =
-                    frame::exactly(header.kind, &self.reader.body(header).await?)?;
+                let body: [u8; 8] = frame::exactly(header.kind, &self.reader.body(header).await?)?;
                 self.out.offer(frame::fixed(Kind::Pong, 0, &body));
                 Ok(())
             }

@@ -9,7 +9,7 @@ use crate::session::client::Client;
 use crate::session::error::SessionError;
 use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
-use crate::storage::{FileMeta, Sink, Source};
+use crate::storage::{FileMeta, PATIENCE, Sink, Source};
 use crate::transfer::{self, Meter, Outcome, TransferError};
 use crate::types::{Layout, RemotePath};
 
@@ -25,7 +25,7 @@ pub(in crate::session) async fn serve(
     }
     let meta = FileMeta { modified: request.modified, mode: request.mode };
     let size = request.size;
-    let sink = context.blocking(move |home| home.sink(&path, size, meta)).await?;
+    let sink = context.blocking(move |home| home.sink(&path, size, meta, PATIENCE)).await?;
     let superseded = sink.cancelled();
     let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
     let (route, end) = context.routes.receive(context.id, layout);

@@ -1,0 +1,9 @@
+//! The terminal: flags as typed, results printed, errors mapped to exit codes.
+//!
+//! Each program is a module with a `main` that its binary calls. Nothing here knows the protocol.
+
+pub mod failure;
+pub mod ui;
+
+pub use failure::{Exit, Failure};
+pub use ui::Ui;
