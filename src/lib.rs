@@ -19,8 +19,11 @@
 
 pub mod accounts;
 pub mod cli;
+pub mod client;
+pub mod config;
 pub mod fsio;
 pub mod protocol;
+pub mod server;
 pub mod session;
 pub mod storage;
 pub mod tls;

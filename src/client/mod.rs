@@ -15,7 +15,7 @@ use crate::session::{Client, ClientSettings, SessionError};
 use crate::tls::{self, TlsError};
 use crate::types::{Address, PinSet, Secret, Username};
 
-pub use jobs::{Download, Finished, Upload, download_all, upload_all};
+pub use jobs::{Download, Finished, Upload, UploadSource, download_all, upload_all};
 
 /// Time to open the connection and to shake hands, each.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -67,8 +67,7 @@ pub async fn run(
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
     let local = listener.local_addr()?;
-    let exposure =
-        if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
+    let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
     let config = tls::server_config(settings.identity)?;
     let service = Service {
         authenticator: settings.authenticator,
