@@ -18,6 +18,7 @@
 //! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
 
 pub mod accounts;
+pub mod admin;
 pub mod cli;
 pub mod client;
 pub mod config;

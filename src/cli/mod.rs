@@ -7,6 +7,7 @@ mod errors;
 pub mod failure;
 mod logging;
 mod password;
+pub mod server;
 pub mod ui;
 
 pub use failure::{Exit, Failure};

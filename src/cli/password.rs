@@ -20,8 +20,8 @@ pub(super) fn of_user(
     if let Some(path) = file {
         return from_file(path);
     }
-    let from_environment = environment::password()
-        .map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
+    let from_environment =
+        environment::password().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     if let Some(password) = from_environment {
         return Ok(password);
     }
