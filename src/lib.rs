@@ -18,7 +18,9 @@
 //! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
 
 pub mod accounts;
+pub mod admin;
 pub mod cli;
+pub mod config;
 pub mod fsio;
 pub mod protocol;
 pub mod session;
