@@ -1,1 +1,7 @@
-//! All integration tests; one binary, a module per intent.
+//! All integration tests, one module an intent. Real processes, real sockets, real files.
+
+#![allow(unreachable_pub, reason = "modules of one test binary share by pub")]
+#![allow(clippy::disallowed_methods, reason = "tests look at files as a user would")]
+
+mod sessions;
+mod support;

@@ -1,0 +1,192 @@
+//! One server's directory, as `sealane-admin init` makes it, and processes started on it.
+
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// The password of every account that [`Site::account`] makes.
+pub const PASSWORD: &str = "correct horse";
+
+/// A directory with configuration, keys, accounts and data.
+pub struct Site {
+    pub directory: TempDir,
+    pins: String,
+}
+
+impl Site {
+    /// A fresh site whose argon2 is cheap, so that many logins cost little.
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let root = directory.path().join("site");
+        let made = admin().arg("init").arg(&root).args(["--listen", "127.0.0.1:0"]).output();
+        let made = super::ok(made.unwrap());
+        let address = super::stdout(&made);
+        let pins = address.split_once('?').expect("init prints the address").1;
+        let pins = pins.split_whitespace().next().unwrap().to_owned();
+        let site = Self { directory, pins };
+        let config = site.config();
+        let text = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, cheap_argon2(&text)).unwrap();
+        site
+    }
+
+    pub fn root(&self) -> PathBuf {
+        self.directory.path().join("site")
+    }
+
+    pub fn config(&self) -> PathBuf {
+        self.root().join("config.toml")
+    }
+
+    /// The place of a file in an account's home.
+    pub fn home(&self, name: &str) -> PathBuf {
+        self.root().join("data/homes").join(name)
+    }
+
+    /// The directory of an account's partials.
+    pub fn partials(&self, name: &str) -> PathBuf {
+        self.root().join("data/partials").join(name)
+    }
+
+    /// A directory for the client's files.
+    pub fn local(&self) -> PathBuf {
+        let local = self.directory.path().join("local");
+        std::fs::create_dir_all(&local).unwrap();
+        local
+    }
+
+    /// Writes a file for the client.
+    pub fn file(&self, name: &str, bytes: &[u8]) -> PathBuf {
+        let path = self.local().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    /// Makes an account with [`PASSWORD`].
+    pub fn account(&self, name: &str, quota: &str) {
+        let password = self.directory.path().join("password");
+        std::fs::write(&password, PASSWORD).unwrap();
+        let output = admin()
+            .arg("--config")
+            .arg(self.config())
+            .args(["account", "add", name, "--quota", quota, "--password-file"])
+            .arg(&password)
+            .output();
+        super::ok(output.unwrap());
+    }
+
+    /// Runs `sealane-admin` on this site.
+    pub fn admin<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Output {
+        admin().arg("--config").arg(self.config()).args(arguments).output().unwrap()
+    }
+
+    pub fn start(&self) -> Server {
+        Server::start(&self.config())
+    }
+
+    /// The address of `path` for `user`, with pins.
+    pub fn address(&self, server: &Server, user: &str, path: &str) -> String {
+        format!("sealane://{user}@{}/{path}?{}", server.address, self.pins)
+    }
+}
+
+fn cheap_argon2(config: &str) -> String {
+    let lines = config.lines().map(|line| {
+        let key = line.trim_start_matches(['#', ' ']).split(['=', ' ']).next().unwrap_or("");
+        match key {
+            "argon2_memory_kib" => "argon2_memory_kib = 64",
+            "argon2_iterations" => "argon2_iterations = 1",
+            _ => line,
+        }
+        .to_owned()
+    });
+    lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+fn admin() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_sealane-admin"))
+}
+
+/// A running `sealaned`; killed when dropped.
+pub struct Server {
+    pub child: Child,
+    pub address: SocketAddr,
+    log: Arc<Mutex<String>>,
+}
+
+impl Server {
+    fn start(config: &Path) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_sealaned"))
+            .arg("--config")
+            .arg(config)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Arc::new(Mutex::new(String::new()));
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let mut address = None;
+        for line in lines.by_ref() {
+            let line = line.unwrap();
+            *log.lock().unwrap() += &format!("{line}\n");
+            if let Some(text) = line.strip_prefix("listening on ") {
+                address = Some(text.parse().unwrap());
+                break;
+            }
+        }
+        let address = address.unwrap_or_else(|| panic!("no server: {}", log.lock().unwrap()));
+        let keep = log.clone();
+        std::thread::spawn(move || {
+            for line in lines.map_while(Result::ok) {
+                *keep.lock().unwrap() += &format!("{line}\n");
+            }
+        });
+        Self { child, address, log }
+    }
+
+    /// What the server has logged so far.
+    pub fn log(&self) -> String {
+        self.log.lock().unwrap().clone()
+    }
+
+    /// Ends the process at once, as a power cut of the program would.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// `sealane` with the password every account has.
+pub fn client<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealane"));
+    command.args(arguments).env("SEALANE_PASSWORD", PASSWORD).stdin(Stdio::null());
+    command
+}
+
+/// Runs `sealane` to its end.
+pub fn sealane<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Output {
+    client(arguments).output().unwrap()
+}
+
+/// Asks `probe` until it says yes; for states of other processes that nobody announces.
+pub fn until(what: &str, mut probe: impl FnMut() -> bool) {
+    let give_up = Instant::now() + Duration::from_secs(60);
+    while !probe() {
+        assert!(Instant::now() < give_up, "waited in vain: {what}");
+        std::thread::yield_now();
+    }
+}
