@@ -18,9 +18,13 @@
 //! `docs/ARCHITECTURE.md` follows a request through them; `docs/PROTOCOL.md` is the wire format.
 
 pub mod accounts;
+pub mod admin;
 pub mod cli;
+pub mod client;
+pub mod config;
 pub mod fsio;
 pub mod protocol;
+pub mod server;
 pub mod session;
 pub mod storage;
 pub mod tls;

@@ -154,6 +154,14 @@ mod tests {
     }
 
     #[test]
+    fn wrapped_means_over_the_lower_case_hex() {
+        let hasher = Hasher::new(CHEAP).unwrap();
+        let inner = hasher.hash("96e79218965eb72c92a549dd5a330112").unwrap();
+        let stored = StoredPassword::parse(&format!("{WRAPPED_PREFIX}{inner}")).unwrap();
+        assert!(hasher.verify(&stored, "111111").unwrap());
+    }
+
+    #[test]
     fn the_default_cost_is_the_one_that_is_written() {
         let hasher = Hasher::new(HashCost::default()).unwrap();
         let text = hasher.hash("x").unwrap();

@@ -1,3 +1,7 @@
-//! The client.
+//! The client: see `sealane --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealane::cli::client::main()
+}

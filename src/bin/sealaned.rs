@@ -1,3 +1,7 @@
-//! The server.
+//! The server: see `sealaned --help`.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealane::cli::server::main()
+}

@@ -56,6 +56,18 @@ impl Failure {
         Self { message: message.into(), hint: None, exit }
     }
 
+    /// A failure whose words were printed already; only the exit status is left to give.
+    #[must_use]
+    pub fn told(exit: Exit) -> Self {
+        Self::new(exit, String::new())
+    }
+
+    /// True if nothing is left to print.
+    #[must_use]
+    pub fn is_told(&self) -> bool {
+        self.message.is_empty()
+    }
+
     /// The same with a hint.
     #[must_use]
     pub fn hint(self, hint: impl Into<String>) -> Self {

@@ -2,7 +2,12 @@
 //!
 //! Each program is a module with a `main` that its binary calls. Nothing here knows the protocol.
 
+pub mod client;
+mod errors;
 pub mod failure;
+mod logging;
+mod password;
+pub mod server;
 pub mod ui;
 
 pub use failure::{Exit, Failure};

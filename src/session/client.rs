@@ -101,7 +101,8 @@ impl Client {
 
     /// Uploads `source` to `path` and returns once the server has it durably under its name.
     ///
-    /// Sends only the chunks that the server does not hold. Cancel safety: dropping the future
+    /// The file gets the time and mode of `meta`, where it says any. Only chunks that the server does
+    /// not hold are sent. Cancel safety: dropping the future
     /// interrupts the upload; what was acknowledged is used by the next one.
     ///
     /// # Errors
@@ -110,9 +111,10 @@ impl Client {
         &self,
         path: &RemotePath,
         source: Arc<dyn Source>,
+        meta: FileMeta,
         meter: Arc<Meter>,
     ) -> Result<Outcome, SessionError> {
-        verbs::put::ask(self, path, source, meter).await
+        verbs::put::ask(self, path, source, meta, meter).await
     }
 
     /// Downloads `path` into the sink that `open` makes from size and metadata, and commits it.

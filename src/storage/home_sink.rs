@@ -105,14 +105,16 @@ impl HomeSink {
         self.reservation.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
-    /// Removes the partial if `worthless`, and leaves the ledger with what is still on disk.
-    fn release(&self, worthless: bool) {
+    /// Removes the partial if told to or if it is empty and helps nobody, and leaves the ledger
+    /// with what is still on disk.
+    fn release(&self, remove: bool) {
         let Some(reservation) = self.take_reservation() else { return };
-        if worthless && self.home.partials.unlink(self.part_name().as_str()).is_ok() {
+        let length = self.partial.length();
+        if (remove || length == 0) && self.home.partials.unlink(self.part_name().as_str()).is_ok() {
             let _ = self.home.partials.unlink(self.note_name().as_str());
             reservation.keep(0);
         } else {
-            reservation.keep(self.partial.length());
+            reservation.keep(length);
         }
     }
 }
@@ -165,8 +167,7 @@ impl Sink for HomeSink {
 
 impl Drop for HomeSink {
     fn drop(&mut self) {
-        // An empty partial helps nobody.
-        self.release(self.partial.length() == 0);
+        self.release(false);
     }
 }
 

@@ -83,7 +83,10 @@ impl PartialFile {
 
     /// Gives the file its length, mode and time and brings all of it to the disk.
     pub(super) fn seal(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
-        self.file.set_len(self.size)?;
+        // Even a truncation that changes nothing costs a file system a journal entry.
+        if self.length() != self.size {
+            self.file.set_len(self.size)?;
+        }
         rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode & 0o777))?;
         if let Some(nanoseconds) = modified {
             rustix::fs::futimens(&self.file, &times(nanoseconds))?;

@@ -73,15 +73,15 @@ pub(in crate::session) async fn ask(
     client: &Client,
     path: &RemotePath,
     source: Arc<dyn Source>,
+    meta: FileMeta,
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
     let layout = Layout::for_size(source.size())
         .map_err(|_| TransferError::Protocol("the file is larger than any file may be"))?;
-    meter.expect(layout.size());
     if layout.count() == 1 {
-        ask_small(client, path, source, meter).await
+        ask_small(client, path, source, meta, meter).await
     } else {
-        ask_large(client, path, source, layout, meter).await
+        ask_large(client, path, source, layout, meta, meter).await
     }
 }
 
@@ -89,9 +89,10 @@ async fn ask_small(
     client: &Client,
     path: &RemotePath,
     source: Arc<dyn Source>,
+    meta: FileMeta,
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
-    let FileMeta { modified, mode } = source.meta();
+    let FileMeta { modified, mode } = meta;
     let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
     let (digest, bytes) = loaded.map_err(|_| TransferError::Thread)??;
     let size = bytes.len() as u64;
@@ -110,9 +111,10 @@ async fn ask_large(
     path: &RemotePath,
     source: Arc<dyn Source>,
     layout: Layout,
+    meta: FileMeta,
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
-    let FileMeta { modified, mode } = source.meta();
+    let FileMeta { modified, mode } = meta;
     let request = Put {
         path: path.as_str().to_owned(),
         size: layout.size(),

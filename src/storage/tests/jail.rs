@@ -1,6 +1,6 @@
 //! No way out of a home, by any call, at any component, at any moment.
 
-use std::os::unix::fs::{OpenOptionsExt, symlink};
+use std::os::unix::fs::symlink;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -103,17 +103,28 @@ fn what_blocks_is_never_opened() {
     let fixture = Fixture::new(100);
     make_fifo(&fixture.disk("fifo"));
     let _socket = std::os::unix::net::UnixListener::bind(fixture.disk("socket")).unwrap();
+    let (answer, answers) = std::sync::mpsc::channel();
+    let home = Arc::clone(&fixture.home);
+    std::thread::spawn(move || answer.send(home.source(&path("fifo")).map(drop)));
+    let answer =
+        answers.recv_timeout(Duration::from_secs(20)).expect("the open waits for the other end");
+    refused!(answer, StorageError::NotRegular);
     for name in ["fifo", "socket"] {
         assert_eq!(fixture.home.stat(&path(name)).unwrap().kind, EntryKind::Special);
         refused!(fixture.home.source(&path(name)), StorageError::NotRegular);
         refused!(fixture.sink(name, 1), StorageError::NotRegular);
         refused!(fixture.home.list(&path(name), None, 1), StorageError::NotDirectory);
     }
-    // Somebody who waits at the other end would notice an open.
-    let fifo = fixture.disk("fifo");
-    let writer = std::fs::OpenOptions::new().write(true).custom_flags(0o4000).open(fifo);
-    assert!(writer.is_err());
     fixture.home.remove(&path("fifo"), false).unwrap();
+}
+
+/// Ends the other thread also when an assertion fails.
+struct StopWhenDropped<'flag>(&'flag AtomicBool);
+
+impl Drop for StopWhenDropped<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 #[test]
@@ -128,6 +139,7 @@ fn a_link_swapped_in_at_the_right_moment_leads_nowhere() {
     let stop = AtomicBool::new(false);
     let mut reached = 0;
     std::thread::scope(|scope| {
+        let _stop = StopWhenDropped(&stop);
         scope.spawn(|| {
             let (directory, link) = (fixture.disk("d"), fixture.disk("link"));
             while !stop.load(Ordering::Relaxed) {
@@ -152,7 +164,6 @@ fn a_link_swapped_in_at_the_right_moment_leads_nowhere() {
                 let _ = sink.write_at(0, b"x").and_then(|()| sink.commit());
             }
         }
-        stop.store(true, Ordering::Relaxed);
     });
     assert!(reached > 0);
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 1);

@@ -105,6 +105,36 @@ fn what_a_crash_left_half_removed_is_gone_or_counted() {
     assert_eq!(fixture.partials(), Vec::<String>::new());
 }
 
+#[test]
+fn sessions_that_work_on_the_same_names_leave_the_ledger_exact() {
+    const SESSIONS: usize = 8;
+    let fixture = Fixture::new(2000);
+    fixture.home.make_directory(&path("d/e"), true).unwrap();
+    std::thread::scope(|scope| {
+        for session in 0..SESSIONS {
+            let fixture = &fixture;
+            scope.spawn(move || {
+                for turn in 0..200usize {
+                    let (name, other) = ((turn + session) % 2, (turn / 3 + session) % 2);
+                    let size = u64::try_from((turn * 7 + session * 11) % 60).unwrap();
+                    let step = match (turn + session * 3) % 5 {
+                        0 => Step::Remove(name, true),
+                        1 => Step::Rename(name, other, true),
+                        2 => Step::Commit(name, size),
+                        3 => Step::Abandon(name, size, size / 2),
+                        _ => Step::Put(name, size),
+                    };
+                    let _ = take(fixture, &step);
+                    let usage = fixture.home.usage();
+                    assert!(usage.used + usage.reserved <= usage.limit);
+                }
+            });
+        }
+    });
+    let usage = fixture.home.usage();
+    assert_eq!(fixture.restart(2000).home.usage(), usage);
+}
+
 /// One thing a client may do; paths are drawn from a few, so that they often meet.
 #[derive(Clone, Debug)]
 enum Step {

@@ -1,0 +1,29 @@
+//! What an administrator does: a new server's directory, its address, certificates, accounts.
+//!
+//! Blocking functions that return values. Nothing is printed here, no TOML is known, and nothing
+//! that exists is overwritten.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use crate::types::{Address, Pin};
+
+/// Where a server listens, and how clients reach it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// IP address and port it listens on. Port 0 is one that the system picks at each start.
+    pub listen: SocketAddr,
+    /// Host and port for clients, if they are not those it listens on; nothing else is looked at.
+    pub public: Option<Address>,
+}
+
+/// The files that prove a server's identity.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateFiles {
+    /// Certificate, PEM.
+    pub certificate: PathBuf,
+    /// Private key, PEM, mode 0600.
+    pub key: PathBuf,
+    /// Pin of the offline backup key, if the configuration names it.
+    pub backup_pin: Option<Pin>,
+}

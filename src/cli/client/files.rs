@@ -1,0 +1,189 @@
+//! `ls`, `stat`, `mkdir`, `rm`, `mv`, `df`: one question each.
+
+use serde_json::json;
+use time::OffsetDateTime;
+
+use super::args::{List, MakeDirectory, Remove, Rename};
+use super::move_files::same_server;
+use super::remote::{self, Access};
+use crate::cli::{Exit, Failure, Ui, errors};
+use crate::protocol::message::Entry;
+use crate::types::size::human;
+use crate::types::{Address, RemotePath};
+
+/// Lists a directory, page by page.
+pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Failure> {
+    let path = &args.address.path;
+    let client = access.login(&args.address).await?;
+    let (mut after, mut count, mut hidden) = (None, 0u64, 0u64);
+    loop {
+        let page = client.list(path, after.take()).await;
+        let page = page.map_err(|error| errors::session(&path.to_string(), &error))?;
+        for entry in &page.entries {
+            ui.object(&object("entry", entry));
+            ui.line(&if args.long { long_line(entry) } else { short_line(entry) });
+        }
+        count += page.entries.len() as u64;
+        hidden = hidden.max(page.hidden);
+        let last = page.entries.last().map(|entry| entry.name.clone());
+        // A page that does not get on would be asked for again for ever.
+        if !page.more || last.is_none() {
+            break;
+        }
+        after = last;
+    }
+    remote::close(client).await;
+    ui.object(&json!({ "type": "result", "ok": true, "entries": count, "hidden": hidden }));
+    if hidden > 0 {
+        ui.note(&format!("{hidden} more with names that cannot be shown or fetched"));
+    }
+    Ok(())
+}
+
+/// Shows one entry.
+pub(super) async fn stat(ui: Ui, access: &Access, address: &Address) -> Result<(), Failure> {
+    let client = access.login(address).await?;
+    let entry = client.stat(&address.path).await;
+    let entry = entry.map_err(|error| errors::session(&address.path.to_string(), &error))?;
+    remote::close(client).await;
+    ui.object(&object("result", &entry));
+    ui.line(&long_line(&Entry { name: address.path.to_string(), ..entry }));
+    Ok(())
+}
+
+/// Makes a directory.
+pub(super) async fn make_directory(
+    ui: Ui,
+    access: &Access,
+    args: MakeDirectory,
+) -> Result<(), Failure> {
+    let path = &args.address.path;
+    let client = access.login(&args.address).await?;
+    let made = client.make_directory(path, args.parents).await;
+    made.map_err(|error| errors::session(&path.to_string(), &error))?;
+    remote::close(client).await;
+    done(ui);
+    Ok(())
+}
+
+/// Removes files or directories; a failure does not stop the rest.
+pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), Failure> {
+    let Some(first) = args.addresses.first() else { return Ok(()) };
+    for other in &args.addresses {
+        same_server(first, other)?;
+    }
+    let client = access.login(first).await?;
+    let mut failures = Vec::new();
+    for address in &args.addresses {
+        if let Err(error) = client.remove(&address.path, args.recursive).await {
+            failures.push(errors::session(&address.path.to_string(), &error));
+        }
+    }
+    remote::close(client).await;
+    match (failures.len(), args.addresses.len()) {
+        (0, _) => {
+            done(ui);
+            Ok(())
+        }
+        (1, 1) => Err(failures.remove(0)),
+        _ => {
+            failures.iter().for_each(|failure| ui.failure(failure));
+            Err(Failure::told(Exit::Partial))
+        }
+    }
+}
+
+/// Moves or renames.
+pub(super) async fn rename(ui: Ui, access: &Access, args: Rename) -> Result<(), Failure> {
+    let wrong = |error: String| Failure::new(Exit::Usage, error);
+    let to = if Address::looks_like(&args.to) {
+        let to = Address::parse(&args.to).map_err(|error| wrong(error.to_string()))?;
+        same_server(&args.address, &to)?;
+        to.path
+    } else {
+        RemotePath::parse(&args.to).map_err(|error| wrong(error.to_string()))?
+    };
+    let from = &args.address.path;
+    let client = access.login(&args.address).await?;
+    client.rename(from, &to, args.force).await.map_err(|error| {
+        let failure = errors::session(&format!("{from} -> {to}"), &error);
+        match error.status() {
+            Some(crate::protocol::Status::Exists) => failure.hint("-f replaces it"),
+            _ => failure,
+        }
+    })?;
+    remote::close(client).await;
+    done(ui);
+    Ok(())
+}
+
+/// Shows what the account uses.
+pub(super) async fn usage(ui: Ui, access: &Access, address: &Address) -> Result<(), Failure> {
+    let client = access.login(address).await?;
+    let usage = client.usage().await;
+    let usage = usage.map_err(|error| errors::session(&address.host_port(), &error))?;
+    remote::close(client).await;
+    let free = usage.limit.saturating_sub(usage.used.saturating_add(usage.reserved));
+    ui.object(&json!({
+        "type": "result", "ok": true, "used": usage.used, "reserved": usage.reserved,
+        "limit": usage.limit, "free": free,
+    }));
+    ui.line(&format!(
+        "{} used, {} reserved by uploads, {} free of {}",
+        human(usage.used),
+        human(usage.reserved),
+        human(free),
+        human(usage.limit)
+    ));
+    Ok(())
+}
+
+fn done(ui: Ui) {
+    ui.object(&json!({ "type": "result", "ok": true }));
+}
+
+fn kind(entry: &Entry) -> &'static str {
+    match entry.kind {
+        0 => "file",
+        1 => "directory",
+        2 => "link",
+        _ => "special",
+    }
+}
+
+fn object(of: &str, entry: &Entry) -> serde_json::Value {
+    json!({
+        "type": of, "name": entry.name, "kind": kind(entry), "size": entry.size,
+        "modified": modified(entry), "mode": format!("{:04o}", entry.mode),
+    })
+}
+
+fn short_line(entry: &Entry) -> String {
+    let mark = match entry.kind {
+        1 => "/",
+        2 => "@",
+        _ => "",
+    };
+    format!("{}{mark}", entry.name)
+}
+
+fn long_line(entry: &Entry) -> String {
+    let (kind, mode, size) = (kind(entry), entry.mode, entry.size);
+    format!("{kind:<9}  {mode:04o}  {size:>14}  {}  {}", modified(entry), short_line(entry))
+}
+
+/// UTC, to the second.
+fn modified(entry: &Entry) -> String {
+    match OffsetDateTime::from_unix_timestamp_nanos(i128::from(entry.modified)) {
+        Ok(time) => format!(
+            "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
+            time.year(),
+            u8::from(time.month()),
+            time.day(),
+            time.hour(),
+            time.minute(),
+            time.second()
+        ),
+        Err(_) => "-".to_owned(),
+    }
+}

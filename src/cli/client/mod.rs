@@ -1,0 +1,70 @@
+//! `sealane`: flags as typed, and which job they mean.
+
+mod args;
+mod files;
+mod move_files;
+mod progress;
+mod remote;
+mod report;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use self::args::{Arguments, Command};
+use self::remote::Access;
+use super::{Exit, Failure, Ui};
+
+/// Runs the client with the arguments of the process.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let ui = Ui { json: arguments.json, quiet: arguments.quiet, verbose: arguments.verbose };
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            ui.failure(&Failure::new(Exit::Other, format!("cannot start: {error}")));
+            return Exit::Other.into();
+        }
+    };
+    let result = runtime.block_on(async {
+        tokio::select! {
+            result = run(ui, arguments) => result,
+            () = interrupted() => Err(Failure::new(Exit::Interrupted, "interrupted")
+                .hint("run the same command again: it goes on where it stopped")),
+        }
+    });
+    // Threads of an interrupted transfer may still wait for the network: they need not be waited for.
+    runtime.shutdown_background();
+    match result {
+        Ok(()) => Exit::Success.into(),
+        Err(failure) => {
+            if !failure.is_told() {
+                ui.failure(&failure);
+            }
+            failure.exit.into()
+        }
+    }
+}
+
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await; // no signal handling here: the default ends the process
+    }
+}
+
+async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
+    let access = Access { pins: arguments.pins, password_file: arguments.password_file };
+    match arguments.command {
+        Command::Put(put) => move_files::put(ui, &access, put).await,
+        Command::Get(get) => move_files::get(ui, &access, get).await,
+        Command::Ls(list) => files::list(ui, &access, list).await,
+        Command::Stat(stat) => files::stat(ui, &access, &stat.address).await,
+        Command::Mkdir(make) => files::make_directory(ui, &access, make).await,
+        Command::Rm(remove) => files::remove(ui, &access, remove).await,
+        Command::Mv(rename) => files::rename(ui, &access, rename).await,
+        Command::Df(usage) => files::usage(ui, &access, &usage.address).await,
+        Command::Verify(verify) => verify::verify(ui, &access, verify).await,
+    }
+}

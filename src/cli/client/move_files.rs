@@ -1,0 +1,179 @@
+//! `put` and `get`: which file goes where, then one job over one session.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use super::args::{Get, Put};
+use super::progress::Progress;
+use super::remote::{self, Access};
+use super::report::Report;
+use crate::cli::{Exit, Failure, Ui, errors};
+use crate::client::{Download, Upload, UploadSource, download_all, upload_all};
+use crate::session::SessionError;
+use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink};
+use crate::transfer::{Meter, Outcome};
+use crate::types::Address;
+
+/// Sends files.
+pub(super) async fn put(ui: Ui, access: &Access, args: Put) -> Result<(), Failure> {
+    let started = Instant::now();
+    let several = args.sources.len() > 1;
+    let uploads = args
+        .sources
+        .iter()
+        .map(|source| plan_upload(source, &args.address, several, args.preserve))
+        .collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<_> = args.sources.iter().map(|path| path.display().to_string()).collect();
+    let targets: Vec<_> = uploads.iter().map(|upload| upload.to.to_string()).collect();
+    let client = access.login(&args.address).await?;
+    let meter = Arc::new(Meter::default());
+    let progress = Progress::start(ui, meter.clone());
+    let mut report = Report::new(ui);
+    upload_all(&client, uploads, &meter, |(number, result)| {
+        let name = names.get(number).map_or("a file", String::as_str);
+        let target = targets.get(number).map_or("", String::as_str);
+        note(&mut report, &progress, name, target, result);
+    })
+    .await;
+    drop(progress);
+    remote::close(client).await;
+    report.finish(names.len(), started.elapsed())
+}
+
+/// Fetches files.
+pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failure> {
+    let started = Instant::now();
+    let Some(first) = args.addresses.first() else { return Ok(()) };
+    for other in &args.addresses {
+        same_server(first, other)?;
+    }
+    if args.destination == Path::new("-") {
+        return get_to_stdout(ui, access, &args.addresses).await;
+    }
+    let several = args.addresses.len() > 1;
+    let downloads = args
+        .addresses
+        .iter()
+        .map(|address| plan_download(address, &args.destination, several, args.preserve))
+        .collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<_> = downloads.iter().map(|download| download.from.to_string()).collect();
+    let targets: Vec<_> = downloads.iter().map(|to| to.to.display().to_string()).collect();
+    let client = access.login(first).await?;
+    let meter = Arc::new(Meter::default());
+    let progress = Progress::start(ui, meter.clone());
+    let mut report = Report::new(ui);
+    download_all(&client, downloads, &meter, |(number, result)| {
+        let name = names.get(number).map_or("a file", String::as_str);
+        let target = targets.get(number).map_or("", String::as_str);
+        note(&mut report, &progress, name, target, result);
+    })
+    .await;
+    drop(progress);
+    remote::close(client).await;
+    report.finish(names.len(), started.elapsed())
+}
+
+fn note(
+    report: &mut Report,
+    progress: &Progress,
+    from: &str,
+    to: &str,
+    result: Result<Outcome, SessionError>,
+) {
+    match result {
+        Ok(outcome) => report.done(progress, from, to, &outcome),
+        Err(error) => {
+            // A local error is about the local name, a refusal about the remote one.
+            let what = if matches!(error, SessionError::Refused(_)) && from != to {
+                format!("{from} -> {to}")
+            } else {
+                from.to_owned()
+            };
+            report.failed(progress, errors::session(&what, &error));
+        }
+    }
+}
+
+fn plan_upload(
+    source: &Path,
+    address: &Address,
+    several: bool,
+    preserve: bool,
+) -> Result<Upload, Failure> {
+    let into_directory = several || address.is_directory;
+    if source == Path::new("-") {
+        if into_directory {
+            return Err(Failure::new(Exit::Usage, "standard input needs a file name to go to"));
+        }
+        let spooled = storage::spool(std::io::stdin().lock(), &std::env::temp_dir())
+            .map_err(|error| errors::storage("standard input", &error))?;
+        let to = address.path.clone();
+        return Ok(Upload { from: UploadSource::Open(spooled), to, inside: None, preserve: false });
+    }
+    let name = source.file_name().map(|name| name.to_str().ok_or(name));
+    let inside = match name {
+        Some(Ok(name)) => address.path.join(name),
+        Some(Err(_)) => Err(crate::types::path::PathError::NotUtf8),
+        None => Err(crate::types::path::PathError::Dots),
+    };
+    let from = UploadSource::File(source.to_owned());
+    if !into_directory {
+        // Its own name matters only if the target turns out to be a directory.
+        return Ok(Upload { from, to: address.path.clone(), inside: inside.ok(), preserve });
+    }
+    let to = inside.map_err(|error| {
+        Failure::new(Exit::Usage, format!("'{}': {error}", source.display()))
+            .hint("give it another name on the server: put one file to a full path")
+    })?;
+    Ok(Upload { from, to, inside: None, preserve })
+}
+
+fn plan_download(
+    address: &Address,
+    destination: &Path,
+    several: bool,
+    preserve: bool,
+) -> Result<Download, Failure> {
+    let from = address.path.clone();
+    let name = from.name().ok_or_else(|| {
+        Failure::new(Exit::Usage, "the address names a home, not a file")
+            .hint("'sealane ls' shows what is in it")
+    })?;
+    let ends_in_slash = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let is_directory = several || ends_in_slash || destination.is_dir();
+    let to = if is_directory { destination.join(name) } else { destination.to_owned() };
+    Ok(Download { from, to, preserve })
+}
+
+async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result<(), Failure> {
+    let [address] = addresses else {
+        return Err(Failure::new(Exit::Usage, "only one file goes to standard output"));
+    };
+    if ui.json {
+        return Err(Failure::new(
+            Exit::Usage,
+            "--json and a file cannot both go to standard output",
+        ));
+    }
+    let client = access.login(address).await?;
+    let meter = Arc::new(Meter::default());
+    let progress = Progress::start(ui, meter.clone());
+    let open = |_: u64, _: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
+        Ok(Arc::new(StreamSink::new(std::io::stdout())))
+    };
+    let result = client.download(&address.path, false, open, meter).await;
+    drop(progress);
+    remote::close(client).await;
+    result.map(|_| ()).map_err(|error| errors::session(&address.path.to_string(), &error))
+}
+
+/// A job runs over one session: all its addresses name one account of one server.
+pub(super) fn same_server(first: &Address, other: &Address) -> Result<(), Failure> {
+    let is_same = (&first.host, first.port, &first.user) == (&other.host, other.port, &other.user);
+    if is_same {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "the addresses name different servers or accounts")
+        .hint("use one command for each"))
+}

@@ -1,0 +1,61 @@
+//! Every environment variable that the programs obey, read here and nowhere else.
+//!
+//! `SEALANE_CONFIG` alone is read by the command line parser, which shows it in `--help`. A variable
+//! that is set but empty counts as not set.
+
+use std::ffi::OsString;
+
+use thiserror::Error;
+
+use crate::types::Secret;
+
+/// A variable whose value cannot be used.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+#[error("the environment variable {0} is not UTF-8")]
+pub struct EnvironmentError(&'static str);
+
+/// The password in `SEALANE_PASSWORD`.
+///
+/// # Errors
+/// [`EnvironmentError`] if it is not UTF-8; the value is not shown.
+pub fn password() -> Result<Option<Secret>, EnvironmentError> {
+    Ok(text("SEALANE_PASSWORD", read("SEALANE_PASSWORD"))?.map(Secret::new))
+}
+
+/// What to log, from `SEALANE_LOG`: a level such as `debug`, or a filter of tracing.
+///
+/// # Errors
+/// [`EnvironmentError`] if it is not UTF-8.
+pub fn log_filter() -> Result<Option<String>, EnvironmentError> {
+    text("SEALANE_LOG", read("SEALANE_LOG"))
+}
+
+/// True if `NO_COLOR` asks for output without colours.
+#[must_use]
+pub fn no_color() -> bool {
+    read("NO_COLOR").is_some()
+}
+
+#[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+fn read(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn text(name: &'static str, value: Option<OsString>) -> Result<Option<String>, EnvironmentError> {
+    value.map(|value| value.into_string().map_err(|_| EnvironmentError(name))).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::ffi::OsStringExt;
+
+    use super::*;
+
+    #[test]
+    fn bytes_that_are_no_text_are_refused_without_being_shown() {
+        let error = text("X", Some(OsString::from_vec(vec![b's', 0xff]))).unwrap_err();
+        assert_eq!(error.to_string(), "the environment variable X is not UTF-8");
+        assert_eq!(text("X", Some("s".into())), Ok(Some("s".into())));
+        assert_eq!(text("X", None), Ok(None));
+    }
+}

@@ -1,0 +1,146 @@
+//! The file as it is written: a mirror of `config.toml`, every key with its default.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+use super::values::{self, Count};
+use crate::types::address::DEFAULT_PORT;
+use crate::types::{Address, Pin};
+
+const YEAR: u32 = 365 * 24 * 3600;
+
+/// Seconds; a year at most, so that adding them to any time is possible.
+pub(super) type Seconds = Count<YEAR>;
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(deserialize_with = "values::socket_address")]
+    pub(super) listen: SocketAddr,
+    #[serde(deserialize_with = "values::host_and_port")]
+    pub(super) public_address: Option<Address>,
+    pub(super) tls: Tls,
+    pub(super) accounts: Accounts,
+    pub(super) storage: Storage,
+    pub(super) home_map: Vec<HomeRule>,
+    pub(super) login: Login,
+    pub(super) limits: Limits,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Tls {
+    #[serde(deserialize_with = "values::path")]
+    pub(super) certificate: PathBuf,
+    #[serde(deserialize_with = "values::path")]
+    pub(super) key: PathBuf,
+    #[serde(deserialize_with = "values::pin")]
+    pub(super) backup_pin: Option<Pin>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Accounts {
+    #[serde(deserialize_with = "values::path")]
+    pub(super) directory: PathBuf,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Storage {
+    #[serde(deserialize_with = "values::path")]
+    pub(super) data: PathBuf,
+    pub(super) partial_expiry_days: Count<36_500>,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HomeRule {
+    pub(super) from: String,
+    pub(super) to: String,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Login {
+    pub(super) argon2_memory_kib: Count<{ u32::MAX }>,
+    pub(super) argon2_iterations: Count<{ u32::MAX }>,
+    pub(super) argon2_parallelism: Count<{ u32::MAX }>,
+    pub(super) workers: Count<1024>,
+    pub(super) queue: Count<65_536>,
+    pub(super) queue_seconds: Seconds,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Limits {
+    pub(super) login_seconds: Seconds,
+    pub(super) idle_seconds: Seconds,
+    pub(super) stall_seconds: Seconds,
+    pub(super) connections: Count<1_000_000>,
+    pub(super) drain_seconds: Seconds,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            public_address: None,
+            tls: Tls::default(),
+            accounts: Accounts::default(),
+            storage: Storage::default(),
+            home_map: Vec::new(),
+            login: Login::default(),
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl Default for Tls {
+    fn default() -> Self {
+        Self {
+            certificate: "certs/server.crt".into(),
+            key: "certs/server.key".into(),
+            backup_pin: None,
+        }
+    }
+}
+
+impl Default for Accounts {
+    fn default() -> Self {
+        Self { directory: "accounts".into() }
+    }
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { data: "data".into(), partial_expiry_days: Count(7) }
+    }
+}
+
+impl Default for Login {
+    fn default() -> Self {
+        Self {
+            argon2_memory_kib: Count(19456),
+            argon2_iterations: Count(2),
+            argon2_parallelism: Count(1),
+            workers: Count(4),
+            queue: Count(64),
+            queue_seconds: Count(3),
+        }
+    }
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            login_seconds: Count(30),
+            idle_seconds: Count(300),
+            stall_seconds: Count(60),
+            connections: Count(256),
+            drain_seconds: Count(30),
+        }
+    }
+}

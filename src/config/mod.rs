@@ -1,0 +1,74 @@
+//! One TOML file and the environment, turned into each room's own settings.
+//!
+//! The only room that knows TOML, and in [`environment`] the only place that reads environment
+//! variables. It knows defaults and what contradicts what, but no behaviour: it opens nothing but
+//! the file itself and does not look whether the paths in it exist.
+
+pub mod environment;
+mod error;
+mod file;
+mod locate;
+mod resolve;
+mod template;
+#[cfg(test)]
+mod tests;
+mod values;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+pub use error::ConfigError;
+pub use template::template;
+
+use crate::accounts::LoginSettings;
+use crate::admin::{CertificateFiles, Reach};
+use crate::fsio;
+use crate::session;
+
+/// Largest configuration file in bytes.
+pub const MAX_FILE: u64 = 256 * 1024;
+
+/// What a configuration file says, defaults filled in. Paths are the file's directory joined with
+/// what is written.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where the server listens and how clients reach it.
+    pub reach: Reach,
+    /// Certificate, key and backup pin.
+    pub certificates: CertificateFiles,
+    /// Directory of account records.
+    pub accounts: PathBuf,
+    /// Data directory, for the vault.
+    pub data: PathBuf,
+    /// Age at which the partial of an interrupted upload is removed.
+    pub partial_expiry: Duration,
+    /// How logins are checked, the rules for homes included.
+    pub login: LoginSettings,
+    /// Time from the first byte of a connection to a successful login.
+    pub login_deadline: Duration,
+    /// Time limits of a session.
+    pub limits: session::Limits,
+    /// Connections served at once.
+    pub connections: usize,
+    /// How long sessions may take to end once the server shuts down.
+    pub drain: Duration,
+}
+
+/// Reads the configuration file at `path`.
+///
+/// # Errors
+/// [`ConfigError`], which names file, line and key where there are such.
+pub fn load(path: &Path) -> Result<Settings, ConfigError> {
+    let bytes = fsio::read_bounded(path, MAX_FILE)?;
+    parse(path, &bytes)
+}
+
+fn parse(path: &Path, bytes: &[u8]) -> Result<Settings, ConfigError> {
+    let text = str::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_owned()))?;
+    let file: file::File =
+        toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
+    // "." and not "": all paths then begin alike and can be compared.
+    let base = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let base = base.unwrap_or_else(|| Path::new("."));
+    resolve::resolve(file, base).map_err(|problem| ConfigError::from_problem(path, text, problem))
+}

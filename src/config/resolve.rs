@@ -1,0 +1,106 @@
+//! From the file to the rooms' settings: paths made whole, keys held against one another.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Settings;
+use super::error::Problem;
+use super::file::{File, HomeRule, Login};
+use crate::accounts::{DEFAULT_HOMES, HashCost, Hasher, HomeMap, LoginSettings};
+use crate::admin::{CertificateFiles, Reach};
+use crate::session;
+
+const DAY: Duration = Duration::from_secs(24 * 3600);
+
+/// The settings of `file`, whose relative paths start at `base`.
+pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
+    let login = login(&file.login, &file.home_map)?;
+    let login_deadline = file.limits.login_seconds.seconds();
+    if login.queue_deadline >= login_deadline {
+        return Err(problem(
+            &["login.queue_seconds", "limits.login_seconds"],
+            "queue_seconds must be less than limits.login_seconds, or nobody hears that the server is busy",
+        ));
+    }
+    let settings = Settings {
+        reach: Reach { listen: file.listen, public: file.public_address },
+        certificates: CertificateFiles {
+            certificate: base.join(file.tls.certificate),
+            key: base.join(file.tls.key),
+            backup_pin: file.tls.backup_pin,
+        },
+        accounts: base.join(file.accounts.directory),
+        data: base.join(file.storage.data),
+        partial_expiry: DAY.saturating_mul(file.storage.partial_expiry_days.0),
+        login,
+        login_deadline,
+        limits: session::Limits {
+            idle: file.limits.idle_seconds.seconds(),
+            stall: file.limits.stall_seconds.seconds(),
+        },
+        connections: file.limits.connections.count(),
+        drain: file.limits.drain_seconds.seconds(),
+    };
+    keep_apart(&settings)?;
+    Ok(settings)
+}
+
+fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
+    let cost = HashCost {
+        memory_kib: login.argon2_memory_kib.0,
+        iterations: login.argon2_iterations.0,
+        parallelism: login.argon2_parallelism.0,
+    };
+    // The bounds are the hasher's; making one costs nothing.
+    Hasher::new(cost).map_err(|error| {
+        let keys =
+            &["login.argon2_memory_kib", "login.argon2_iterations", "login.argon2_parallelism"];
+        problem(keys, error.to_string())
+    })?;
+    Ok(LoginSettings {
+        cost,
+        workers: login.workers.count(),
+        queue: login.queue.count(),
+        queue_deadline: login.queue_seconds.seconds(),
+        homes: homes(rules)?,
+    })
+}
+
+fn homes(rules: &[HomeRule]) -> Result<HomeMap, Problem> {
+    let pairs = rules.iter().map(|rule| (rule.from.as_str(), rule.to.as_str()));
+    let homes = HomeMap::new(pairs).map_err(|error| problem(&["home_map"], error.to_string()))?;
+    // The vault keeps homes nowhere else: better said now than at somebody's login.
+    match rules.iter().find(|rule| rule.to.split('/').next() != Some(DEFAULT_HOMES)) {
+        Some(rule) => Err(problem(
+            &["home_map"],
+            format!("to = '{}' must be '{DEFAULT_HOMES}' or a directory in it", rule.to),
+        )),
+        None => Ok(homes),
+    }
+}
+
+/// Homes are served to others; nothing that only the server may read can lie among them.
+fn keep_apart(settings: &Settings) -> Result<(), Problem> {
+    let secret: [(&'static [&'static str; 2], &Path); 2] = [
+        (&["accounts.directory", "storage.data"], &settings.accounts),
+        (&["tls.key", "storage.data"], &settings.certificates.key),
+    ];
+    let homes = settings.data.join(DEFAULT_HOMES);
+    for (keys, path) in secret {
+        if path.starts_with(&homes) {
+            let [what, place] = keys;
+            return Err(problem(keys, format!("{what} must not lie among the homes in {place}")));
+        }
+    }
+    if settings.certificates.key == settings.certificates.certificate {
+        return Err(problem(
+            &["tls.key", "tls.certificate"],
+            "tls.key and tls.certificate must be two files",
+        ));
+    }
+    Ok(())
+}
+
+fn problem(keys: &'static [&'static str], text: impl Into<String>) -> Problem {
+    Problem { keys, text: text.into() }
+}

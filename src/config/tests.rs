@@ -1,0 +1,229 @@
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use super::file::File;
+use super::template::SHIPPED;
+use super::*;
+use crate::types::Pin;
+
+const FILE: &str = "/etc/sealane/config.toml";
+
+fn read(text: &str) -> Result<Settings, ConfigError> {
+    parse(Path::new(FILE), text.as_bytes())
+}
+
+/// The error without the name of the file.
+fn error(text: &str) -> String {
+    let error = read(text).unwrap_err().to_string();
+    error.strip_prefix(&format!("'{FILE}', ")).expect(&error).to_owned()
+}
+
+#[test]
+fn the_shipped_file_has_every_default_and_the_rule_of_the_old_tutorials() {
+    let mut shipped: File = toml::from_str(SHIPPED).unwrap();
+    let rules = std::mem::take(&mut shipped.home_map);
+    assert_eq!(shipped, File::default());
+    let rules: Vec<_> = rules.iter().map(|rule| (&*rule.from, &*rule.to)).collect();
+    assert_eq!(rules, [(r"D:\FTP\home", "homes")]);
+    let settings = read(SHIPPED).unwrap();
+    assert_eq!(settings.login.homes.resolve(r"D:\FTP\home\ahpu").unwrap().as_str(), "homes/ahpu");
+}
+
+#[test]
+fn the_shipped_file_names_every_key() {
+    let debug = format!("{:?}", File::default());
+    let keys =
+        debug.split([' ', '{', '}', '(', ')', ',']).filter_map(|word| word.strip_suffix(':'));
+    for key in keys.filter(|key| *key != "home_map") {
+        let is_named = SHIPPED.lines().any(|line| {
+            let line = line.trim_start_matches("# ");
+            line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")
+        });
+        assert!(is_named, "{key}");
+    }
+}
+
+#[test]
+fn defaults_are_those_of_the_rooms() {
+    let settings = read("").unwrap();
+    let (login, limits) = (LoginSettings::default(), session::Limits::default());
+    assert_eq!(settings.login.cost, login.cost);
+    assert_eq!((settings.login.workers, settings.login.queue), (login.workers, login.queue));
+    assert_eq!(settings.login.queue_deadline, login.queue_deadline);
+    assert_eq!((settings.limits.idle, settings.limits.stall), (limits.idle, limits.stall));
+    assert_eq!(settings.partial_expiry, Duration::from_secs(7 * 24 * 3600));
+    assert_eq!(settings.reach.listen, SocketAddr::from(([127, 0, 0, 1], 9901)));
+}
+
+#[test]
+fn every_key_arrives_where_it_belongs() {
+    let pin = Pin::of_public_key(b"k");
+    let settings = read(&format!(
+        r#"
+        listen = "[::]:1"
+        public_address = "files.example:2"
+        [tls]
+        certificate = "a.crt"
+        key = "/b.key"
+        backup_pin = "{pin}"
+        [accounts]
+        directory = "c"
+        [storage]
+        data = "d"
+        partial_expiry_days = 3
+        [[home_map]]
+        from = '/srv'
+        to = "homes/srv"
+        [login]
+        argon2_memory_kib = 16
+        argon2_iterations = 4
+        argon2_parallelism = 2
+        workers = 5
+        queue = 6
+        queue_seconds = 7
+        [limits]
+        login_seconds = 8
+        idle_seconds = 9
+        stall_seconds = 10
+        connections = 11
+        drain_seconds = 12
+        "#
+    ))
+    .unwrap();
+    let seconds = Duration::from_secs;
+    assert_eq!(settings.reach.listen.to_string(), "[::]:1");
+    assert_eq!(settings.reach.public.unwrap().host_port(), "files.example:2");
+    assert_eq!(settings.certificates.certificate, Path::new("/etc/sealane/a.crt"));
+    assert_eq!(settings.certificates.key, Path::new("/b.key"));
+    assert_eq!(settings.certificates.backup_pin, Some(pin));
+    assert_eq!(settings.accounts, Path::new("/etc/sealane/c"));
+    assert_eq!(settings.data, Path::new("/etc/sealane/d"));
+    assert_eq!(settings.partial_expiry, seconds(3 * 24 * 3600));
+    assert_eq!(settings.login.homes.resolve("/srv/x").unwrap().as_str(), "homes/srv/x");
+    let cost = settings.login.cost;
+    assert_eq!((cost.memory_kib, cost.iterations, cost.parallelism), (16, 4, 2));
+    assert_eq!((settings.login.workers, settings.login.queue), (5, 6));
+    assert_eq!((settings.login.queue_deadline, settings.login_deadline), (seconds(7), seconds(8)));
+    assert_eq!((settings.limits.idle, settings.limits.stall), (seconds(9), seconds(10)));
+    assert_eq!((settings.connections, settings.drain), (11, seconds(12)));
+}
+
+#[test]
+fn a_misspelt_key_is_named_with_the_one_that_was_meant() {
+    let text = "[limits]\nidel_seconds = 3\n";
+    assert_eq!(
+        error(text),
+        "line 2, limits.idel_seconds: there is no key 'idel_seconds' here, expected one of: \
+         login_seconds, idle_seconds, stall_seconds, connections, drain_seconds"
+    );
+    assert_eq!(read(text).unwrap_err().hint().unwrap(), "did you mean 'idle_seconds'?");
+    assert!(error("[limit]\n").starts_with("line 1, limit: there is no key 'limit' here"));
+    assert_eq!(read("[limit]\n").unwrap_err().hint().unwrap(), "did you mean 'limits'?");
+    assert_eq!(read("require_tls = true").unwrap_err().hint(), None);
+    assert!(error("[[home_map]]\nform = '/x'\n").starts_with("line 2, home_map.form: there is no"));
+}
+
+#[test]
+fn zero_is_refused_everywhere() {
+    let numbers: Vec<_> = SHIPPED
+        .lines()
+        .scan(String::new(), |section, line| {
+            if line.starts_with('[') {
+                *section = line.to_owned();
+            }
+            Some((section.clone(), line))
+        })
+        .filter_map(|(section, line)| {
+            let (key, value) = line.split_once(" = ")?;
+            value.parse::<u32>().ok().map(|_| (section, key))
+        })
+        .collect();
+    assert_eq!(numbers.len(), 12);
+    for (section, key) in numbers {
+        for (value, limit) in [("0", "from 1 to"), ("-1", "from 1 to"), ("1e3", "from 1 to")] {
+            let error = error(&format!("{section}\n{key} = {value}\n"));
+            assert!(error.starts_with("line 2, ") && error.contains(key), "{error}");
+            assert!(error.contains(limit) && error.contains("zero is not unlimited"), "{error}");
+        }
+        let large = format!("{section}\n{key} = 18446744073709551615\n");
+        assert!(read(&large).is_err(), "{key}");
+    }
+}
+
+#[test]
+fn wrong_values_say_what_was_expected() {
+    for (text, expected) in [
+        (
+            "listen = 'localhost'",
+            "line 1, listen: invalid value: string \"localhost\", expected an IP address and port such as",
+        ),
+        ("listen = 9901", "line 1, listen: invalid type: integer `9901`, expected a string"),
+        ("public_address = 'u@h'", "expected a host and port"),
+        ("public_address = 'h:0'", "expected a host and port"),
+        ("public_address = 'h/x'", "expected a host and port"),
+        ("public_address = 'h?pin=x'", "expected a host and port"),
+        ("[tls]\nbackup_pin = 'sha256//x'", "line 2, tls.backup_pin: invalid value"),
+        ("[tls]\nkey = ''", "line 2, tls.key: invalid value: string \"\", expected a path"),
+        ("[[home_map]]\nfrom = '/x'", "line 1"),
+        ("listen = ", "line 1"),
+        ("[limits]\nidle_seconds = 1\nidle_seconds = 2", "line 3"),
+    ] {
+        let error = error(text);
+        assert!(error.contains(expected), "{error}");
+    }
+    assert!(parse(Path::new(FILE), b"\xff").unwrap_err().to_string().ends_with("is not UTF-8"));
+}
+
+#[test]
+fn keys_that_contradict_one_another_are_refused() {
+    for (text, expected) in [
+        (
+            "[login]\nqueue_seconds = 5\n[limits]\nlogin_seconds = 5",
+            "line 2, login.queue_seconds: queue_seconds must be less than limits.login_seconds",
+        ),
+        ("[limits]\nlogin_seconds = 3", "line 2, limits.login_seconds: queue_seconds must be less"),
+        (
+            "[login]\nargon2_parallelism = 5",
+            "line 2, login.argon2_parallelism: argon2id cost m=19456 t=2 p=5",
+        ),
+        ("[login]\nargon2_memory_kib = 7", "line 2, login.argon2_memory_kib: argon2id cost m=7"),
+        ("[[home_map]]\nfrom='x'\nto='homes'", "line 1, home_map: home_map from = 'x' is not"),
+        ("[[home_map]]\nfrom='/x'\nto='../x'", "line 1, home_map: home_map to = '../x' is not"),
+        ("[[home_map]]\nfrom='/x'\nto='old'", "line 1, home_map: to = 'old' must be 'homes' or"),
+        (
+            "[accounts]\ndirectory='data/homes/a'",
+            "line 2, accounts.directory: accounts.directory must not lie",
+        ),
+        ("[storage]\ndata='.'\n[tls]\nkey='homes/k'", "line 4, tls.key: tls.key must not lie"),
+        (
+            "[tls]\nkey='x'\ncertificate='x'",
+            "line 2, tls.key: tls.key and tls.certificate must be two",
+        ),
+    ] {
+        let error = error(text);
+        assert!(error.starts_with(expected), "{error}");
+    }
+    read("[storage]\ndata = '.'\n").unwrap();
+}
+
+#[test]
+fn a_relative_file_and_a_missing_one() {
+    let path = Path::new("config.toml");
+    let inside = "[storage]\ndata='.'\n[accounts]\ndirectory='homes/a'";
+    assert!(parse(path, inside.as_bytes()).is_err());
+    assert_eq!(parse(path, b"").unwrap().data, Path::new("./data"));
+    let error = load(Path::new("/nonexistent/config.toml")).unwrap_err();
+    assert!(error.to_string().starts_with("cannot read '/nonexistent/config.toml'"), "{error}");
+    assert!(error.hint().unwrap().contains("sealane-admin init"));
+}
+
+#[test]
+fn the_template_is_the_shipped_file_with_two_values() {
+    let (listen, pin) = ("[::1]:4433".parse().unwrap(), Pin::of_public_key(b"k"));
+    let text = template(listen, &pin);
+    let settings = read(&text).unwrap();
+    assert_eq!((settings.reach.listen, settings.certificates.backup_pin), (listen, Some(pin)));
+    let changed = text.lines().zip(SHIPPED.lines()).filter(|(new, old)| new != old).count();
+    assert_eq!((changed, text.lines().count()), (2, SHIPPED.lines().count()));
+}

@@ -1,0 +1,91 @@
+//! Values of single keys: read, checked, and if wrong refused with what was expected.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+
+use crate::types::{Address, Pin};
+
+/// A whole number from 1 to `MAX`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Count<const MAX: u32>(pub(super) u32);
+
+impl<const MAX: u32> Count<MAX> {
+    pub(super) fn seconds(self) -> Duration {
+        Duration::from_secs(self.0.into())
+    }
+
+    pub(super) fn count(self) -> usize {
+        usize::try_from(self.0).unwrap_or(usize::MAX)
+    }
+}
+
+impl<'de, const MAX: u32> Deserialize<'de> for Count<MAX> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_i64(CountVisitor)
+    }
+}
+
+struct CountVisitor<const MAX: u32>;
+
+impl<const MAX: u32> Visitor<'_> for CountVisitor<MAX> {
+    type Value = Count<MAX>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "a whole number from 1 to {MAX} (zero is not unlimited)")
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Self::Value, E> {
+        match u32::try_from(value) {
+            Ok(number) if (1..=MAX).contains(&number) => Ok(Count(number)),
+            _ => Err(E::invalid_value(Unexpected::Signed(value), &self)),
+        }
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Self::Value, E> {
+        // What does not fit is too large in any case.
+        self.visit_i64(i64::try_from(value).unwrap_or(i64::MAX))
+    }
+}
+
+pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
+    text(from, "an IP address and port such as 127.0.0.1:9901 or [::]:9901", |text| {
+        text.parse().ok()
+    })
+}
+
+pub(super) fn host_and_port<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<Address>, D::Error> {
+    text(from, "a host and port such as files.example.com:9901", |text| {
+        let address = Address::parse(&format!("sealane://{text}")).ok()?;
+        // Anything but host and port would not be what this key is for.
+        let is_plain = !text.contains(['/', '?', '@']);
+        is_plain.then_some(Some(address))
+    })
+}
+
+pub(super) fn pin<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pin>, D::Error> {
+    text(from, "a pin such as `sealane-admin cert show` prints", |text| {
+        Some(Some(Pin::parse(text).ok()?))
+    })
+}
+
+pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {
+    text(from, "a path", |text| {
+        let is_path = !text.is_empty() && !text.contains('\0');
+        is_path.then(|| PathBuf::from(text))
+    })
+}
+
+fn text<'de, D: Deserializer<'de>, T>(
+    from: D,
+    expected: &str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> Result<T, D::Error> {
+    let text = String::deserialize(from)?;
+    parse(&text).ok_or_else(|| D::Error::invalid_value(Unexpected::Str(&text), &expected))
+}

@@ -1,0 +1,88 @@
+//! The door: takes connections as long as there is room, secures each, hands it to a session.
+
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{Instrument, info, info_span, warn};
+
+use super::socket;
+use crate::session::{self, Service};
+use crate::tls;
+
+/// Pause after a failed accept (no descriptors left, say), so that the failure is not a busy loop.
+const PAUSE: Duration = Duration::from_millis(200);
+
+pub(super) struct Door {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) service: Arc<Service>,
+    pub(super) login_deadline: Duration,
+    pub(super) places: Arc<Semaphore>,
+    pub(super) tasks: TaskTracker,
+    pub(super) drain: CancellationToken,
+}
+
+impl Door {
+    pub(super) async fn accept_forever(&self, listener: &TcpListener) -> Infallible {
+        let serial = AtomicU64::new(1);
+        loop {
+            let place = match self.places.clone().acquire_owned().await {
+                Ok(place) => place,
+                Err(_) => std::future::pending().await, // never closed
+            };
+            let (stream, peer) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    warn!(%error, "accept failed");
+                    tokio::time::sleep(PAUSE).await;
+                    continue;
+                }
+            };
+            let span = info_span!("connection", id = serial.fetch_add(1, Ordering::Relaxed), %peer);
+            let guest = Guest {
+                config: self.config.clone(),
+                service: self.service.clone(),
+                deadline: Instant::now() + self.login_deadline,
+                drain: self.drain.clone(),
+            };
+            let visit = async move {
+                guest.serve(stream, peer).await;
+                drop(place);
+            };
+            self.tasks.spawn(visit.instrument(span));
+        }
+    }
+}
+
+struct Guest {
+    config: Arc<ServerConfig>,
+    service: Arc<Service>,
+    deadline: Instant,
+    drain: CancellationToken,
+}
+
+impl Guest {
+    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+        if let Err(error) = socket::prepare(&stream) {
+            warn!(%error, "socket options");
+        }
+        let secured = timeout_at(self.deadline, tls::accept(self.config, stream)).await;
+        let stream = match secured {
+            Ok(Ok(stream)) => stream,
+            Ok(Err(error)) => return info!(%peer, %error, "handshake failed"),
+            Err(_) => return info!(%peer, "no handshake in time"),
+        };
+        match session::serve(stream, &self.service, self.deadline, self.drain).await {
+            Ok(ended) => info!(?ended, "session ended"),
+            Err(error) => info!(%error, "session ended"),
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! `sealaned` without its command line: accepts connections, secures them, serves sessions, drains.
+//!
+//! The caller binds the listener and decides when to stop, so that tests use any port and no
+//! signal. Byte layouts and requests are for the rooms below; nothing is printed here.
+
+mod accept;
+mod socket;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{info, warn};
+
+use crate::accounts::{Authenticator, Exposure};
+use crate::session::{Limits, Service};
+use crate::storage::Vault;
+use crate::tls::{self, Identity, TlsError};
+
+/// Everything a server needs, in the rooms' own types.
+#[derive(Debug)]
+pub struct Settings {
+    /// Certificate and key.
+    pub identity: Identity,
+    /// Checks logins.
+    pub authenticator: Authenticator,
+    /// Holds the homes; its directory is locked for this server.
+    pub vault: Arc<Vault>,
+    /// Time limits of a session.
+    pub limits: Limits,
+    /// Time for everything from the first byte to a successful login.
+    pub login_deadline: Duration,
+    /// Connections served at once; further ones wait to be accepted. At least 1.
+    pub connections: usize,
+    /// How long sessions may take to end once the server shuts down.
+    pub drain: Duration,
+    /// Age at which the partial of an interrupted upload is removed.
+    pub partial_expiry: Duration,
+}
+
+/// Why a server could not run.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The listener has no address.
+    #[error("the listening socket failed: {0}")]
+    Listener(#[from] std::io::Error),
+    /// Certificate or key cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// How often expired partials are looked for.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// Serves until `shutdown` completes and sessions have ended or `drain` has passed.
+///
+/// Cancel safety: dropping the future stops accepting; sessions that run go on until they end.
+///
+/// # Errors
+/// [`ServerError`] before the first connection is accepted, never later.
+pub async fn run(
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    let local = listener.local_addr()?;
+    let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
+    let config = tls::server_config(settings.identity)?;
+    let service = Service {
+        authenticator: settings.authenticator,
+        vault: settings.vault.clone(),
+        exposure,
+        limits: settings.limits,
+    };
+    let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
+    let door = accept::Door {
+        config,
+        service: Arc::new(service),
+        login_deadline: settings.login_deadline,
+        places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
+        tasks: tasks.clone(),
+        drain: drain.clone(),
+    };
+    info!(%local, ?exposure, "serving");
+    tokio::select! {
+        never = door.accept_forever(&listener) => match never {},
+        never = sweep_forever(settings.vault, settings.partial_expiry) => match never {},
+        () = shutdown => {}
+    }
+    drop(listener);
+    tasks.close();
+    drain.cancel();
+    info!(sessions = tasks.len(), "draining");
+    if tokio::time::timeout(settings.drain, tasks.wait()).await.is_err() {
+        warn!(sessions = tasks.len(), "sessions cut off at the end of the drain time");
+    }
+    Ok(())
+}
+
+async fn sweep_forever(vault: Arc<Vault>, expiry: Duration) -> std::convert::Infallible {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        let (vault, now) = (vault.clone(), SystemTime::now());
+        let Some(oldest) = now.checked_sub(expiry) else { continue };
+        match tokio::task::spawn_blocking(move || vault.sweep_partials(oldest)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(partials)) => info!(partials, "expired partials removed"),
+            Ok(Err(error)) => warn!(%error, "expired partials could not be removed"),
+            Err(error) => warn!(%error, "expired partials could not be removed"),
+        }
+    }
+}
