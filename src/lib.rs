@@ -2,7 +2,7 @@
 //!
 //! # Layout
 //!
-//! Rooms stand on floors, and imports go down only (`tests/it/tidy.rs` holds the line):
+//! Rooms stand on floors, and imports go down only (`tests/it/tidy` holds the line):
 //!
 //! | floor | rooms |
 //! |---|---|
