@@ -119,7 +119,11 @@ fn scenario(victim: Victim, down: bool, old: Option<&[u8]>, salt: u64) {
         let carried = stage.carried + passed;
         // Two chunks for every interruption; one more MiB for frames, records and handshakes.
         let most = SIZE + 2 * MIB * stage.strikes + MIB;
-        assert!(carried <= most, "round {round}: {carried} bytes for {SIZE}, {} strikes", stage.strikes);
+        assert!(
+            carried <= most,
+            "round {round}: {carried} bytes for {SIZE}, {} strikes",
+            stage.strikes
+        );
         let left = crate::support::names(target.parent().unwrap());
         assert!(!left.iter().any(|name| name.contains(".part")), "{left:?}");
     }
