@@ -10,6 +10,7 @@
     reason = "tests may fail loudly, look at files as a user would, and share modules by pub"
 )]
 
+mod admin;
 mod inputs;
 mod resume;
 mod sessions;
