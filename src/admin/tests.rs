@@ -1,3 +1,5 @@
+//! New directories, addresses, accounts: what is made, what is refused.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ struct Stage {
 impl Stage {
     fn new() -> Self {
         let site = Site::new();
-        site.account("ann", "100M");
+        site.account("ann", "1G");
         let server = site.start();
         Self { site, server }
     }
@@ -90,7 +90,7 @@ fn an_unreadable_source_is_denied() {
     }
     let stage = Stage::new();
     let file = stage.site.file("secret", b"x");
-    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&file, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
     fails(sealane(["put", file.to_str().unwrap(), &stage.at("x")]), 1, "permission denied");
 }
 
@@ -191,16 +191,18 @@ fn a_source_that_changes_while_it_is_read_is_never_committed() {
         let size = 90 << 20;
         let path = stage.site.file("busy", &noise(size, 5));
         let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-        let put = client(["put", path.to_str().unwrap(), &stage.at("busy")]);
+        let put = client(["put", path.to_str().unwrap(), &stage.at(&format!("busy-{grows}"))]);
         let mut put = { put }.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let partials = stage.site.partials("ann");
+        let left = if grows { 0 } else { names(&partials).len() };
         until("the upload begins", || {
-            put.try_wait().unwrap().is_some() || partials.is_dir() && !names(&partials).is_empty()
+            let begun = partials.is_dir() && names(&partials).len() > left;
+            begun || put.try_wait().unwrap().is_some()
         });
         if grows {
-            file.write_all_at(b"more", size as u64).unwrap()
+            file.write_all_at(b"more", size as u64).unwrap();
         } else {
-            file.set_len(1 << 20).unwrap()
+            file.set_len(1 << 20).unwrap();
         }
         let output = put.wait_with_output().unwrap();
         fails(output, 8, "changed while it was being read");

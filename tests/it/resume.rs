@@ -218,3 +218,17 @@ fn an_interrupted_upload_is_invisible_and_counts_in_the_quota() {
     assert_eq!(usage["used"], std::fs::metadata(part).unwrap().len());
     assert_eq!(usage["reserved"], 0);
 }
+
+#[test]
+fn a_server_told_to_stop_lets_an_upload_end() {
+    let mut stage = Stage::new();
+    let bytes = noise(60 * MIB as usize, 12);
+    let source = stage.site.file("file", &bytes);
+    let mut put = start(&["put".to_owned(), text(&source), stage.address("file")]);
+    until("the upload is under way", || stage.proxy.sent() > 4 * MIB);
+    let id = rustix::process::Pid::from_child(&stage.server.child);
+    rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
+    assert!(put.wait().unwrap().success());
+    assert!(stage.server.child.wait().unwrap().success());
+    assert!(std::fs::read(stage.site.home("ann").join("file")).unwrap() == bytes);
+}
