@@ -1,12 +1,7 @@
 //! `sealane-admin` as people and scripts run it.
 
 #![expect(clippy::disallowed_methods, reason = "tests lay out and look at files")]
-#![expect(
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::unwrap_used,
-    reason = "also in the helpers of tests"
-)]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "also in the helpers of tests")]
 
 use std::fs;
 use std::io::Write as _;
