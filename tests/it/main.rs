@@ -3,5 +3,6 @@
 #![allow(unreachable_pub, reason = "modules of one test binary share by pub")]
 #![allow(clippy::disallowed_methods, reason = "tests look at files as a user would")]
 
+mod pair;
 mod sessions;
 mod support;

@@ -1,12 +1,15 @@
 //! A server's directory, server processes, client runs: everything in temporary places, on ports
 //! the system picks.
 
+pub mod pair;
+pub mod peer;
 pub mod service;
 pub mod site;
 
 use std::path::Path;
 use std::process::Output;
 
+pub use pair::Pair;
 pub use service::Service;
 pub use site::{Server, Site};
 
