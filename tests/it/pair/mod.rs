@@ -2,6 +2,7 @@
 //! peer may say when, how long it may take, and what a lie brings it.
 
 mod cancel;
+mod downloads;
 mod drain;
 mod greeting;
 mod liar;
