@@ -1,10 +1,24 @@
 //! What an administrator does: a new server's directory, its address, certificates, accounts.
 //!
 //! Blocking functions that return values. Nothing is printed here, no TOML is known, and nothing
-//! that exists is overwritten.
+//! that exists is overwritten. What is done to a single account is for `accounts`.
+
+mod accounts;
+mod address;
+mod certificates;
+mod error;
+mod init;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+
+pub use accounts::{open_accounts, remove_account};
+pub use address::address;
+pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, show};
+pub use error::AdminError;
+pub use init::{InitReport, init};
 
 use crate::types::{Address, Pin};
 

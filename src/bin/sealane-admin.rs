@@ -1,3 +1,7 @@
-//! Accounts, migration and certificates.
+//! Accounts and certificates of a server; everything is in [`sealane::cli::admin`].
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sealane::cli::admin::main(std::env::args_os())
+}

@@ -2,6 +2,7 @@
 //!
 //! Each program is a module with a `main` that its binary calls. Nothing here knows the protocol.
 
+pub mod admin;
 pub mod client;
 mod errors;
 pub mod failure;

@@ -22,9 +22,9 @@ const MAX_PEM: u64 = 64 * 1024;
 /// Serve homes over pinned TLS 1.3.
 ///
 /// Says "listening on ADDR:PORT" on stderr when it is ready. SIGTERM and SIGINT let transfers under
-/// way end, for at most limits.drain_seconds; a second one ends at once.
+/// way end, for at most `limits.drain_seconds`; a second one ends at once.
 ///
-/// Example: sealaned --config /srv/sealane/config.toml
+/// Example: `sealaned --config /srv/sealane/config.toml`
 #[derive(Debug, Parser)]
 #[command(name = "sealaned", version, verbatim_doc_comment)]
 struct Arguments {

@@ -1,3 +1,5 @@
+//! Good and bad configuration files, and the one that ships.
+
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! Who may say what, when: the two halves of a session over any byte stream.
 //!
 //! A server's session begins as a greeting that accepts `HELLO` and `LOGIN` only; handlers of
-//! every other request live on [`Authenticated`](server) sessions, which only a successful login
-//! makes. Each verb is one file in `verbs`, with the server's and the client's end together.
+//! every other request live on `Authenticated` sessions, which only a successful login makes.
+//! Each verb is one file in `verbs`, with the server's and the client's end together.
 //!
 //! A session knows neither sockets nor TLS below, neither OS paths nor checksums. What a peer is
 //! told is chosen in `refusal`; what the log says is more.

@@ -21,6 +21,7 @@ use super::{BadCertificate, PinMismatch, SIGNATURE_SCHEMES, pin_of_certificate};
 use crate::types::PinSet;
 
 /// Gives the configuration a verifier that accepts the keys in `pins` and nothing else.
+#[expect(clippy::disallowed_methods, reason = "the one place that replaces verification")]
 pub(super) fn accept_only(
     pins: PinSet,
     builder: ConfigBuilder<ClientConfig, WantsVerifier>,

@@ -2,7 +2,7 @@
 //!
 //! *The receiver says which chunks it holds, the sender sends those that differ*: fresh transfers,
 //! resumption, replacement and download of a changed file are this one algorithm
-//! (`docs/PROTOCOL.md` §4), and upload and download are [`send`] and [`receive`] with the ends
+//! (`docs/PROTOCOL.md` §4), and upload and download are [`send()`] and [`receive()`] with the ends
 //! swapped. It sees a file only as a `Source` or a `Sink`; accounts, paths and screens are unknown
 //! to it.
 //!

@@ -86,7 +86,7 @@ impl Sink for MemorySink {
 }
 
 fn file(size: usize, seed: usize) -> Vec<u8> {
-    (0..size).map(|at| ((at + seed) / 5 ^ (at >> 9)) as u8).collect()
+    (0..size).map(|at| (((at + seed) / 5) ^ (at >> 9)) as u8).collect()
 }
 
 /// One end of a connection: a writer task, a reader task that delivers to routes.

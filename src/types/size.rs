@@ -40,7 +40,7 @@ pub fn human(bytes: u64) -> String {
     match UNITS.iter().rev().find(|(_, shift)| bytes >> shift > 0) {
         None => format!("{bytes} B"),
         Some((name, shift)) => {
-            let tenths = u128::from(bytes) * 10 >> shift;
+            let tenths = (u128::from(bytes) * 10) >> shift;
             format!("{}.{} {name}iB", tenths / 10, tenths % 10)
         }
     }

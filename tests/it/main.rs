@@ -1,8 +1,19 @@
 //! All integration tests, one module an intent. Real processes, real sockets, real files.
 
-#![allow(unreachable_pub, reason = "modules of one test binary share by pub")]
-#![allow(clippy::disallowed_methods, reason = "tests look at files as a user would")]
+#![allow(
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::unwrap_used,
+    reason = "tests may fail loudly, look at files as a user would, and share modules by pub"
+)]
 
+mod admin;
+mod inputs;
 mod pair;
+mod resume;
 mod sessions;
 mod support;
+mod tidy;

@@ -8,7 +8,7 @@ use crate::types::{Address, Pin};
 
 /// Move files to and from a server whose key is pinned.
 ///
-/// An address is sealane://USER@HOST[:PORT]/PATH?pin=sha256.… as `sealane-admin address` prints it.
+/// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it.
 /// Whatever interrupts a transfer, the same command again goes on where it stopped.
 ///
 /// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted,
@@ -16,10 +16,10 @@ use crate::types::{Address, Pin};
 #[derive(Debug, Parser)]
 #[command(name = "sealane", version, verbatim_doc_comment)]
 pub(super) struct Arguments {
-    /// Accept a server with this key only: sha256//BASE64 or sha256.BASE64URL; overrides the address
+    /// Accept a server with this key only: `sha256//BASE64` or `sha256.BASE64URL`; overrides the address
     #[arg(long = "pin", value_name = "PIN", value_parser = Pin::parse, global = true)]
     pub(super) pins: Vec<Pin>,
-    /// Take the password from the first line of this file (else SEALANE_PASSWORD, else ask)
+    /// Take the password from the first line of this file (else `SEALANE_PASSWORD`, else ask)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) password_file: Option<PathBuf>,
     /// Print one JSON object a line on stdout, the last one the result
@@ -50,7 +50,7 @@ pub(super) enum Command {
 
 /// Send files
 ///
-/// Example: sealane put a.iso b.iso 'sealane://ahpu@host/images/?pin=sha256.…'
+/// Example: `sealane put a.iso b.iso 'sealane://ahpu@host/images/?pin=sha256.…'`
 #[derive(Args, Debug)]
 pub(super) struct Put {
     /// Keep modification time and mode
@@ -66,7 +66,7 @@ pub(super) struct Put {
 
 /// Fetch files
 ///
-/// Example: sealane get 'sealane://ahpu@host/images/a.iso?pin=sha256.…' .
+/// Example: `sealane get 'sealane://ahpu@host/images/a.iso?pin=sha256.…' .`
 #[derive(Args, Debug)]
 pub(super) struct Get {
     /// Keep modification time and mode

@@ -1,5 +1,8 @@
+//! Messages there and back, and the vectors that other implementations can use.
+
 use super::*;
 use crate::protocol::frame::Side;
+use crate::protocol::status::Status;
 use proptest::prelude::*;
 
 fn put() -> Put {

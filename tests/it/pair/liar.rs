@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealane::protocol::frame::{self, FrameError};
 use sealane::protocol::message::{Accepted, Entries, Entry, Refused, SizeRoot};
-use sealane::protocol::{Kind, ServerMessage, Side, Status};
+use sealane::protocol::{Header, Kind, ServerMessage, Side, Status};
 use sealane::session::{Client, SessionError};
 use sealane::storage::{FileMeta, FileSource, Source};
 use sealane::transfer::{Meter, Outcome, TransferError};
@@ -295,27 +295,23 @@ async fn a_refusal_ends_an_upload_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_out_of_form_ends_the_connection() {
-    let over = |kind: Kind, id| {
-        let length = kind.bound() + 1;
-        sealane::protocol::Header::new(kind, id, length).encode().to_vec()
-    };
-    let lies: [(&str, Box<dyn Fn(u32) -> Vec<u8>>); 4] = [
-        ("above the bound", Box::new(move |id| over(Kind::Entry, id))),
-        ("no map", Box::new(|id| frame::fixed(Kind::Entry, id, b"\xff"))),
-        ("bytes behind", Box::new(|id| frame::fixed(Kind::Done, id, b"\xa0\x00"))),
-        (
-            "an unknown type",
-            Box::new(|id| {
-                let mut frame = frame::fixed(Kind::Done, id, b"");
-                frame[0] = 0x7e;
-                frame
-            }),
-        ),
+    type Lie = fn(u32) -> Vec<u8>;
+    let lies: [(&str, Lie); 4] = [
+        ("above the bound", |id| {
+            Header::new(Kind::Entry, id, Kind::Entry.bound() + 1).encode().to_vec()
+        }),
+        ("no map", |id| frame::fixed(Kind::Entry, id, b"\xff")),
+        ("bytes behind", |id| frame::fixed(Kind::Done, id, b"\xa0\x00")),
+        ("an unknown type", |id| {
+            let mut frame = frame::fixed(Kind::Done, id, b"");
+            frame[0] = 0x7e;
+            frame
+        }),
     ];
     for (what, lie) in lies {
         let (client, mut server) = lying_server().await;
         let root = path("");
-        let answer = told(client.stat(&root), &mut server, Kind::Stat, |id| lie(id)).await;
+        let answer = told(client.stat(&root), &mut server, Kind::Stat, lie).await;
         assert!(is_broken(&answer.unwrap_err()), "{what}");
         // Whoever asks later hears the same.
         let SessionError::Connection(why) = client.usage().await.unwrap_err() else { panic!() };

@@ -3,6 +3,7 @@
 
 pub mod pair;
 pub mod peer;
+pub mod proxy;
 pub mod service;
 pub mod site;
 

@@ -23,10 +23,8 @@ pub struct Service {
     pub directory: TempDir,
     pub address: SocketAddr,
     pub pins: PinSet,
-    pub authenticator: Authenticator,
     pub store: Arc<dyn AccountStore>,
     stop: CancellationToken,
-    pub task: Option<tokio::task::JoinHandle<()>>,
 }
 
 pub const COST: HashCost = HashCost { memory_kib: 64, iterations: 1, parallelism: 1 };
@@ -51,7 +49,7 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let settings = server::Settings {
             identity: identity.unwrap(),
-            authenticator: authenticator.clone(),
+            authenticator,
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             limits,
             login_deadline,
@@ -60,11 +58,11 @@ impl Service {
             partial_expiry: Duration::from_secs(3600),
         };
         let stopped = stop.clone().cancelled_owned();
-        let task = tokio::spawn(async move {
+        tokio::spawn(async move {
             server::run(listener, settings, stopped).await.unwrap();
         });
         let pins = PinSet::new(vec![key.pin]).unwrap();
-        Self { directory, address, pins, authenticator, store, stop, task: Some(task) }
+        Self { directory, address, pins, store, stop }
     }
 
     pub fn account(&self, name: &str, quota: u64) {
@@ -92,11 +90,6 @@ impl Service {
 
     pub fn home(&self, user: &str) -> PathBuf {
         self.directory.path().join("data/homes").join(user)
-    }
-
-    /// Asks the server to drain, as SIGTERM does.
-    pub fn drain(&self) {
-        self.stop.cancel();
     }
 }
 

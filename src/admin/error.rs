@@ -1,0 +1,71 @@
+//! What can go wrong when a server is looked after.
+
+use std::path::PathBuf;
+
+use thiserror::Error;
+
+use crate::accounts::{AccountError, HashError};
+use crate::fsio::FsError;
+use crate::tls::IdentityError;
+use crate::types::text::printable;
+
+/// Something that was not done. Texts name the file.
+#[derive(Debug, Error)]
+pub enum AdminError {
+    /// The account store cannot be opened or changed.
+    #[error(transparent)]
+    Account(#[from] AccountError),
+    /// Something has the name of a thing to be made.
+    #[error("'{}' exists already", printable(&.0.to_string_lossy()))]
+    Exists(PathBuf),
+    /// A file cannot be read or made.
+    #[error(transparent)]
+    File(#[from] FsError),
+    /// A key and certificate cannot be made.
+    #[error(transparent)]
+    Generate(IdentityError),
+    /// The configured cost of passwords cannot be used.
+    #[error(transparent)]
+    Hash(#[from] HashError),
+    /// The machine's own name is not one that an address can have.
+    #[error("the name of this machine, '{0}', cannot stand in an address")]
+    HostName(String),
+    /// A certificate, or key, or the two together cannot be used.
+    #[error("cannot use '{}': {problem}", printable(&path.to_string_lossy()))]
+    Identity {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: IdentityError,
+    },
+}
+
+impl AdminError {
+    /// The command or key that helps, where there is one.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Exists(_) => Some(
+                "nothing is ever overwritten: choose another directory, or move that away if an \
+                 earlier attempt left it"
+                    .into(),
+            ),
+            Self::File(error) => error.hint(),
+            Self::HostName(_) => Some("set public_address in the configuration".into()),
+            Self::Identity { problem: IdentityError::KeyMismatch, .. } => Some(
+                "certificate and key are made together, by `sealane-admin cert generate`".into(),
+            ),
+            _ => None,
+        }
+    }
+
+    /// True if a file, directory or account is not there.
+    #[must_use]
+    pub fn is_not_found(&self) -> bool {
+        match self {
+            Self::File(error) | Self::Account(AccountError::File(error)) => error.is_not_found(),
+            Self::Account(AccountError::NotFound(_)) => true,
+            _ => false,
+        }
+    }
+}

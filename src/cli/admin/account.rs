@@ -1,0 +1,212 @@
+//! `account`: one function a verb, and how an account looks on a terminal and in JSON.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use super::arguments::AccountCommand;
+use super::password::new_password;
+use crate::accounts::{AccountError, AccountManager, PasswordState, Summary};
+use crate::admin::{self, AdminError};
+use crate::cli::{Failure, Ui};
+use crate::config::Settings;
+use crate::types::{Username, size};
+
+pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Result<(), Failure> {
+    let manager = open(settings)?;
+    let desk = Desk { ui, data: &settings.data, manager };
+    match command {
+        AccountCommand::Add { name, password, quota, home } => {
+            let password = new_password(ui, password.password_file.as_deref(), &name)?;
+            desk.manager.add(&name, &password, quota, home.as_deref())?;
+            desk.done(&name, "added")
+        }
+        AccountCommand::Passwd { name, password } => {
+            let password = new_password(ui, password.password_file.as_deref(), &name)?;
+            desk.manager.set_password(&name, &password)?;
+            desk.done(&name, "new password")
+        }
+        AccountCommand::Quota { name, size } => {
+            desk.manager.set_quota(&name, size)?;
+            desk.done(&name, "new quota")
+        }
+        AccountCommand::Disable { name } => {
+            desk.manager.set_disabled(&name, true)?;
+            ui.note("a session that it has open goes on until it ends");
+            desk.done(&name, "disabled")
+        }
+        AccountCommand::Enable { name } => {
+            desk.manager.set_disabled(&name, false)?;
+            desk.done(&name, "enabled")
+        }
+        AccountCommand::Remove { name } => desk.remove(&name),
+        AccountCommand::List => desk.list(),
+        AccountCommand::Show { name: None } => desk.show_all(),
+        AccountCommand::Show { name: Some(name) } => {
+            let summary = desk.manager.show(&name)?;
+            desk.show(&summary);
+            ui.object(&desk.object("result", &summary));
+            Ok(())
+        }
+    }
+}
+
+fn open(settings: &Settings) -> Result<AccountManager, Failure> {
+    admin::open_accounts(&settings.accounts, &settings.login).map_err(|error| match error {
+        AdminError::Account(AccountError::File(ref file)) if file.is_not_found() => {
+            let hint = format!("there must be a directory '{}'", settings.accounts.display());
+            Failure::from(error).hint(hint)
+        }
+        error => error.into(),
+    })
+}
+
+struct Desk<'a> {
+    ui: Ui,
+    data: &'a Path,
+    manager: AccountManager,
+}
+
+impl Desk<'_> {
+    /// Says what was done, with the account as it is now.
+    fn done(&self, name: &Username, what: &str) -> Result<(), Failure> {
+        let summary = self.manager.show(name)?;
+        self.ui.line(&format!("{name}: {what}; {}", self.in_short(&summary)));
+        self.ui.object(&self.object("result", &summary));
+        Ok(())
+    }
+
+    fn remove(&self, name: &Username) -> Result<(), Failure> {
+        let files = admin::remove_account(&self.manager, name, self.data)?;
+        self.ui.line(&match &files {
+            Some(path) => format!("{name}: removed; its files stay in '{}'", path.display()),
+            None => format!("{name}: removed; its files, if it had any, stay"),
+        });
+        self.ui.object(&json!({ "type": "result", "name": name.as_str(), "files": files }));
+        Ok(())
+    }
+
+    fn list(&self) -> Result<(), Failure> {
+        let accounts = self.manager.list()?;
+        let rows: Vec<[String; 5]> = accounts.iter().map(row).collect();
+        let titles = ["NAME", "PASSWORD", "QUOTA", "HOME", ""].map(str::to_owned);
+        for line in aligned(&[vec![titles], rows].concat()) {
+            self.ui.line(&line);
+        }
+        self.objects(&accounts);
+        Ok(())
+    }
+
+    fn show_all(&self) -> Result<(), Failure> {
+        let accounts = self.manager.list()?;
+        for (at, summary) in accounts.iter().enumerate() {
+            if at > 0 {
+                self.ui.line("");
+            }
+            self.show(summary);
+        }
+        self.objects(&accounts);
+        Ok(())
+    }
+
+    fn objects(&self, accounts: &[Summary]) {
+        for summary in accounts {
+            self.ui.object(&self.object("account", summary));
+        }
+        self.ui.object(&json!({ "type": "result", "accounts": accounts.len() }));
+    }
+
+    fn show(&self, summary: &Summary) {
+        let line = |title: &str, text: &str| self.ui.line(&format!("{title:<10}{text}"));
+        line("name", &summary.name);
+        line("password", state(summary));
+        if let Ok(quota) = summary.quota {
+            line("quota", &format!("{} ({quota} bytes)", size::human(quota)));
+        }
+        if let Ok(home) = &summary.home {
+            line("home", &self.data.join(home.as_str()).display().to_string());
+        }
+        for remark in remarks(summary) {
+            line("remark", &remark);
+        }
+    }
+
+    fn in_short(&self, summary: &Summary) -> String {
+        let quota = summary.quota.as_ref().map_or_else(Clone::clone, |bytes| size::human(*bytes));
+        match &summary.home {
+            Ok(home) => format!("{quota} in '{}'", self.data.join(home.as_str()).display()),
+            Err(problem) => format!("{quota}; {problem}"),
+        }
+    }
+
+    fn object(&self, kind: &str, summary: &Summary) -> Value {
+        json!({
+            "type": kind,
+            "name": summary.name,
+            "password": state(summary),
+            "disabled": summary.disabled,
+            "quota": summary.quota.as_ref().ok(),
+            "home": summary.home.as_ref().ok().map(|home| self.data.join(home.as_str())),
+            "sample": summary.is_sample,
+            "problems": problems(summary),
+        })
+    }
+}
+
+fn state(summary: &Summary) -> &'static str {
+    match summary.state {
+        PasswordState::Argon2id => "argon2id",
+        PasswordState::Malformed(_) => "unusable",
+        PasswordState::Md5 => "md5",
+        PasswordState::Wrapped => "md5+argon2id",
+    }
+}
+
+/// What is wrong with a record, each thing once.
+fn problems(summary: &Summary) -> Vec<String> {
+    let password = match &summary.state {
+        PasswordState::Malformed(text) => Some(text),
+        _ => None,
+    };
+    let all = [password, summary.quota.as_ref().err(), summary.home.as_ref().err()];
+    let mut problems: Vec<String> = all.into_iter().flatten().cloned().collect();
+    problems.dedup();
+    problems
+}
+
+fn remarks(summary: &Summary) -> Vec<String> {
+    let mut remarks = problems(summary);
+    if summary.disabled {
+        remarks.push("disabled".into());
+    }
+    if summary.is_sample {
+        remarks.push("its password is published: it may log in from this machine only".into());
+    }
+    remarks
+}
+
+fn row(summary: &Summary) -> [String; 5] {
+    let missing = || "-".to_owned();
+    [
+        summary.name.clone(),
+        state(summary).to_owned(),
+        summary.quota.as_ref().map_or_else(|_| missing(), |bytes| size::human(*bytes)),
+        summary.home.as_ref().map_or_else(|_| missing(), ToString::to_string),
+        remarks(summary).join("; "),
+    ]
+}
+
+/// Rows as lines whose columns stand under one another.
+fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let mut widths = [0; N];
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let line = |row: &[String; N]| {
+        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}

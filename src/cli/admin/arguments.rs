@@ -1,0 +1,161 @@
+//! The command line of `sealane-admin`.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::types::{Username, size};
+
+/// Looks after a sealane server: its directory, address, certificates and accounts.
+#[derive(Debug, Parser)]
+#[command(
+    name = "sealane-admin",
+    version,
+    after_help = "Example, a server from nothing:\n  \
+                  sealane-admin init /srv/sealane --listen 0.0.0.0:9901\n  \
+                  sealane-admin --config /srv/sealane/config.toml account add bob\n  \
+                  sealaned --config /srv/sealane/config.toml"
+)]
+pub(super) struct Arguments {
+    /// The server's configuration.
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "SEALANE_CONFIG",
+        default_value = "./config.toml"
+    )]
+    pub(super) config: PathBuf,
+    /// Print JSON, one object a line, the last one the result or the error.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// No remarks, only results and errors.
+    #[arg(long, short, global = true)]
+    pub(super) quiet: bool,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make the directory of a new server and print its address.
+    ///
+    /// Makes config.toml, certs/ with the server's key and its backup, accounts/ and data/.
+    /// Never overwrites anything.
+    #[command(after_help = "Example:\n  sealane-admin init /srv/sealane --listen 0.0.0.0:9901")]
+    Init {
+        /// The directory; made if missing.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// IP address and port to listen on.
+        #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:9901")]
+        listen: SocketAddr,
+    },
+    /// Print the address that clients are given: host, port and the pins of both keys.
+    #[command(after_help = "Example:\n  sealane-admin address --user bob")]
+    Address {
+        /// Put this account's name in.
+        #[arg(long, value_name = "NAME", value_parser = Username::parse)]
+        user: Option<Username>,
+    },
+    /// Add, show, change and remove accounts.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Show the server's certificates, or make new ones.
+    #[command(subcommand)]
+    Cert(CertCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AccountCommand {
+    /// Add an account.
+    #[command(after_help = "Examples:\n  sealane-admin account add bob --quota 50G\n  \
+                      sealane-admin account add bob --password-file bob.txt")]
+    Add {
+        /// The account.
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        name: Username,
+        #[command(flatten)]
+        password: PasswordSource,
+        /// Most bytes it may store; K, M, G and T are powers of 1024.
+        #[arg(long, value_name = "SIZE", default_value = "10G", value_parser = size::parse)]
+        quota: u64,
+        /// Its home below the data directory [default: homes/NAME].
+        #[arg(long, value_name = "PATH")]
+        home: Option<String>,
+    },
+    /// Set a new password.
+    #[command(after_help = "Example:\n  sealane-admin account passwd bob")]
+    Passwd {
+        /// The account.
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        name: Username,
+        #[command(flatten)]
+        password: PasswordSource,
+    },
+    /// List all accounts, one a line.
+    #[command(after_help = "Example:\n  sealane-admin account list --json")]
+    List,
+    /// Show one account, or all.
+    #[command(after_help = "Example:\n  sealane-admin account show bob")]
+    Show {
+        /// The account.
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        name: Option<Username>,
+    },
+    /// Set how much an account may store.
+    #[command(after_help = "Example:\n  sealane-admin account quota bob 50G")]
+    Quota {
+        /// The account.
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        name: Username,
+        /// Most bytes; K, M, G and T are powers of 1024.
+        #[arg(value_name = "SIZE", value_parser = size::parse)]
+        size: u64,
+    },
+    /// Refuse an account's logins until it is enabled again.
+    #[command(after_help = "Example:\n  sealane-admin account disable bob")]
+    Disable {
+        /// The account.
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        name: Username,
+    },
+    /// Let a disabled account log in again.
+    #[command(after_help = "Example:\n  sealane-admin account enable bob")]
+    Enable {
+        /// The account.
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        name: Username,
+    },
+    /// Remove an account; its files stay, and it is said where.
+    #[command(after_help = "Example:\n  sealane-admin account remove bob")]
+    Remove {
+        /// The account.
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        name: Username,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CertCommand {
+    /// Show the pins and files, and check that the server can use its key.
+    #[command(after_help = "Example:\n  sealane-admin --config /srv/sealane/config.toml cert show")]
+    Show,
+    /// Make a server's key and its backup in a directory; needs no configuration.
+    ///
+    /// Makes server.key, server.crt, backup.key and backup.crt. Never overwrites anything.
+    #[command(after_help = "Example:\n  sealane-admin cert generate certs")]
+    Generate {
+        /// The directory; made if missing.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+    },
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct PasswordSource {
+    /// Take the password from the first line of a file, or of stdin with `-` [default: ask].
+    #[arg(long, value_name = "FILE")]
+    pub(super) password_file: Option<PathBuf>,
+}

@@ -1,0 +1,99 @@
+//! `sealane-admin`: a server's directory, address, certificates and accounts.
+//!
+//! Results on stdout, remarks on stderr. Passwords come from a prompt or a file, never from the
+//! command line, and are never printed.
+
+mod account;
+mod arguments;
+mod password;
+mod server;
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use self::arguments::{Arguments, Command};
+use super::{Exit, Failure, Ui};
+use crate::accounts::{AccountError, ManageError};
+use crate::admin::AdminError;
+use crate::config::{self, ConfigError, Settings};
+
+/// Runs the program; `arguments` begin with its name.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help and version end up here too. A closed pipe means that nobody reads on.
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
+        }
+    };
+    let ui = Ui { json: arguments.json, quiet: arguments.quiet, verbose: false };
+    match run(ui, arguments) {
+        Ok(()) => Exit::Success.into(),
+        Err(failure) => {
+            ui.failure(&failure);
+            failure.exit.into()
+        }
+    }
+}
+
+fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
+    let settings = || load(&arguments.config);
+    match arguments.command {
+        Command::Init { directory, listen } => server::init(ui, &directory, listen),
+        Command::Address { user } => server::address(ui, &settings()?, user),
+        Command::Cert(command) => server::certificates(ui, &settings, command),
+        Command::Account(command) => account::run(ui, &settings()?, command),
+    }
+}
+
+fn load(path: &Path) -> Result<Settings, Failure> {
+    Ok(config::load(path)?)
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self { message: error.to_string(), hint: error.hint(), exit: Exit::Usage }
+    }
+}
+
+impl From<AdminError> for Failure {
+    fn from(error: AdminError) -> Self {
+        let exit = match &error {
+            AdminError::Hash(_) => Exit::Usage,
+            _ if error.is_not_found() => Exit::NotFound,
+            _ => Exit::Other,
+        };
+        Self { message: error.to_string(), hint: error.hint(), exit }
+    }
+}
+
+impl From<ManageError> for Failure {
+    fn from(error: ManageError) -> Self {
+        let (exit, hint) = match &error {
+            ManageError::Account(AccountError::NotFound(_)) => {
+                (Exit::NotFound, Some("`sealane-admin account list` shows those there are".into()))
+            }
+            ManageError::Account(AccountError::Exists(name)) => (
+                Exit::Other,
+                Some(format!("`sealane-admin account passwd {name}` sets a new password")),
+            ),
+            ManageError::Account(AccountError::File(file)) => (Exit::Other, file.hint()),
+            ManageError::Account(AccountError::Record { .. }) | ManageError::Hash(_) => {
+                (Exit::Other, None)
+            }
+            ManageError::Home { .. } => (
+                Exit::Usage,
+                Some("a home is 'homes/NAME', or a path that a [[home_map]] rule covers".into()),
+            ),
+            ManageError::Quota => {
+                (Exit::Usage, Some("zero is not unlimited: say what there is, such as 10G".into()))
+            }
+            ManageError::TypedPassword(_) => (Exit::Usage, None),
+        };
+        Self { message: error.to_string(), hint, exit }
+    }
+}

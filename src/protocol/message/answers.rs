@@ -1,0 +1,170 @@
+//! Bodies of what a server says.
+
+use minicbor::{Decode, Encode};
+
+use crate::protocol::status::Status;
+use crate::types::Digest;
+
+/// Body of `WELCOME`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Welcome {
+    /// Version in force.
+    #[n(0)]
+    pub version: u16,
+    /// Program and version of the server.
+    #[n(1)]
+    pub agent: Option<String>,
+    /// Requests that may be unanswered.
+    #[n(2)]
+    pub max_requests: u32,
+    /// Uploads and downloads among them.
+    #[n(3)]
+    pub max_transfers: u32,
+}
+
+/// Body of `LOGGED_IN`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct LoggedIn {
+    /// The account.
+    #[n(0)]
+    pub user: String,
+}
+
+/// Body of `ACCEPTED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Accepted {
+    /// Claims will follow.
+    #[n(0)]
+    pub claims: bool,
+}
+
+/// Body of `OFFER`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Offer {
+    /// Size in bytes.
+    #[n(0)]
+    pub size: u64,
+    /// Base-2 logarithm of the chunk size.
+    #[n(1)]
+    pub chunk_log2: u8,
+    /// Modification time, nanoseconds since 1970 UTC.
+    #[n(2)]
+    pub modified: Option<i64>,
+    /// Permission bits.
+    #[n(3)]
+    pub mode: Option<u32>,
+}
+
+/// Map of `FILE`; the file's bytes follow it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct File {
+    /// BLAKE3 of the bytes.
+    #[n(0)]
+    pub digest: Digest,
+    /// Modification time, nanoseconds since 1970 UTC.
+    #[n(2)]
+    pub modified: Option<i64>,
+    /// Permission bits.
+    #[n(3)]
+    pub mode: Option<u32>,
+}
+
+/// What is behind a name.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Entry {
+    /// The name, one component.
+    #[n(0)]
+    pub name: String,
+    /// 0 file, 1 directory, 2 symbolic link, 3 something else; a number, because it may grow.
+    #[n(1)]
+    pub kind: u8,
+    /// Size in bytes.
+    #[n(2)]
+    pub size: u64,
+    /// Modification time, nanoseconds since 1970 UTC.
+    #[n(3)]
+    pub modified: i64,
+    /// Permission bits.
+    #[n(4)]
+    pub mode: u32,
+}
+
+/// Body of `ENTRIES`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Entries {
+    /// Sorted by name, bytewise.
+    #[n(0)]
+    pub entries: Vec<Entry>,
+    /// There are more names after the last.
+    #[n(1)]
+    pub more: bool,
+    /// Names in the directory that break the rules for paths and are left out.
+    #[n(2)]
+    pub hidden: u64,
+}
+
+/// Body of `USAGE_IS`, all in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct UsageIs {
+    /// Files and partials.
+    #[n(0)]
+    pub used: u64,
+    /// Promised to uploads under way.
+    #[n(1)]
+    pub reserved: u64,
+    /// The account's limit.
+    #[n(2)]
+    pub limit: u64,
+}
+
+/// Body of `DIGEST_IS` and `COMMITTED`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SizeRoot {
+    /// Size in bytes.
+    #[n(0)]
+    pub size: u64,
+    /// BLAKE3 of the file.
+    #[n(1)]
+    pub root: Digest,
+}
+
+/// Body of `REFUSED`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Refused {
+    /// Number of the status.
+    #[n(0)]
+    pub number: u16,
+    /// For people.
+    #[n(1)]
+    pub text: String,
+    /// Bytes short, with `Quota` and `DiskFull`.
+    #[n(2)]
+    pub short: Option<u64>,
+    /// The account's limit in bytes, with `Quota`.
+    #[n(3)]
+    pub limit: Option<u64>,
+}
+
+impl Refused {
+    /// A refusal with the status's own text.
+    #[must_use]
+    pub fn new(status: Status) -> Self {
+        Self { number: status.number(), text: status.to_string(), short: None, limit: None }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status::from_number(self.number)
+    }
+}

@@ -1,0 +1,123 @@
+//! Bodies of what a client says.
+
+use minicbor::{Decode, Encode};
+
+use crate::types::Digest;
+
+/// Body of `HELLO`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Hello {
+    /// Highest protocol version the client speaks.
+    #[n(0)]
+    pub version: u16,
+    /// Program and version, for the log.
+    #[n(1)]
+    pub agent: Option<String>,
+}
+
+/// Body of `LOGIN`. It has no `Debug`: it holds a password.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Login {
+    /// Account name as typed.
+    #[n(0)]
+    pub user: String,
+    /// Password as typed.
+    #[n(1)]
+    pub password: String,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Login(***)")
+    }
+}
+
+/// Body of `PUT`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Put {
+    /// Where the file goes.
+    #[n(0)]
+    pub path: String,
+    /// Its size in bytes.
+    #[n(1)]
+    pub size: u64,
+    /// Base-2 logarithm of its chunk size.
+    #[n(2)]
+    pub chunk_log2: u8,
+    /// Modification time, nanoseconds since 1970 UTC.
+    #[n(3)]
+    pub modified: Option<i64>,
+    /// Permission bits.
+    #[n(4)]
+    pub mode: Option<u32>,
+}
+
+/// Map of `PUT_SMALL`; the file's bytes follow it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PutSmall {
+    /// Where the file goes.
+    #[n(0)]
+    pub path: String,
+    /// BLAKE3 of the bytes.
+    #[n(1)]
+    pub digest: Digest,
+    /// Modification time, nanoseconds since 1970 UTC.
+    #[n(3)]
+    pub modified: Option<i64>,
+    /// Permission bits.
+    #[n(4)]
+    pub mode: Option<u32>,
+}
+
+/// A path and a choice: body of `GET` (claims follow), `MAKE_DIRECTORY` (parents too) and `REMOVE`
+/// (with all it holds).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PathFlag {
+    /// The path.
+    #[n(0)]
+    pub path: String,
+    /// The choice.
+    #[n(1)]
+    pub flag: bool,
+}
+
+/// Body of `LIST`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct List {
+    /// The directory.
+    #[n(0)]
+    pub path: String,
+    /// Only names greater than this one, bytewise.
+    #[n(1)]
+    pub after: Option<String>,
+}
+
+/// Body of `STAT` and `DIGEST`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PathOnly {
+    /// The path.
+    #[n(0)]
+    pub path: String,
+}
+
+/// Body of `RENAME`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Rename {
+    /// Present path.
+    #[n(0)]
+    pub from: String,
+    /// New path.
+    #[n(1)]
+    pub to: String,
+    /// A file at the new path may be replaced.
+    #[n(2)]
+    pub replace: bool,
+}
