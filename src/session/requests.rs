@@ -10,7 +10,8 @@ use super::refusal::Refusal;
 use super::server::SharedHome;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
-use crate::transfer::Routes;
+use crate::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
+use crate::types::Layout;
 use crate::wire::FrameSender;
 
 /// Small files of one session in memory at once: 8 MiB.
@@ -36,8 +37,8 @@ pub(super) struct Context {
     pub(super) id: u32,
     pub(super) home: SharedHome,
     pub(super) out: FrameSender,
-    pub(super) routes: Routes,
     pub(super) cancelled: CancellationToken,
+    routes: Routes,
     _registration: Registration,
 }
 
@@ -66,6 +67,22 @@ impl Context {
             Ok(result) => Ok(result?),
             Err(error) => Err(Refusal::internal(error)),
         }
+    }
+
+    /// Opens the route of a file that comes; `None` if the request was given up before.
+    pub(super) fn receive(&self, layout: Layout) -> Option<(Route, ReceivingEnd)> {
+        self.unless_cancelled(self.routes.receive(self.id, layout))
+    }
+
+    /// Opens the route of a file that goes; `None` if the request was given up before.
+    pub(super) fn send(&self) -> Option<(Route, SendingEnd)> {
+        self.unless_cancelled(self.routes.send(self.id))
+    }
+
+    /// Whoever gives a request up cancels its token and then closes its route, so a route that was
+    /// opened too late to be closed finds the token cancelled.
+    fn unless_cancelled<T>(&self, route: T) -> Option<T> {
+        (!self.cancelled.is_cancelled()).then_some(route)
     }
 }
 
@@ -139,8 +156,8 @@ impl Requests {
     /// Ends every request: closed routes end the transfers, tokens the rest. Their tasks then come
     /// to their end by themselves.
     pub(super) fn end_all(&self) {
-        self.routes.close_all();
         lock(&self.cancels).values().for_each(CancellationToken::cancel);
+        self.routes.close_all();
     }
 }
 
