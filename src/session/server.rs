@@ -183,7 +183,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
         self.last_id = header.id;
         // Held until the small file is stored, so that only so many are in memory.
         let room = match header.kind {
-            Kind::PutSmall => Some(self.requests.small_file().await),
+            Kind::PutSmall => Some(self.requests.small_file(header.length).await),
             _ => None,
         };
         let body = self.reader.body(header).await?;

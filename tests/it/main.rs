@@ -15,4 +15,6 @@ mod inputs;
 mod resume;
 mod sessions;
 mod support;
+mod sync;
 mod tidy;
+mod trees;

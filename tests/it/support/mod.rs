@@ -4,6 +4,7 @@
 pub mod proxy;
 pub mod service;
 pub mod site;
+pub mod trees;
 
 use std::path::Path;
 use std::process::Output;
