@@ -152,9 +152,7 @@ pub(super) fn storage(what: &str, error: &StorageError) -> Failure {
         StorageError::InUse => {
             (Exit::Other, Some("another sealane is fetching the same file; wait for it to end"))
         }
-        StorageError::IsDirectory => {
-            (Exit::Other, Some("name the files in it: sealane put DIR/* ADDRESS"))
-        }
+        StorageError::IsDirectory => (Exit::Other, Some("-r sends a directory with all it holds")),
         _ => (Exit::Other, None),
     };
     let failure = Failure::new(exit, format!("{what}: {error}"));

@@ -3,6 +3,7 @@
 //! It prints nothing and asks nobody: which server, which pins, which password is decided above.
 
 mod jobs;
+pub mod tree;
 
 use std::io;
 use std::time::Duration;

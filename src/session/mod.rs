@@ -16,7 +16,7 @@ mod requests;
 mod server;
 mod verbs;
 
-pub use client::{Client, ClientSettings};
+pub use client::{Client, ClientSettings, WholeFile};
 pub use error::SessionError;
 pub use server::{Ended, Limits, Service, serve};
 

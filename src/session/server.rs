@@ -188,7 +188,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
         self.last_id = header.id;
         // Held until the small file is stored, so that only so many are in memory.
         let room = match header.kind {
-            Kind::PutSmall => Some(self.requests.small_file().await),
+            Kind::PutSmall => Some(self.requests.small_file(header.length).await),
             _ => None,
         };
         let body = self.reader.body(header).await?;
@@ -213,6 +213,10 @@ async fn answer(context: Context, message: ClientMessage) {
     let kind = message.kind();
     let reply = match super::verbs::serve(&context, message).await {
         Ok(reply) => reply,
+        Err(_) if context.cancelled.is_cancelled() => {
+            info!(?kind, id = context.id, "given up");
+            None
+        }
         Err(refusal) => {
             let (status, internal) = (refusal.status(), refusal.internal.as_deref());
             match internal {

@@ -19,6 +19,7 @@ mod source;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod vault;
 mod walk;
 
@@ -32,4 +33,5 @@ pub use local::{LocalSink, spool};
 pub use seam::{FileMeta, Sink, Source};
 pub use source::FileSource;
 pub use stream::StreamSink;
+pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};
 pub use vault::Vault;

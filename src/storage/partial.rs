@@ -6,14 +6,15 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
 
-use super::StorageError;
 use super::jail::Facts;
 use super::source::read_exactly;
+use super::{FileMeta, StorageError};
 
 /// A partial file, open for positional reads and writes from any thread.
 #[derive(Debug)]
@@ -87,10 +88,7 @@ impl PartialFile {
         if self.length() != self.size {
             self.file.set_len(self.size)?;
         }
-        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode & 0o777))?;
-        if let Some(nanoseconds) = modified {
-            rustix::fs::futimens(&self.file, &times(nanoseconds))?;
-        }
+        set_meta(&self.file, FileMeta { modified, mode: Some(mode) })?;
         self.file.sync_all().map_err(|error| {
             // The system may forget which pages it failed to write, so that a later sync would
             // succeed without them. Nothing of this attempt may be resumed.
@@ -126,6 +124,17 @@ pub(super) fn invalid(text: &'static str) -> StorageError {
 
 fn over() -> StorageError {
     invalid("the transfer has ended")
+}
+
+/// Gives an open file or directory the permissions and time that `meta` names.
+pub(super) fn set_meta(file: impl AsFd, meta: FileMeta) -> Result<(), StorageError> {
+    if let Some(mode) = meta.mode {
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o777))?;
+    }
+    if let Some(nanoseconds) = meta.modified {
+        rustix::fs::futimens(&file, &times(nanoseconds))?;
+    }
+    Ok(())
 }
 
 fn times(modified: i64) -> Timestamps {

@@ -16,4 +16,6 @@ mod pair;
 mod resume;
 mod sessions;
 mod support;
+mod sync;
 mod tidy;
+mod trees;

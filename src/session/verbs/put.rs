@@ -11,7 +11,7 @@ use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
 use crate::storage::{FileMeta, PATIENCE, Sink, Source};
 use crate::transfer::{self, Meter, Outcome, TransferError};
-use crate::types::{Layout, RemotePath};
+use crate::types::{Digest, Layout, RemotePath};
 
 /// Answers `PUT`: accepts, receives, commits.
 pub(in crate::session) async fn serve(
@@ -92,9 +92,21 @@ async fn ask_small(
     meta: FileMeta,
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
-    let FileMeta { modified, mode } = meta;
     let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
     let (digest, bytes) = loaded.map_err(|_| TransferError::Thread)??;
+    ask_whole(client, path, digest, bytes, meta, &meter).await
+}
+
+/// Uploads a file of one chunk in one message; `digest` is that of `bytes`.
+pub(in crate::session) async fn ask_whole(
+    client: &Client,
+    path: &RemotePath,
+    digest: Digest,
+    bytes: Vec<u8>,
+    meta: FileMeta,
+    meter: &Meter,
+) -> Result<Outcome, SessionError> {
+    let FileMeta { modified, mode } = meta;
     let size = bytes.len() as u64;
     let request = PutSmall { path: path.as_str().to_owned(), digest, modified, mode };
     match client.ask(ClientMessage::PutSmall(request, bytes)).await? {
@@ -122,7 +134,7 @@ async fn ask_large(
         modified,
         mode,
     };
-    let mut pending = client.pending(false)?;
+    let mut pending = client.pending(false).await?;
     let (_route, end) = client.routes().send(pending.id());
     pending.send(ClientMessage::Put(request)).await?;
     let claims = match pending.message().await? {

@@ -6,6 +6,7 @@ pub mod peer;
 pub mod proxy;
 pub mod service;
 pub mod site;
+pub mod trees;
 
 use std::path::Path;
 use std::process::Output;
