@@ -213,9 +213,9 @@ async fn answer(context: Context, message: ClientMessage) {
     let kind = message.kind();
     let reply = match super::verbs::serve(&context, message).await {
         Ok(reply) => reply,
-        Err(_) if context.cancelled.is_cancelled() => {
+        Err(refusal) if context.cancelled.is_cancelled() => {
             info!(?kind, id = context.id, "given up");
-            None
+            Some(refusal.into_message())
         }
         Err(refusal) => {
             let (status, internal) = (refusal.status(), refusal.internal.as_deref());
