@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use time::OffsetDateTime;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -34,6 +35,8 @@ pub struct LoginSettings {
     pub queue_deadline: Duration,
     /// How legacy homes become directories.
     pub homes: HomeMap,
+    /// Tells the time, for the day of the last login that a record notes.
+    pub clock: fn() -> OffsetDateTime,
 }
 
 impl Default for LoginSettings {
@@ -45,6 +48,7 @@ impl Default for LoginSettings {
             queue: 64,
             queue_deadline: Duration::from_secs(3),
             homes: HomeMap::default(),
+            clock: OffsetDateTime::now_utc,
         }
     }
 }
@@ -116,6 +120,7 @@ struct Checker {
     store: Arc<dyn AccountStore>,
     hasher: Hasher,
     homes: HomeMap,
+    clock: fn() -> OffsetDateTime,
 }
 
 /// What a correct password opens, before its stored form is looked after.
@@ -135,7 +140,12 @@ impl Authenticator {
         let places = workers.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS);
         let hasher = Hasher::new(settings.cost)?;
         Ok(Self {
-            checker: Arc::new(Checker { store, hasher, homes: settings.homes }),
+            checker: Arc::new(Checker {
+                store,
+                hasher,
+                homes: settings.homes,
+                clock: settings.clock,
+            }),
             places: Arc::new(Semaphore::new(places)),
             workers: Arc::new(Semaphore::new(workers)),
             queue_deadline: settings.queue_deadline,
@@ -231,12 +241,37 @@ impl Checker {
         Ok(Checked { record, stored, principal })
     }
 
+    /// Notes the day, once a day, for whoever follows the accounts that nobody uses. Best effort: a
+    /// record that cannot be written now is written another day.
+    fn note_day(&self, record: &Record) {
+        let day = (self.clock)().date().to_string();
+        let is_noted = |record: &Record| record.last_login() == Some(day.as_str());
+        // Read again: of many logins at once, one writes.
+        let is_due = !is_noted(record)
+            && matches!(self.store.load(record.name()), Ok(Some(now)) if !is_noted(&now));
+        if is_due {
+            let _ = self.store.update(record.name(), &mut |record| record.set_last_login(&day));
+        }
+    }
+
     fn with_upgrade(&self, checked: Checked, password: &str) -> Principal {
         let Checked { record, stored, principal } = checked;
+        let principal = self.upgraded(&record, &stored, principal, password);
+        self.note_day(&record);
+        principal
+    }
+
+    fn upgraded(
+        &self,
+        record: &Record,
+        stored: &StoredPassword,
+        principal: Principal,
+        password: &str,
+    ) -> Principal {
         if !stored.wants_upgrade(self.hasher.cost()) {
             return principal;
         }
-        let upgrade = match self.upgrade(&record, password) {
+        let upgrade = match self.upgrade(record, password) {
             Ok(true) => Upgrade::Done,
             Ok(false) => Upgrade::Superseded,
             Err(text) => Upgrade::Failed(text),

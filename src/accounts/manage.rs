@@ -19,9 +19,9 @@ use super::store::{AccountError, AccountStore};
 /// Changes accounts in a store.
 #[derive(Debug)]
 pub struct AccountManager {
-    store: Arc<dyn AccountStore>,
-    hasher: Hasher,
-    homes: HomeMap,
+    pub(super) store: Arc<dyn AccountStore>,
+    pub(super) hasher: Hasher,
+    pub(super) homes: HomeMap,
 }
 
 /// A change that was not made.

@@ -6,6 +6,7 @@
 
 mod hasher;
 mod home;
+mod legacy;
 mod login;
 mod manage;
 mod password;
@@ -19,6 +20,10 @@ mod tests;
 
 pub use hasher::{HashError, Hasher};
 pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
+pub use legacy::{
+    AccountLine, Encoding, HashState, ImportEntry, ImportVerdict, LegacyFile, MigrationReport,
+    StateCounts, read_folder,
+};
 pub use login::{Authenticator, Exposure, LoginError, LoginSettings, RefusalReason};
 pub use manage::{AccountManager, ManageError, PasswordState, Summary};
 pub use password::{

@@ -7,6 +7,7 @@ mod accounts;
 mod address;
 mod certificates;
 mod error;
+mod history;
 mod init;
 #[cfg(test)]
 mod tests;
@@ -18,6 +19,7 @@ pub use accounts::{open_accounts, remove_account};
 pub use address::address;
 pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, show};
 pub use error::AdminError;
+pub use history::{HistoryPoint, history, note_history};
 pub use init::{InitReport, init};
 
 use crate::types::{Address, Pin};

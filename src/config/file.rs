@@ -45,6 +45,8 @@ pub(super) struct Tls {
 pub(super) struct Accounts {
     #[serde(deserialize_with = "values::path")]
     pub(super) directory: PathBuf,
+    #[serde(deserialize_with = "values::path")]
+    pub(super) migration: PathBuf,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -110,7 +112,7 @@ impl Default for Tls {
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self { directory: "accounts".into() }
+        Self { directory: "accounts".into(), migration: "migration".into() }
     }
 }
 

@@ -71,6 +71,7 @@ fn every_key_arrives_where_it_belongs() {
         backup_pin = "{pin}"
         [accounts]
         directory = "c"
+        migration = "m"
         [storage]
         data = "d"
         partial_expiry_days = 3
@@ -100,6 +101,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(settings.certificates.key, Path::new("/b.key"));
     assert_eq!(settings.certificates.backup_pin, Some(pin));
     assert_eq!(settings.accounts, Path::new("/etc/sealane/c"));
+    assert_eq!(settings.migration, Path::new("/etc/sealane/m"));
     assert_eq!(settings.data, Path::new("/etc/sealane/d"));
     assert_eq!(settings.partial_expiry, seconds(3 * 24 * 3600));
     assert_eq!(settings.login.homes.resolve("/srv/x").unwrap().as_str(), "homes/srv/x");

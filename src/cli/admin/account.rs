@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::arguments::AccountCommand;
+use super::migration::{self, Import};
 use super::password::new_password;
 use crate::accounts::{AccountError, AccountManager, PasswordState, Summary};
 use crate::admin::{self, AdminError};
@@ -40,6 +41,14 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             desk.done(&name, "enabled")
         }
         AccountCommand::Remove { name } => desk.remove(&name),
+        AccountCommand::Import { directory, dry_run, allow_shared } => {
+            let asked = Import { folder: &directory, dry_run, allow_shared };
+            migration::import(ui, settings, &desk.manager, asked)
+        }
+        AccountCommand::Report { directory, html } => {
+            let (folder, page) = (directory.as_deref(), html.as_deref());
+            migration::report(ui, settings, &desk.manager, folder, page)
+        }
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {
@@ -197,7 +206,7 @@ fn row(summary: &Summary) -> [String; 5] {
 }
 
 /// Rows as lines whose columns stand under one another.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

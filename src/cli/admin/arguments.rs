@@ -94,6 +94,38 @@ pub(super) enum AccountCommand {
         #[command(flatten)]
         password: PasswordSource,
     },
+    /// Bring in the records of an old server's folder.
+    ///
+    /// Reads every NAME.db in it: UTF-8, with or without a byte order mark, or GBK. A record comes in
+    /// if its name, password, limitsize and homepath are good and no other account has the same home;
+    /// the others are listed with the reason. Accounts that are there already are never changed, so
+    /// it can be run again. Exits with 9 if a record was refused.
+    #[command(after_help = "Example:\n  sealane-admin account import -n /mnt/old/accounts")]
+    Import {
+        /// The folder; nothing in it is changed.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Say what would be done, and do nothing.
+        #[arg(long, short = 'n')]
+        dry_run: bool,
+        /// Bring in accounts whose homes are the same or inside one another. Only one of them can be
+        /// logged in at a time.
+        #[arg(long)]
+        allow_shared: bool,
+    },
+    /// Show how passwords are stored, which are weak, who logged in when, and what is odd.
+    ///
+    /// Each report also continues the history that the page plots.
+    #[command(after_help = "Examples:\n  sealane-admin account report --html report.html\n  \
+                      sealane-admin account report /mnt/old/accounts")]
+    Report {
+        /// Look at an old folder instead of the server's own accounts.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+        /// Write one HTML page with a plot of the progress, too.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
     /// List all accounts, one a line.
     #[command(after_help = "Example:\n  sealane-admin account list --json")]
     List,

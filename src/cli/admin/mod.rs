@@ -5,7 +5,9 @@
 
 mod account;
 mod arguments;
+mod migration;
 mod password;
+mod report_page;
 mod server;
 
 use std::ffi::OsString;
