@@ -22,7 +22,7 @@ pub use hasher::{HashError, Hasher};
 pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
 pub use legacy::{
     AccountLine, Encoding, HashState, ImportEntry, ImportVerdict, LegacyFile, MigrationReport,
-    StateCounts, read_folder,
+    StateCounts, Wrapping, read_folder,
 };
 pub use login::{Authenticator, Exposure, LoginError, LoginSettings, RefusalReason};
 pub use manage::{AccountManager, ManageError, PasswordState, Summary};

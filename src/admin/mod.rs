@@ -11,6 +11,7 @@ mod history;
 mod init;
 #[cfg(test)]
 mod tests;
+mod wrap;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -21,6 +22,7 @@ pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, s
 pub use error::AdminError;
 pub use history::{HistoryPoint, history, note_history};
 pub use init::{InitReport, init};
+pub use wrap::{WrapReport, backups, failures, undo_wrap, wrap};
 
 use crate::types::{Address, Pin};
 

@@ -12,6 +12,7 @@
 
 mod admin;
 mod inputs;
+mod migration;
 mod resume;
 mod sessions;
 mod support;

@@ -10,7 +10,9 @@ mod import;
 mod report;
 #[cfg(test)]
 mod tests;
+mod wrap;
 
 pub use folder::{Encoding, LegacyFile, read_folder};
 pub use import::{ImportEntry, ImportVerdict};
 pub use report::{AccountLine, HashState, MigrationReport, StateCounts};
+pub use wrap::Wrapping;

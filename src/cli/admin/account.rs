@@ -49,6 +49,10 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             let (folder, page) = (directory.as_deref(), html.as_deref());
             migration::report(ui, settings, &desk.manager, folder, page)
         }
+        AccountCommand::Wrap => migration::wrap(ui, settings, &desk.manager),
+        AccountCommand::Undo { backup } => {
+            migration::undo(ui, settings, &desk.manager, backup.as_deref())
+        }
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {

@@ -126,6 +126,20 @@ pub(super) enum AccountCommand {
         #[arg(long, value_name = "FILE")]
         html: Option<PathBuf>,
     },
+    /// Replace every raw MD5 by argon2id over it, at once and without the passwords.
+    ///
+    /// Everybody logs in as before; a login then makes the record plain argon2id. The originals are
+    /// kept in a backup (mode 0600) in the migration directory, for `undo`: whoever reads it can guess
+    /// the passwords fast, so delete it when all is well. It may be stopped at any time and run again.
+    #[command(after_help = "Example:\n  sealane-admin account wrap")]
+    Wrap,
+    /// Put the MD5 values that `wrap` replaced back, into records that did not change since.
+    #[command(after_help = "Example:\n  sealane-admin account undo")]
+    Undo {
+        /// One backup [default: all in the migration directory].
+        #[arg(value_name = "FILE")]
+        backup: Option<PathBuf>,
+    },
     /// List all accounts, one a line.
     #[command(after_help = "Example:\n  sealane-admin account list --json")]
     List,

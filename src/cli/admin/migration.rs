@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
@@ -10,7 +11,7 @@ use super::report_page;
 use crate::accounts::{
     AccountManager, Encoding, HashState, ImportEntry, ImportVerdict, MigrationReport,
 };
-use crate::admin;
+use crate::admin::{self, WrapReport};
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::Settings;
 use crate::fsio;
@@ -100,6 +101,68 @@ fn tell(ui: Ui, entry: &ImportEntry, is_new: bool) {
         "reason": reason,
         "home": home,
     }));
+}
+
+pub(super) fn wrap(ui: Ui, settings: &Settings, manager: &AccountManager) -> Result<(), Failure> {
+    let bar = if ui.draws() { ProgressBar::new(0) } else { ProgressBar::hidden() };
+    if let Ok(style) = ProgressStyle::with_template("{bar:32} {pos} of {len} accounts  {eta} left")
+    {
+        bar.set_style(style);
+    }
+    let draw = |done: usize, total: usize| {
+        bar.set_length(total as u64);
+        bar.set_position(done as u64);
+    };
+    let (directory, now) = (&settings.migration, OffsetDateTime::now_utc());
+    let wrapped = admin::wrap(manager, directory, settings.login.workers, now, &draw);
+    bar.finish_and_clear();
+    note(ui, settings, manager);
+    let report = wrapped?;
+    ui.line(&format!("{} wrapped, {} changed meanwhile", report.changed, report.superseded));
+    for path in &report.backups {
+        ui.note(&format!(
+            "the originals are in '{}': whoever reads it can guess the passwords fast; delete it, and \
+             every copy of the old records, once all is well",
+            path.display()
+        ));
+    }
+    conclude(ui, "wrapped", &report)
+}
+
+pub(super) fn undo(
+    ui: Ui,
+    settings: &Settings,
+    manager: &AccountManager,
+    backup: Option<&Path>,
+) -> Result<(), Failure> {
+    let report = admin::undo_wrap(manager, &settings.migration, backup)?;
+    if report.backups.is_empty() {
+        let place = settings.migration.display();
+        return Err(Failure::new(Exit::NotFound, format!("there is no backup in '{place}'"))
+            .hint("`account wrap` makes one; name its FILE if it was moved"));
+    }
+    note(ui, settings, manager);
+    let (restored, left) = (report.changed, report.superseded);
+    ui.line(&format!("{restored} put back, {left} left alone because they changed since"));
+    conclude(ui, "restored", &report)
+}
+
+fn conclude(ui: Ui, verb: &str, report: &WrapReport) -> Result<(), Failure> {
+    let failed = admin::failures(report);
+    for line in &failed {
+        ui.line(line);
+    }
+    ui.object(&json!({
+        "type": "result",
+        verb: report.changed,
+        "changed_meanwhile": report.superseded,
+        "failed": failed,
+        "backups": report.backups,
+    }));
+    match failed.len() {
+        0 => Ok(()),
+        count => Err(Failure::new(Exit::Partial, format!("{count} records could not be changed"))),
+    }
 }
 
 pub(super) fn report(
