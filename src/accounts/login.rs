@@ -1,13 +1,13 @@
 //! From a name and a password to a [`Principal`], at the same price for every failure.
 //!
-//! Each refused login costs exactly one argon2 evaluation and says the same thing; the reason is
-//! for the log alone. Delays and lockouts per source are not decided here.
+//! Each refused login costs the work of exactly one argon2 evaluation of the configured cost and says
+//! the same thing; the reason is for the log alone. Delays and lockouts per source are not decided here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use time::OffsetDateTime;
+use time::{Date, OffsetDateTime};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -16,6 +16,7 @@ use crate::types::{Secret, Username};
 use super::hasher::{HashError, Hasher};
 use super::home::{HomeError, HomeMap};
 use super::password::{HashCost, StoredPassword, TypedPasswordError, check_typed};
+use super::pool::Pool;
 use super::principal::{Principal, Upgrade};
 use super::record::{Record, RecordProblem};
 use super::samples::is_sample;
@@ -35,7 +36,9 @@ pub struct LoginSettings {
     pub queue_deadline: Duration,
     /// How legacy homes become directories.
     pub homes: HomeMap,
-    /// Tells the time, for the day of the last login that a record notes.
+    /// The last day, in UTC, on which an account that is not native argon2id yet may log in.
+    pub legacy_deadline: Option<Date>,
+    /// Tells the time, for the deadline and for the day of the last login that a record notes.
     pub clock: fn() -> OffsetDateTime,
 }
 
@@ -48,6 +51,7 @@ impl Default for LoginSettings {
             queue: 64,
             queue_deadline: Duration::from_secs(3),
             homes: HomeMap::default(),
+            legacy_deadline: None,
             clock: OffsetDateTime::now_utc,
         }
     }
@@ -68,6 +72,10 @@ pub enum LoginError {
     /// Too many logins at once; nothing was evaluated.
     #[error("too many logins at once")]
     Busy,
+    /// The password is right, but is stored in an old form after [`LoginSettings::legacy_deadline`]:
+    /// an administrator must set a new one.
+    #[error("the password must be reset by the administrator")]
+    ResetRequired,
     /// Refused. The reason goes to the log, never to the peer.
     #[error("login refused")]
     Refused(RefusalReason),
@@ -88,6 +96,10 @@ pub enum RefusalReason {
     /// The home cannot be mapped.
     #[error("the account is disabled: {0}")]
     NoHome(#[from] HomeError),
+    /// The password is right and stored in an old form after the deadline. The only reason that a
+    /// peer is told, because only the owner can come as far.
+    #[error("its password is stored in an old form and the deadline has passed")]
+    ResetRequired,
     /// A published password, from outside this machine.
     #[error("a sample account with its published password may log in from this machine only")]
     SampleAccount,
@@ -112,6 +124,7 @@ pub struct Authenticator {
     /// Places for logins, evaluated or waiting.
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
+    pool: Pool,
     queue_deadline: Duration,
 }
 
@@ -120,6 +133,7 @@ struct Checker {
     store: Arc<dyn AccountStore>,
     hasher: Hasher,
     homes: HomeMap,
+    legacy_deadline: Option<Date>,
     clock: fn() -> OffsetDateTime,
 }
 
@@ -138,14 +152,19 @@ impl Authenticator {
     pub fn new(store: Arc<dyn AccountStore>, settings: LoginSettings) -> Result<Self, HashError> {
         let workers = settings.workers.clamp(1, Semaphore::MAX_PERMITS);
         let places = workers.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS);
-        let hasher = Hasher::new(settings.cost)?;
+        let checker = Arc::new(Checker {
+            store,
+            hasher: Hasher::new(settings.cost)?,
+            homes: settings.homes,
+            legacy_deadline: settings.legacy_deadline,
+            clock: settings.clock,
+        });
+        let warm = Arc::clone(&checker);
+        let pool =
+            Pool::start(workers, move || warm.hasher.warm_up()).map_err(HashError::Thread)?;
         Ok(Self {
-            checker: Arc::new(Checker {
-                store,
-                hasher,
-                homes: settings.homes,
-                clock: settings.clock,
-            }),
+            checker,
+            pool,
             places: Arc::new(Semaphore::new(places)),
             workers: Arc::new(Semaphore::new(workers)),
             queue_deadline: settings.queue_deadline,
@@ -156,6 +175,12 @@ impl Authenticator {
     #[must_use]
     pub fn evaluations(&self) -> u64 {
         self.checker.hasher.evaluations()
+    }
+
+    /// The argon2 work done since the start, in KiB of memory times passes over it.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.checker.hasher.work()
     }
 
     /// Checks a login. On success the stored password is brought up to date if it can be; that
@@ -181,14 +206,20 @@ impl Authenticator {
             .ok_or(LoginError::Busy)?;
         let checker = Arc::clone(&self.checker);
         let username = username.to_owned();
-        tokio::task::spawn_blocking(move || {
-            // The permit lives in here: a caller who goes away does not free the memory in use.
-            let _worker = worker;
-            checker.login(&username, &password, exposure)
-        })
-        .await
-        .unwrap_or_else(|error| Err(RefusalReason::Internal(error.to_string())))
-        .map_err(LoginError::Refused)
+        let outcome = self
+            .pool
+            .run(move || {
+                // The permit lives in here: a caller who goes away does not free a thread in use.
+                let _worker = worker;
+                checker.login(&username, &password, exposure)
+            })
+            .await;
+        match outcome {
+            Some(Ok(principal)) => Ok(principal),
+            Some(Err(RefusalReason::ResetRequired)) => Err(LoginError::ResetRequired),
+            Some(Err(reason)) => Err(LoginError::Refused(reason)),
+            None => Err(LoginError::Refused(RefusalReason::Internal("the check panicked".into()))),
+        }
     }
 }
 
@@ -199,13 +230,14 @@ impl Checker {
         password: &Secret,
         exposure: Exposure,
     ) -> Result<Principal, RefusalReason> {
-        let mut has_evaluated = false;
-        match self.check(username, password.expose(), exposure, &mut has_evaluated) {
+        let mut evaluated = None;
+        match self.check(username, password.expose(), exposure, &mut evaluated) {
             Ok(checked) => Ok(self.with_upgrade(checked, password.expose())),
             Err(reason) => {
                 // Here, and only here, every failure is brought to the same price.
-                if !has_evaluated {
-                    self.hasher.spend();
+                match evaluated {
+                    None => self.hasher.spend(),
+                    Some(cost) => self.hasher.top_up(cost),
                 }
                 Err(reason)
             }
@@ -217,7 +249,7 @@ impl Checker {
         username: &str,
         password: &str,
         exposure: Exposure,
-        has_evaluated: &mut bool,
+        evaluated: &mut Option<HashCost>,
     ) -> Result<Checked, RefusalReason> {
         check_typed(password)?;
         let name = Username::parse(username).map_err(|_| RefusalReason::UnknownUser)?;
@@ -228,7 +260,7 @@ impl Checker {
         let stored = record.password()?;
         let quota = record.quota()?;
         let home = self.homes.resolve(record.home_path()?)?;
-        *has_evaluated = stored.cost().is_some();
+        *evaluated = stored.cost();
         match self.hasher.verify(&stored, password) {
             Ok(true) => {}
             Ok(false) => return Err(RefusalReason::WrongPassword),
@@ -236,6 +268,10 @@ impl Checker {
         }
         if exposure == Exposure::Network && is_sample(username, password) {
             return Err(RefusalReason::SampleAccount);
+        }
+        let is_old = matches!(stored, StoredPassword::Md5(_) | StoredPassword::Wrapped(_));
+        if is_old && self.legacy_deadline.is_some_and(|last| (self.clock)().date() > last) {
+            return Err(RefusalReason::ResetRequired);
         }
         let principal = Principal::new(name, home, quota);
         Ok(Checked { record, stored, principal })

@@ -10,6 +10,7 @@ mod legacy;
 mod login;
 mod manage;
 mod password;
+mod pool;
 mod principal;
 mod record;
 mod samples;

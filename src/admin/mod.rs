@@ -5,6 +5,7 @@
 
 mod accounts;
 mod address;
+mod calibrate;
 mod certificates;
 mod error;
 mod history;
@@ -18,6 +19,7 @@ use std::path::PathBuf;
 
 pub use accounts::{open_accounts, remove_account};
 pub use address::address;
+pub use calibrate::{Calibration, calibrate};
 pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, show};
 pub use error::AdminError;
 pub use history::{HistoryPoint, history, note_history};

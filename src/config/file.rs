@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use time::Date;
 
 use super::values::{self, Count};
 use crate::types::address::DEFAULT_PORT;
@@ -73,6 +74,8 @@ pub(super) struct Login {
     pub(super) workers: Count<1024>,
     pub(super) queue: Count<65_536>,
     pub(super) queue_seconds: Seconds,
+    #[serde(deserialize_with = "values::day")]
+    pub(super) legacy_deadline: Option<Date>,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -131,6 +134,7 @@ impl Default for Login {
             workers: Count(4),
             queue: Count(64),
             queue_seconds: Count(3),
+            legacy_deadline: None,
         }
     }
 }

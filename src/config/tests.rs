@@ -85,6 +85,7 @@ fn every_key_arrives_where_it_belongs() {
         workers = 5
         queue = 6
         queue_seconds = 7
+        legacy_deadline = "2027-01-31"
         [limits]
         login_seconds = 8
         idle_seconds = 9
@@ -108,6 +109,8 @@ fn every_key_arrives_where_it_belongs() {
     let cost = settings.login.cost;
     assert_eq!((cost.memory_kib, cost.iterations, cost.parallelism), (16, 4, 2));
     assert_eq!((settings.login.workers, settings.login.queue), (5, 6));
+    let deadline = settings.login.legacy_deadline.unwrap();
+    assert_eq!(deadline.to_string(), "2027-01-31");
     assert_eq!((settings.login.queue_deadline, settings.login_deadline), (seconds(7), seconds(8)));
     assert_eq!((settings.limits.idle, settings.limits.stall), (seconds(9), seconds(10)));
     assert_eq!((settings.connections, settings.drain), (11, seconds(12)));
@@ -169,6 +172,8 @@ fn wrong_values_say_what_was_expected() {
         ("public_address = 'h?pin=x'", "expected a host and port"),
         ("[tls]\nbackup_pin = 'sha256//x'", "line 2, tls.backup_pin: invalid value"),
         ("[tls]\nkey = ''", "line 2, tls.key: invalid value: string \"\", expected a path"),
+        ("[login]\nlegacy_deadline = '2027-02-30'", "expected a day such as 2027-01-31"),
+        ("[login]\nlegacy_deadline = '27-2-3'", "expected a day such as 2027-01-31"),
         ("[[home_map]]\nfrom = '/x'", "line 1"),
         ("listen = ", "line 1"),
         ("[limits]\nidle_seconds = 1\nidle_seconds = 2", "line 3"),

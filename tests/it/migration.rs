@@ -116,6 +116,28 @@ fn holds_none(old: &Old, what: &str, text: &str) {
     }
 }
 
+/// Somebody who never came back meets the deadline, and is let in again by a reset.
+fn meet_the_deadline(site: &Site, old: &Old) {
+    let (late, password) = old.known.iter().nth(1).unwrap();
+    let record = site.root().join("accounts").join(format!("{late}.db"));
+    std::fs::copy(old.folder.join(format!("{late}.db")), &record).unwrap();
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    let deadline = "legacy_deadline = \"2020-01-01\"";
+    std::fs::write(site.config(), config.replace("# legacy_deadline = \"2027-01-31\"", deadline))
+        .unwrap();
+    let server = site.start();
+    let address = site.address(&server, late, "");
+    let mut client = super::support::site::client(["ls", &address]);
+    let told = client.env("SEALANE_PASSWORD", password).output().unwrap();
+    fails(told, 4, "the password must be reset by the administrator");
+    fails(sealane(["ls", &address]), 4, "login refused");
+    let made = ok(site.admin(["account", "passwd", late, "--generate", "--json"]));
+    let made = result(&made)["password"].as_str().unwrap().to_owned();
+    assert_eq!(made.len(), 20);
+    let mut client = super::support::site::client(["ls", &address]);
+    ok(client.env("SEALANE_PASSWORD", made).output().unwrap());
+}
+
 #[tokio::test]
 async fn two_thousand_records_go_all_the_way() {
     let site = Site::new();
@@ -178,6 +200,7 @@ async fn two_thousand_records_go_all_the_way() {
     let report = result(&ok(site.admin(["account", "report", "--json"])));
     assert_eq!(report["argon2id"], old.known.len());
     assert_eq!(report["wrapped"], 0);
+    meet_the_deadline(&site, &old);
     let undone = result(&ok(site.admin(["account", "undo", "--json"])));
     assert_eq!(undone["restored"], 0, "everything changed since");
 }

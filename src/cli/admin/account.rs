@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::arguments::AccountCommand;
 use super::migration::{self, Import};
-use super::password::new_password;
+use super::password::{generated, new_password};
 use crate::accounts::{AccountError, AccountManager, PasswordState, Summary};
 use crate::admin::{self, AdminError};
 use crate::cli::{Failure, Ui};
@@ -22,7 +22,8 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             desk.manager.add(&name, &password, quota, home.as_deref())?;
             desk.done(&name, "added")
         }
-        AccountCommand::Passwd { name, password } => {
+        AccountCommand::Passwd { name, generate: true, .. } => desk.generate(&name),
+        AccountCommand::Passwd { name, password, .. } => {
             let password = new_password(ui, password.password_file.as_deref(), &name)?;
             desk.manager.set_password(&name, &password)?;
             desk.done(&name, "new password")
@@ -86,6 +87,19 @@ impl Desk<'_> {
         let summary = self.manager.show(name)?;
         self.ui.line(&format!("{name}: {what}; {}", self.in_short(&summary)));
         self.ui.object(&self.object("result", &summary));
+        Ok(())
+    }
+
+    fn generate(&self, name: &Username) -> Result<(), Failure> {
+        let password = generated()?;
+        self.manager.set_password(name, &password)?;
+        self.ui.line(password.expose());
+        self.ui.note(&format!("the new password of {name}; it is stored nowhere in this form"));
+        self.ui.object(&json!({
+            "type": "result",
+            "name": name.as_str(),
+            "password": password.expose(),
+        }));
         Ok(())
     }
 

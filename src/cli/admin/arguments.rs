@@ -62,6 +62,17 @@ pub(super) enum Command {
     /// Add, show, change and remove accounts.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Propose what one password check should cost on this machine.
+    ///
+    /// Run it on the server's machine while it has nothing else to do, and put what it prints into
+    /// [login] of the configuration. Records of a lower cost are raised at their next login.
+    #[command(after_help = "Example:\n  sealane-admin calibrate --target-ms 150")]
+    Calibrate {
+        /// How long one check should take; never less is proposed than OWASP recommends.
+        #[arg(long, value_name = "N", default_value_t = 150,
+              value_parser = clap::value_parser!(u64).range(10..=5000))]
+        target_ms: u64,
+    },
     /// Show the server's certificates, or make new ones.
     #[command(subcommand)]
     Cert(CertCommand),
@@ -86,13 +97,17 @@ pub(super) enum AccountCommand {
         home: Option<String>,
     },
     /// Set a new password.
-    #[command(after_help = "Example:\n  sealane-admin account passwd bob")]
+    #[command(after_help = "Examples:\n  sealane-admin account passwd bob\n  \
+                      sealane-admin account passwd bob --generate")]
     Passwd {
         /// The account.
         #[arg(value_name = "NAME", value_parser = Username::parse)]
         name: Username,
         #[command(flatten)]
         password: PasswordSource,
+        /// Make one of 20 letters and digits, and print it.
+        #[arg(long, conflicts_with = "password_file")]
+        generate: bool,
     },
     /// Bring in the records of an old server's folder.
     ///
