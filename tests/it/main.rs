@@ -12,6 +12,7 @@
 
 mod admin;
 mod inputs;
+mod migration;
 mod pair;
 mod resume;
 mod sessions;
