@@ -16,3 +16,4 @@ mod resume;
 mod sessions;
 mod support;
 mod tidy;
+mod trust;

@@ -1,6 +1,7 @@
 //! A server's directory, server processes, client runs: everything in temporary places, on ports
 //! the system picks.
 
+pub mod person;
 pub mod proxy;
 pub mod service;
 pub mod site;
@@ -8,6 +9,7 @@ pub mod site;
 use std::path::Path;
 use std::process::Output;
 
+pub use person::Person;
 pub use service::Service;
 pub use site::{Server, Site};
 
