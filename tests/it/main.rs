@@ -20,3 +20,4 @@ mod support;
 mod sync;
 mod tidy;
 mod trees;
+mod trust;

@@ -3,11 +3,14 @@
 mod args;
 mod files;
 mod move_files;
+mod names;
 mod progress;
 mod remote;
 mod report;
 mod sync;
 mod trees;
+mod trust;
+mod trusted;
 mod verify;
 
 use std::process::ExitCode;
@@ -57,7 +60,12 @@ async fn interrupted() {
 }
 
 async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
-    let access = Access { pins: arguments.pins, password_file: arguments.password_file };
+    let access = Access {
+        ui,
+        pins: arguments.pins,
+        accept_new: arguments.accept_new,
+        password_file: arguments.password_file,
+    };
     match arguments.command {
         Command::Put(put) => move_files::put(ui, &access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,
@@ -69,5 +77,6 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Mv(rename) => files::rename(ui, &access, rename).await,
         Command::Df(usage) => files::usage(ui, &access, &usage.address).await,
         Command::Verify(verify) => verify::verify(ui, &access, verify).await,
+        Command::Trust(command) => trust::run(ui, &access, command).await,
     }
 }
