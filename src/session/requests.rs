@@ -8,6 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::refusal::Refusal;
 use super::server::SharedHome;
+use super::small_files::SmallFiles;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
 use crate::transfer::Routes;
@@ -27,6 +28,7 @@ pub(super) struct Requests {
     /// KiB of small files that arrive, and of those that are sent.
     arriving: Arc<Semaphore>,
     leaving: Arc<Semaphore>,
+    pub(super) small_files: SmallFiles,
     cancels: Cancels,
 }
 
@@ -105,13 +107,14 @@ impl Requests {
             transfers: permits(limits::MAX_TRANSFERS),
             arriving: permits(SMALL_FILES_KIB),
             leaving: permits(SMALL_FILES_KIB),
+            small_files: SmallFiles::default(),
             cancels: Cancels::default(),
         }
     }
 
     /// Waits until there is room for one more small file of `size` bytes in memory. It waits for the
     /// disk and, if the peer does not read its answers, for the peer.
-    pub(super) async fn small_file(&self, size: u32) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn memory_for(&self, size: u32) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.arriving).acquire_many_owned(kib(size.into())).await.ok()
     }
 
