@@ -11,7 +11,8 @@ use super::server::SharedHome;
 use super::small_files::SmallFiles;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
-use crate::transfer::Routes;
+use crate::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
+use crate::types::Layout;
 use crate::wire::FrameSender;
 
 /// Small files of one session in memory at once, in KiB, on their way up; and as much again down.
@@ -40,10 +41,10 @@ pub(super) struct Context {
     pub(super) id: u32,
     pub(super) home: SharedHome,
     pub(super) out: FrameSender,
-    pub(super) routes: Routes,
     pub(super) cancelled: CancellationToken,
     transfers: Arc<Semaphore>,
     memory: Arc<Semaphore>,
+    routes: Routes,
     _registration: Registration,
 }
 
@@ -64,16 +65,16 @@ impl Drop for Registration {
 impl Context {
     /// Waits for the turn of a download; `None` once the request is cancelled.
     pub(super) async fn transfer_turn(&self) -> Option<OwnedSemaphorePermit> {
-        self.unless_cancelled(Arc::clone(&self.transfers).acquire_owned()).await
+        self.or_cancelled(Arc::clone(&self.transfers).acquire_owned()).await
     }
 
     /// Waits until a small file of `size` bytes may be in memory; `None` once the request is
     /// cancelled.
     pub(super) async fn memory_for(&self, size: u64) -> Option<OwnedSemaphorePermit> {
-        self.unless_cancelled(Arc::clone(&self.memory).acquire_many_owned(kib(size))).await
+        self.or_cancelled(Arc::clone(&self.memory).acquire_many_owned(kib(size))).await
     }
 
-    async fn unless_cancelled(
+    async fn or_cancelled(
         &self,
         permit: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
     ) -> Option<OwnedSemaphorePermit> {
@@ -93,6 +94,22 @@ impl Context {
             Ok(result) => Ok(result?),
             Err(error) => Err(Refusal::internal(error)),
         }
+    }
+
+    /// Opens the route of a file that comes; `None` if the request was given up before.
+    pub(super) fn receive(&self, layout: Layout) -> Option<(Route, ReceivingEnd)> {
+        self.unless_cancelled(self.routes.receive(self.id, layout))
+    }
+
+    /// Opens the route of a file that goes; `None` if the request was given up before.
+    pub(super) fn send(&self) -> Option<(Route, SendingEnd)> {
+        self.unless_cancelled(self.routes.send(self.id))
+    }
+
+    /// Whoever gives a request up cancels its token and then closes its route, so a route that was
+    /// opened too late to be closed finds the token cancelled.
+    fn unless_cancelled<T>(&self, route: T) -> Option<T> {
+        (!self.cancelled.is_cancelled()).then_some(route)
     }
 }
 
@@ -171,8 +188,8 @@ impl Requests {
     /// Ends every request: closed routes end the transfers, tokens the rest. Their tasks then come
     /// to their end by themselves.
     pub(super) fn end_all(&self) {
-        self.routes.close_all();
         lock(&self.cancels).values().for_each(CancellationToken::cancel);
+        self.routes.close_all();
     }
 }
 

@@ -65,7 +65,8 @@ pub enum Ended {
 /// Serves one connection whose peer may have proved nothing yet.
 ///
 /// Everything up to the login must happen before `deadline`. After `drain` is cancelled, new
-/// requests are refused and the session ends when those under way have.
+/// requests are refused and the session ends when those under way have; one that has not logged in
+/// ends at once.
 ///
 /// Cancel safety: dropping the future ends the session; uploads under way keep their partials.
 ///
@@ -85,12 +86,16 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let greeted = timeout_at(deadline, greet(&mut reader, &out, service)).await;
+    let greeted = tokio::select! {
+        greeted = timeout_at(deadline, greet(&mut reader, &out, service)) => Some(greeted),
+        () = drain.cancelled() => None,
+    };
     let result = match greeted {
-        Err(_) => Err(WireError::Stalled(stall)),
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(None)) => Ok(Ended::NotLoggedIn),
-        Ok(Ok(Some((user, home, last_id)))) => {
+        None => Ok(Ended::Drained),
+        Some(Err(_)) => Err(WireError::Stalled(stall)),
+        Some(Ok(Err(error))) => Err(error),
+        Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
+        Some(Ok(Ok(Some((user, home, last_id))))) => {
             let session = Authenticated {
                 reader,
                 out: out.clone(),

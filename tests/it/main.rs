@@ -12,6 +12,7 @@
 
 mod admin;
 mod inputs;
+mod pair;
 mod resume;
 mod sessions;
 mod support;

@@ -28,7 +28,7 @@ pub(in crate::session) async fn serve(
     let sink = context.blocking(move |home| home.sink(&path, size, meta, PATIENCE)).await?;
     let superseded = sink.cancelled();
     let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
-    let (route, end) = context.routes.receive(context.id, layout);
+    let (route, end) = context.receive(layout).ok_or(TransferError::Interrupted)?;
     let accepted = ServerMessage::Accepted(Accepted { claims }).encode(context.id);
     if context.out.send(accepted).await.is_err() {
         return Err(TransferError::Interrupted.into());

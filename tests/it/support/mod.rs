@@ -1,6 +1,8 @@
 //! A server's directory, server processes, client runs: everything in temporary places, on ports
 //! the system picks.
 
+pub mod pair;
+pub mod peer;
 pub mod proxy;
 pub mod service;
 pub mod site;
@@ -9,6 +11,7 @@ pub mod trees;
 use std::path::Path;
 use std::process::Output;
 
+pub use pair::Pair;
 pub use service::Service;
 pub use site::{Server, Site};
 
