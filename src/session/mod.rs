@@ -14,6 +14,7 @@ mod greeting;
 mod refusal;
 mod requests;
 mod server;
+mod small_files;
 mod verbs;
 
 pub use client::{Client, ClientSettings, WholeFile};

@@ -8,6 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::refusal::Refusal;
 use super::server::SharedHome;
+use super::small_files::SmallFiles;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
 use crate::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
@@ -28,6 +29,7 @@ pub(super) struct Requests {
     /// KiB of small files that arrive, and of those that are sent.
     arriving: Arc<Semaphore>,
     leaving: Arc<Semaphore>,
+    pub(super) small_files: SmallFiles,
     cancels: Cancels,
 }
 
@@ -63,16 +65,16 @@ impl Drop for Registration {
 impl Context {
     /// Waits for the turn of a download; `None` once the request is cancelled.
     pub(super) async fn transfer_turn(&self) -> Option<OwnedSemaphorePermit> {
-        self.unless_cancelled(Arc::clone(&self.transfers).acquire_owned()).await
+        self.or_cancelled(Arc::clone(&self.transfers).acquire_owned()).await
     }
 
     /// Waits until a small file of `size` bytes may be in memory; `None` once the request is
     /// cancelled.
     pub(super) async fn memory_for(&self, size: u64) -> Option<OwnedSemaphorePermit> {
-        self.unless_cancelled(Arc::clone(&self.memory).acquire_many_owned(kib(size))).await
+        self.or_cancelled(Arc::clone(&self.memory).acquire_many_owned(kib(size))).await
     }
 
-    async fn unless_cancelled(
+    async fn or_cancelled(
         &self,
         permit: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
     ) -> Option<OwnedSemaphorePermit> {
@@ -122,13 +124,14 @@ impl Requests {
             transfers: permits(limits::MAX_TRANSFERS),
             arriving: permits(SMALL_FILES_KIB),
             leaving: permits(SMALL_FILES_KIB),
+            small_files: SmallFiles::default(),
             cancels: Cancels::default(),
         }
     }
 
     /// Waits until there is room for one more small file of `size` bytes in memory. It waits for the
     /// disk and, if the peer does not read its answers, for the peer.
-    pub(super) async fn small_file(&self, size: u32) -> Option<OwnedSemaphorePermit> {
+    pub(super) async fn memory_for(&self, size: u32) -> Option<OwnedSemaphorePermit> {
         Arc::clone(&self.arriving).acquire_many_owned(kib(size.into())).await.ok()
     }
 

@@ -10,10 +10,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::greeting::greet;
+use super::refusal::Refusal;
 use super::requests::{Context, Requests};
+use super::small_files::Arrived;
 use crate::accounts::{Authenticator, Exposure};
 use crate::protocol::frame::{self, FrameError};
-use crate::protocol::{ClientMessage, Header, Kind, Side};
+use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 use crate::storage::{Home, Vault};
 use crate::types::Username;
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
@@ -188,7 +190,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
         self.last_id = header.id;
         // Held until the small file is stored, so that only so many are in memory.
         let room = match header.kind {
-            Kind::PutSmall => Some(self.requests.small_file(header.length).await),
+            Kind::PutSmall => Some(self.requests.memory_for(header.length).await),
             _ => None,
         };
         let body = self.reader.body(header).await?;
@@ -196,10 +198,18 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
         drop(body);
         match self.requests.admit(&message, draining) {
             Err(refusal) => self.out.send(refusal.into_message().encode(header.id)).await,
-            Ok(permits) => {
+            Ok(mut held) => {
                 let context = self.requests.context(header.id);
+                held.extend(room.flatten());
+                if let ClientMessage::PutSmall(request, bytes) = message {
+                    let arrived = Arrived { context, request, bytes, held };
+                    if let Some(work) = self.requests.small_files.push(arrived) {
+                        self.tasks.spawn(work);
+                    }
+                    return Ok(());
+                }
                 self.tasks.spawn(async move {
-                    let _held = (permits, room);
+                    let _held = held;
                     answer(context, message).await;
                 });
                 Ok(())
@@ -217,19 +227,22 @@ async fn answer(context: Context, message: ClientMessage) {
             info!(?kind, id = context.id, "given up");
             Some(refusal.into_message())
         }
-        Err(refusal) => {
-            let (status, internal) = (refusal.status(), refusal.internal.as_deref());
-            match internal {
-                Some(internal) => warn!(?kind, id = context.id, ?status, internal, "refused"),
-                None => info!(?kind, id = context.id, ?status, "refused"),
-            }
-            Some(refusal.into_message())
-        }
+        Err(refusal) => Some(refuse(kind, context.id, refusal)),
     };
     if let Some(reply) = reply {
         // The session may have ended meanwhile: then nobody waits for this answer.
         let _ = context.out.send(reply.encode(context.id)).await;
     }
+}
+
+/// Writes a refusal to the log and gives what the peer may know of it.
+pub(super) fn refuse(kind: Kind, id: u32, refusal: Refusal) -> ServerMessage {
+    let (status, internal) = (refusal.status(), refusal.internal.as_deref());
+    match internal {
+        Some(internal) => warn!(?kind, id, ?status, internal, "refused"),
+        None => info!(?kind, id, ?status, "refused"),
+    }
+    refusal.into_message()
 }
 
 /// The home of a session's account.

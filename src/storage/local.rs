@@ -10,6 +10,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::batch::Staged;
 use super::home_sink::{partial_stem, replaceable, require_space};
 use super::jail::{Directory, Facts};
 use super::partial::{PartialFile, umask};
@@ -95,15 +96,7 @@ impl Sink for LocalSink {
     }
 
     fn commit(&self) -> Result<(), StorageError> {
-        let mut ended = self.partial.ending()?;
-        let name = self.name.as_os_str();
-        let present = replaceable(&self.directory, name)?;
-        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
-        self.partial.seal(mode.unwrap_or(0o666 & !umask()), self.meta.modified)?;
-        replaceable(&self.directory, name)?;
-        self.directory.rename(self.part.as_str(), &self.directory, name, true)?;
-        *ended = true;
-        self.directory.sync()
+        self.commit_alone()
     }
 
     fn discard(&self) {
@@ -111,6 +104,28 @@ impl Sink for LocalSink {
             self.give_up();
             *ended = true;
         }
+    }
+}
+
+impl Staged for LocalSink {
+    fn partial(&self) -> &PartialFile {
+        &self.partial
+    }
+
+    fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    fn prepare(&self) -> Result<(), StorageError> {
+        let present = replaceable(&self.directory, self.name.as_os_str())?;
+        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
+        self.partial.finish(mode.unwrap_or(0o666 & !umask()), self.meta.modified)
+    }
+
+    fn publish(&self) -> Result<(), StorageError> {
+        let name = self.name.as_os_str();
+        replaceable(&self.directory, name)?;
+        self.directory.rename(self.part.as_str(), &self.directory, name, true)
     }
 }
 

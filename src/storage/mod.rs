@@ -4,6 +4,7 @@
 //! directory that was opened; it keeps the quota ledger and commits whole files by one rename. It
 //! knows nothing of accounts, connections or checksums.
 
+mod batch;
 mod changes;
 mod claims;
 mod error;
@@ -23,6 +24,7 @@ mod tree;
 mod vault;
 mod walk;
 
+pub use batch::SmallFile;
 pub use error::StorageError;
 pub use home::{Home, PATIENCE};
 pub use home_sink::HomeSink;

@@ -82,19 +82,36 @@ impl PartialFile {
         Ok(self.file.write_all_at(bytes, offset)?)
     }
 
-    /// Gives the file its length, mode and time and brings all of it to the disk.
-    pub(super) fn seal(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
+    /// Gives the file its length, mode and time.
+    pub(super) fn finish(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
         // Even a truncation that changes nothing costs a file system a journal entry.
         if self.length() != self.size {
             self.file.set_len(self.size)?;
         }
-        set_meta(&self.file, FileMeta { modified, mode: Some(mode) })?;
+        set_meta(&self.file, FileMeta { modified, mode: Some(mode) })
+    }
+
+    /// Brings all of it to the disk.
+    pub(super) fn sync(&self) -> Result<(), StorageError> {
         self.file.sync_all().map_err(|error| {
             // The system may forget which pages it failed to write, so that a later sync would
             // succeed without them. Nothing of this attempt may be resumed.
             let _ = self.file.set_len(0);
             error.into()
         })
+    }
+
+    /// Brings everything on the file system to the disk, if the system can say that it did.
+    pub(super) fn sync_file_system(&self) -> bool {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return rustix::fs::syncfs(&self.file).is_ok();
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        return false;
+    }
+
+    /// The file has its name.
+    pub(super) fn end(&self) {
+        *self.ended.write().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
     /// Holds off [`PartialFile::ending`]; an error once it is over.

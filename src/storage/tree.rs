@@ -8,11 +8,12 @@
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use super::batch::{self, SmallFile};
 use super::jail::{Directory, EntryKind, Facts};
 use super::local::{self, LocalSink};
 use super::partial::set_meta;
 use super::source::FileSource;
-use super::{FileMeta, StorageError};
+use super::{FileMeta, Sink, StorageError};
 use crate::types::RemotePath;
 use crate::types::path::PathError;
 
@@ -157,6 +158,34 @@ impl Tree {
             return Err(StorageError::Reserved);
         }
         LocalSink::begin(directory, name.into(), size, meta, preserve)
+    }
+
+    /// Writes small files whole, in any order, and makes them durable together; their directories must
+    /// be there. One result for each.
+    ///
+    /// # Errors
+    /// As [`Tree::sink`] and [`Sink::commit`].
+    pub fn put_many(&self, files: &[SmallFile], preserve: bool) -> Vec<Result<(), StorageError>> {
+        let staged: Vec<_> = files.iter().map(|file| self.stage(file, preserve)).collect();
+        let mut sinks = Vec::new();
+        let mut results = Vec::new();
+        for outcome in staged {
+            results.push(outcome.map(|sink| sinks.push(sink)));
+        }
+        let mut committed = batch::commit(&sinks).into_iter();
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            if let Some(outcome) = committed.next() {
+                *result = outcome;
+            }
+        }
+        results
+    }
+
+    fn stage(&self, file: &SmallFile, preserve: bool) -> Result<LocalSink, StorageError> {
+        let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
+        let sink = self.sink(&file.path, size, file.meta, preserve)?;
+        sink.write_at(0, &file.bytes)?;
+        Ok(sink)
     }
 
     /// Whether there is anything at or beside `path` that a download could hold.

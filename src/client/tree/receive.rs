@@ -1,5 +1,5 @@
-//! Files of a tree on their way down: small ones many at once, stored by one thread in the order
-//! they arrive, large ones as transfers beside them.
+//! Files of a tree on their way down: small ones many at once, stored by one thread that syncs all
+//! that have arrived together, large ones as transfers beside them.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use super::plan::FileStep;
 use super::run::{Done, Ends, Event, by_size};
 use super::send::held;
 use crate::session::{SessionError, WholeFile};
-use crate::storage::{FileMeta, Sink, StorageError};
+use crate::storage::{FileMeta, Sink, SmallFile, StorageError};
 use crate::transfer::{self, Outcome, TransferError};
 
 /// Small files that have arrived and wait for the disk.
@@ -94,19 +94,44 @@ async fn same_already(ends: &Arc<Ends>, step: &FileStep) -> Result<Option<Outcom
     Ok(same.then(|| held(there.size, there.root, &ends.meter)))
 }
 
+/// Stores what has arrived, all that waits together, until nobody wants it any more.
 fn store_all(ends: &Ends, mut arriving: mpsc::Receiver<Arrived>, events: &mpsc::Sender<Event>) {
-    while let Some((step, file, _memory)) = arriving.blocking_recv() {
-        let result = store(ends, &step, &file).map(Done::File).map_err(SessionError::from);
-        if events.blocking_send(Event::new(step.path, result)).is_err() {
-            return;
+    while let Some(first) = arriving.blocking_recv() {
+        let mut batch = vec![first];
+        while batch.len() < WAITING
+            && let Ok(next) = arriving.try_recv()
+        {
+            batch.push(next);
+        }
+        for event in store(ends, batch) {
+            if events.blocking_send(event).is_err() {
+                return;
+            }
         }
     }
 }
 
-fn store(ends: &Ends, step: &FileStep, file: &WholeFile) -> Result<Outcome, TransferError> {
-    let size = file.bytes.len() as u64;
-    let sink = ends.tree.sink(&step.path, size, file.meta, ends.preserve)?;
-    transfer::store_whole(&sink, file.digest, &file.bytes, &ends.meter)
+fn store(ends: &Ends, batch: Vec<Arrived>) -> Vec<Event> {
+    let (mut files, mut outcomes, mut ended) = (Vec::new(), Vec::new(), Vec::new());
+    let mut memory = Vec::new();
+    for (step, WholeFile { digest, meta, bytes }, held) in batch {
+        memory.push(held);
+        if let Err(error) = transfer::check_whole(digest, &bytes) {
+            ended.push(Event::new(step.path, Err(SessionError::from(error))));
+            continue;
+        }
+        let size = bytes.len() as u64;
+        outcomes.push(Outcome { size, root: digest, moved: size, reused: 0 });
+        files.push(SmallFile { path: step.path, bytes, meta });
+    }
+    let stored = ends.tree.put_many(&files, ends.preserve);
+    for ((file, outcome), result) in files.into_iter().zip(outcomes).zip(stored) {
+        if result.is_ok() {
+            ends.meter.moved(outcome.size);
+        }
+        ended.push(Event::new(file.path, result.map(|()| Done::File(outcome))));
+    }
+    ended
 }
 
 async fn fetch_large(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<Event>) {

@@ -1,9 +1,9 @@
-//! `PUT` and `PUT_SMALL`: a file goes to the server.
+//! `PUT`: a file goes to the server. The server's end of `PUT_SMALL` is in `small_files`.
 
 use std::sync::Arc;
 
 use crate::protocol::message::{Accepted, Put, PutSmall, SizeRoot};
-use crate::protocol::{ClientMessage, Kind, ServerMessage, Status, limits};
+use crate::protocol::{ClientMessage, Kind, ServerMessage, Status};
 use crate::session::answers::Reply;
 use crate::session::client::Client;
 use crate::session::error::SessionError;
@@ -49,23 +49,6 @@ pub(in crate::session) async fn serve(
     };
     let outcome = received.map_err(Refusal::internal)??;
     Ok(ServerMessage::Committed(SizeRoot { size: outcome.size, root: outcome.root }))
-}
-
-/// Answers `PUT_SMALL`: checks, stores, commits.
-pub(in crate::session) async fn serve_small(
-    context: &Context,
-    request: PutSmall,
-    bytes: Vec<u8>,
-) -> Result<ServerMessage, Refusal> {
-    let path = RemotePath::parse(&request.path)?;
-    if bytes.len() > limits::INLINE_FILE as usize {
-        return Err(Refusal::new(Status::TooLarge));
-    }
-    transfer::check_whole(request.digest, &bytes)?;
-    let meta = FileMeta { modified: request.modified, mode: request.mode };
-    let (size, root) = (bytes.len() as u64, request.digest);
-    context.blocking(move |home| home.put_small(&path, &bytes, meta)).await?;
-    Ok(ServerMessage::Committed(SizeRoot { size, root }))
 }
 
 /// Uploads `source` to `path`: in one message if it is one chunk, else by reconciling.

@@ -10,4 +10,5 @@ mod random;
 mod requests;
 mod takeover;
 mod time;
+mod trees;
 mod uploads;
