@@ -11,7 +11,7 @@ use sealane::types::Digest;
 use sealane::wire::WireError;
 
 use crate::support::pair::USER;
-use crate::support::peer::{self, Peer, hello, login, status};
+use crate::support::peer::{self, Peer, hello, login, status, still};
 use crate::support::site::PASSWORD;
 use crate::support::{Pair, names};
 
@@ -118,7 +118,7 @@ async fn nothing_but_login_follows_hello() {
 
 #[tokio::test(start_paused = true)]
 async fn what_follows_a_refused_login_has_no_effect() {
-    let pair = pair();
+    let (pair, _still) = (pair(), still());
     let mut peer = pair.peer();
     let frames = [hello(1), login(2, "wrong"), login(3, PASSWORD), sample(Kind::Remove, 4)];
     peer.send(&frames.concat()).await;
@@ -204,7 +204,7 @@ async fn a_login_above_its_bound_is_named_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_password_of_no_possible_length_is_refused_like_a_wrong_one() {
-    let pair = pair();
+    let (pair, _still) = (pair(), still());
     for password in ["", &"x".repeat(1025)] {
         let mut peer = pair.peer();
         peer.send(&[hello(1), login(2, password)].concat()).await;
@@ -216,7 +216,7 @@ async fn a_password_of_no_possible_length_is_refused_like_a_wrong_one() {
 
 #[tokio::test(start_paused = true)]
 async fn an_account_that_is_none_is_refused_like_a_wrong_password() {
-    let pair = pair();
+    let (pair, _still) = (pair(), still());
     let mut answers = Vec::new();
     for (user, password) in
         [(USER, "wrong"), ("bob", PASSWORD), ("../ann", PASSWORD), ("\u{1b}[2J", "x")]

@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::peer::{Peer, hello, login};
+use super::peer::{Peer, hello, login, still};
 use super::service::COST;
 use super::site::PASSWORD;
 
@@ -109,6 +109,7 @@ impl Pair {
     }
 
     pub async fn logged_in_over(&self, pipe: usize) -> Peer {
+        let _still = still();
         let mut peer = self.peer_over(pipe);
         peer.send(&hello(1)).await;
         peer.send(&login(2, PASSWORD)).await;
@@ -119,6 +120,7 @@ impl Pair {
 
     /// The real client, logged in.
     pub async fn client(&self) -> (Client, Served) {
+        let _still = still();
         let (stream, served) = self.connect(PIPE);
         let password = Secret::new(PASSWORD.to_owned());
         let client = Client::login(stream, ClientSettings::default(), USER, &password).await;

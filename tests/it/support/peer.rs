@@ -177,6 +177,18 @@ pub async fn soon<T>(work: impl Future<Output = T>) -> T {
     result
 }
 
+/// Keeps a test's clock from moving by itself until it is dropped: passwords are checked on threads
+/// that the clock does not know of.
+pub struct Still {
+    _until_dropped: mpsc::Sender<()>,
+}
+
+pub fn still() -> Still {
+    let (until_dropped, dropped) = mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || dropped.recv());
+    Still { _until_dropped: until_dropped }
+}
+
 /// Lets time pass while a transfer is under way, whose threads keep the clock from moving by itself.
 pub async fn pass(seconds: u64) {
     for _ in 0..seconds {
