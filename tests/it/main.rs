@@ -13,6 +13,7 @@
 mod admin;
 mod inputs;
 mod pair;
+mod partials;
 mod resume;
 mod sessions;
 mod support;
