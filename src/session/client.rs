@@ -14,7 +14,7 @@ use super::AGENT;
 use super::answers::{Pending, Shared, read_answers};
 use super::error::SessionError;
 use super::verbs;
-use crate::protocol::message::{Entries, Entry, Hello, Login, SizeRoot, UsageIs, Welcome};
+use crate::protocol::message::{Entries, Entry, Hello, Login, Partial, SizeRoot, UsageIs, Welcome};
 use crate::protocol::{ClientMessage, ServerMessage, Side, VERSION};
 use crate::storage::{FileMeta, Sink, Source, StorageError};
 use crate::transfer::{Meter, Outcome, Routes};
@@ -242,6 +242,22 @@ impl Client {
     /// [`SessionError`].
     pub async fn usage(&self) -> Result<UsageIs, SessionError> {
         verbs::usage::ask(self).await
+    }
+
+    /// What interrupted uploads of this account left on the server, those under way included.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn partials(&self) -> Result<Vec<Partial>, SessionError> {
+        verbs::partials::ask(self).await
+    }
+
+    /// Removes a partial by its id.
+    ///
+    /// # Errors
+    /// [`SessionError`]; refused with `InUse` while it is being filled.
+    pub async fn discard_partial(&self, id: &str) -> Result<(), SessionError> {
+        verbs::partials::ask_discard(self, id).await
     }
 
     /// Size and root of the file at `path`, as the server reads it now.

@@ -14,6 +14,7 @@ mod admin;
 mod inputs;
 mod migration;
 mod pair;
+mod partials;
 mod resume;
 mod sessions;
 mod support;

@@ -57,6 +57,8 @@ pub(super) enum Command {
     /// Show and change which keys which server may have
     #[command(subcommand)]
     Trust(TrustCommand),
+    #[command(subcommand)]
+    Partial(Partial),
 }
 
 /// Send files, with -r directories
@@ -149,7 +151,7 @@ pub(super) struct List {
     pub(super) address: Address,
 }
 
-/// Show one file or directory (stat), or what the account uses and may use (df)
+/// Show one file or directory (stat), what the account uses and may use (df), partials below a path (partial ls)
 #[derive(Args, Debug)]
 pub(super) struct One {
     #[arg(value_parser = names::address)]
@@ -169,7 +171,7 @@ pub(super) struct MakeDirectory {
 /// Remove files or directories
 #[derive(Args, Debug)]
 pub(super) struct Remove {
-    /// A directory with all it holds
+    /// A directory with all it holds (partial rm: all partials at or below the path)
     #[arg(short, long)]
     pub(super) recursive: bool,
     #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]
@@ -199,4 +201,13 @@ pub(super) struct Verify {
     /// Where their copies are: a file name, or a directory
     #[arg(value_parser = names::address)]
     pub(super) address: Address,
+}
+
+/// Show or remove what interrupted uploads left on the server; it counts in the quota
+#[derive(Debug, Subcommand)]
+pub(super) enum Partial {
+    /// List them: bytes there, bytes of the whole, last written, path
+    Ls(One),
+    /// Remove them; the next upload begins from the start
+    Rm(Remove),
 }

@@ -173,9 +173,13 @@ fn long_line(entry: &Entry) -> String {
     format!("{kind:<9}  {mode:04o}  {size:>14}  {}  {}", modified(entry), short_line(entry))
 }
 
-/// UTC, to the second.
 fn modified(entry: &Entry) -> String {
-    match OffsetDateTime::from_unix_timestamp_nanos(i128::from(entry.modified)) {
+    utc(entry.modified)
+}
+
+/// A time in nanoseconds since 1970, in UTC, to the second.
+pub(super) fn utc(nanoseconds: i64) -> String {
+    match OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanoseconds)) {
         Ok(time) => format!(
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
             time.year(),

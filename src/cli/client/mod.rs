@@ -4,6 +4,7 @@ mod args;
 mod files;
 mod move_files;
 mod names;
+mod partials;
 mod progress;
 mod remote;
 mod report;
@@ -17,7 +18,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Arguments, Command};
+use self::args::{Arguments, Command, Partial};
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
 
@@ -76,6 +77,8 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Rm(remove) => files::remove(ui, &access, remove).await,
         Command::Mv(rename) => files::rename(ui, &access, rename).await,
         Command::Df(usage) => files::usage(ui, &access, &usage.address).await,
+        Command::Partial(Partial::Ls(list)) => partials::list(ui, &access, &list.address).await,
+        Command::Partial(Partial::Rm(remove)) => partials::remove(ui, &access, remove).await,
         Command::Verify(verify) => verify::verify(ui, &access, verify).await,
         Command::Trust(command) => trust::run(ui, &access, command).await,
     }

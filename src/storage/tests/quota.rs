@@ -209,3 +209,40 @@ proptest! {
         prop_assert_eq!(fixture.restart(200).home.usage(), usage);
     }
 }
+
+#[test]
+fn partials_are_told_page_by_page_and_go_only_when_nobody_fills_them() {
+    let fixture = Fixture::new(1000);
+    for name in ["a", "b", "c"] {
+        fixture.sink(name, 100).unwrap().write_at(0, &[1; 10]).unwrap();
+    }
+    let (page, more) = fixture.home.partials(None, 2).unwrap();
+    assert!(more && page.len() == 2);
+    let (rest, more) = fixture.home.partials(Some(&page[1].id), 2).unwrap();
+    assert!(!more && rest.len() == 1);
+    let all: Vec<_> = page.iter().chain(&rest).collect();
+    let mut paths: Vec<_> = all.iter().map(|partial| partial.path.clone().unwrap()).collect();
+    paths.sort();
+    assert_eq!(paths, [path("a"), path("b"), path("c")]);
+    assert!(all.iter().all(|partial| (partial.received, partial.size) == (10, 100)));
+
+    let id = |name: &str| {
+        let is = |partial: &&&crate::storage::Partial| partial.path == Some(path(name));
+        all.iter().find(is).unwrap().id.clone()
+    };
+    let filling = fixture.sink("a", 100).unwrap();
+    refused!(fixture.home.discard_partial(&id("a")), StorageError::InUse);
+    fixture.home.discard_partial(&id("b")).unwrap();
+    refused!(fixture.home.discard_partial(&id("b")), StorageError::NotFound);
+    for bad in ["", "../x", "a/b", "0.trash"] {
+        refused!(fixture.home.discard_partial(bad), StorageError::NotFound);
+    }
+    // Without its note, a partial may be anybody's.
+    let note = format!("partials/ahpu/{}.json", id("c"));
+    std::fs::remove_file(fixture.data.path().join(note)).unwrap();
+    refused!(fixture.home.discard_partial(&id("c")), StorageError::InUse);
+    drop(filling);
+    fixture.home.discard_partial(&id("c")).unwrap();
+    assert_eq!((fixture.home.usage().used, fixture.home.usage().reserved), (10, 0));
+    assert_eq!(fixture.partials().len(), 2);
+}

@@ -2,8 +2,8 @@
 
 use sealane::protocol::frame::{self, ClaimsPage, FrameError};
 use sealane::protocol::message::{
-    Accepted, Empty, Entries, Entry, File, Hello, LoggedIn, Login, Offer, Refused, SizeRoot,
-    UsageIs, Welcome,
+    Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, LoggedIn, Login, Offer, Partials,
+    PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
 };
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
@@ -35,6 +35,10 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::Rename => client(peer::rename("keep", "new")),
         Kind::Usage => client(peer::usage()),
         Kind::DigestOf => client(peer::digest_of("keep")),
+        Kind::Partials => client(ClientMessage::Partials(Partials::default())),
+        Kind::DiscardPartial => {
+            client(ClientMessage::DiscardPartial(DiscardPartial { id: "0a".repeat(16) }))
+        }
         Kind::Cancel => peer::cancel(id),
         Kind::Welcome => server(ServerMessage::Welcome(Welcome {
             version: 1,
@@ -60,6 +64,7 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         }
         Kind::Done => server(ServerMessage::Done(Empty {})),
         Kind::UsageIs => server(ServerMessage::UsageIs(UsageIs { used: 1, reserved: 1, limit: 1 })),
+        Kind::PartialsAre => server(ServerMessage::PartialsAre(PartialsAre::default())),
         Kind::DigestIs => server(ServerMessage::DigestIs(size_root)),
         Kind::Committed => server(ServerMessage::Committed(size_root)),
         Kind::Refused => server(ServerMessage::Refused(Refused::new(Status::Busy))),
