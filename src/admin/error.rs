@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::accounts::{AccountError, HashError};
+use crate::accounts::{AccountError, HashError, ManageError};
 use crate::fsio::FsError;
 use crate::tls::IdentityError;
 use crate::types::text::printable;
@@ -30,6 +30,9 @@ pub enum AdminError {
     /// The machine's own name is not one that an address can have.
     #[error("the name of this machine, '{0}', cannot stand in an address")]
     HostName(String),
+    /// The accounts cannot be looked at.
+    #[error(transparent)]
+    Manage(#[from] ManageError),
     /// A certificate, or key, or the two together cannot be used.
     #[error("cannot use '{}': {problem}", printable(&path.to_string_lossy()))]
     Identity {

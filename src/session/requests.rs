@@ -42,9 +42,9 @@ pub(super) struct Context {
     pub(super) home: SharedHome,
     pub(super) out: FrameSender,
     pub(super) cancelled: CancellationToken,
+    routes: Routes,
     transfers: Arc<Semaphore>,
     memory: Arc<Semaphore>,
-    routes: Routes,
     _registration: Registration,
 }
 
@@ -98,17 +98,17 @@ impl Context {
 
     /// Opens the route of a file that comes; `None` if the request was given up before.
     pub(super) fn receive(&self, layout: Layout) -> Option<(Route, ReceivingEnd)> {
-        self.unless_cancelled(self.routes.receive(self.id, layout))
+        self.if_wanted(self.routes.receive(self.id, layout))
     }
 
     /// Opens the route of a file that goes; `None` if the request was given up before.
     pub(super) fn send(&self) -> Option<(Route, SendingEnd)> {
-        self.unless_cancelled(self.routes.send(self.id))
+        self.if_wanted(self.routes.send(self.id))
     }
 
     /// Whoever gives a request up cancels its token and then closes its route, so a route that was
     /// opened too late to be closed finds the token cancelled.
-    fn unless_cancelled<T>(&self, route: T) -> Option<T> {
+    fn if_wanted<T>(&self, route: T) -> Option<T> {
         (!self.cancelled.is_cancelled()).then_some(route)
     }
 }

@@ -223,6 +223,10 @@ async fn answer(context: Context, message: ClientMessage) {
     let kind = message.kind();
     let reply = match super::verbs::serve(&context, message).await {
         Ok(reply) => reply,
+        Err(refusal) if context.cancelled.is_cancelled() => {
+            info!(?kind, id = context.id, "given up");
+            Some(refusal.into_message())
+        }
         Err(refusal) => Some(refuse(kind, context.id, refusal)),
     };
     if let Some(reply) = reply {

@@ -12,6 +12,7 @@
 
 mod admin;
 mod inputs;
+mod migration;
 mod pair;
 mod partials;
 mod resume;
@@ -20,3 +21,4 @@ mod support;
 mod sync;
 mod tidy;
 mod trees;
+mod trust;

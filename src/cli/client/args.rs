@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::names;
+use super::trust::TrustCommand;
 use crate::types::{Address, Pin};
 
 /// Move files to and from a server whose key is pinned.
 ///
-/// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it.
+/// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it, or
+/// `NAME:PATH` or `USER@NAME:PATH` after `sealane trust add --name NAME ADDRESS`.
 /// Whatever interrupts a transfer, the same command again goes on where it stopped.
 ///
 /// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted,
@@ -19,6 +22,10 @@ pub(super) struct Arguments {
     /// Accept a server with this key only: `sha256//BASE64` or `sha256.BASE64URL`; overrides the address
     #[arg(long = "pin", value_name = "PIN", value_parser = Pin::parse, global = true)]
     pub(super) pins: Vec<Pin>,
+    /// Trust a server that is not known yet by the key it shows, and remember it; a known one that shows another
+    /// key is refused as ever
+    #[arg(long, global = true)]
+    pub(super) accept_new: bool,
     /// Take the password from the first line of this file (else `SEALANE_PASSWORD`, else ask)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) password_file: Option<PathBuf>,
@@ -49,6 +56,9 @@ pub(super) enum Command {
     Verify(Verify),
     #[command(subcommand)]
     Partial(Partial),
+    /// Show and change which keys which server may have
+    #[command(subcommand)]
+    Trust(TrustCommand),
 }
 
 /// Send files, with -r directories
@@ -73,7 +83,7 @@ pub(super) struct Put {
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
     /// Where they go: a file name, or a directory for several
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 
@@ -95,7 +105,7 @@ pub(super) struct Get {
     #[arg(short = 'n', long, requires = "recursive")]
     pub(super) dry_run: bool,
     /// Files to fetch, all from one server
-    #[arg(required = true, value_name = "ADDRESS", value_parser = Address::parse)]
+    #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]
     pub(super) addresses: Vec<Address>,
     /// Where they go: a file name, a directory, or - for standard output
     #[arg(value_name = "DEST")]
@@ -137,14 +147,14 @@ pub(super) struct List {
     /// With kind, mode, size and time
     #[arg(short, long)]
     pub(super) long: bool,
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 
 /// Show one file or directory (stat), what the account uses and may use (df), partials below a path (partial ls)
 #[derive(Args, Debug)]
 pub(super) struct One {
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 
@@ -154,7 +164,7 @@ pub(super) struct MakeDirectory {
     /// Missing parents too, and no error if it is there
     #[arg(short, long)]
     pub(super) parents: bool,
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 
@@ -164,7 +174,7 @@ pub(super) struct Remove {
     /// A directory with all it holds (partial rm: all partials at or below the path)
     #[arg(short, long)]
     pub(super) recursive: bool,
-    #[arg(required = true, value_name = "ADDRESS", value_parser = Address::parse)]
+    #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]
     pub(super) addresses: Vec<Address>,
 }
 
@@ -175,7 +185,7 @@ pub(super) struct Rename {
     #[arg(short, long)]
     pub(super) force: bool,
     /// What to move
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
     /// The new path in the same home, such as /archive/a.iso
     #[arg(value_name = "PATH")]
@@ -189,7 +199,7 @@ pub(super) struct Verify {
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
     /// Where their copies are: a file name, or a directory
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 

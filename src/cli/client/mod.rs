@@ -3,12 +3,15 @@
 mod args;
 mod files;
 mod move_files;
+mod names;
 mod partials;
 mod progress;
 mod remote;
 mod report;
 mod sync;
 mod trees;
+mod trust;
+mod trusted;
 mod verify;
 
 use std::process::ExitCode;
@@ -58,7 +61,12 @@ async fn interrupted() {
 }
 
 async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
-    let access = Access { pins: arguments.pins, password_file: arguments.password_file };
+    let access = Access {
+        ui,
+        pins: arguments.pins,
+        accept_new: arguments.accept_new,
+        password_file: arguments.password_file,
+    };
     match arguments.command {
         Command::Put(put) => move_files::put(ui, &access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,
@@ -72,5 +80,6 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Partial(Partial::Ls(list)) => partials::list(ui, &access, &list.address).await,
         Command::Partial(Partial::Rm(remove)) => partials::remove(ui, &access, remove).await,
         Command::Verify(verify) => verify::verify(ui, &access, verify).await,
+        Command::Trust(command) => trust::run(ui, &access, command).await,
     }
 }

@@ -121,9 +121,9 @@ async fn cancelled_downloads_of_every_phase_leave_their_places() {
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_digest_stops_and_says_no_root() {
     let pair = Pair::new();
-    // So large that reading it all would take longer than a test may; nothing of it is on the disk.
+    // Large enough that reading it all takes seconds; nothing of it is on the disk.
     let sparse = std::fs::File::create(pair.home().join("large")).unwrap();
-    sparse.set_len(1 << 40).unwrap();
+    sparse.set_len(4 << 30).unwrap();
     let mut peer = pair.logged_in().await;
     for _ in 0..3 {
         let id = peer.ask(digest_of("large")).await;

@@ -3,6 +3,7 @@
 
 pub mod pair;
 pub mod peer;
+pub mod person;
 pub mod proxy;
 pub mod service;
 pub mod site;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::process::Output;
 
 pub use pair::Pair;
+pub use person::Person;
 pub use service::Service;
 pub use site::{Server, Site};
 
