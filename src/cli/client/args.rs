@@ -54,11 +54,11 @@ pub(super) enum Command {
     Mv(Rename),
     Df(One),
     Verify(Verify),
+    #[command(subcommand)]
+    Partial(Partial),
     /// Show and change which keys which server may have
     #[command(subcommand)]
     Trust(TrustCommand),
-    #[command(subcommand)]
-    Partial(Partial),
 }
 
 /// Send files, with -r directories
