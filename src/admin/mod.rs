@@ -8,6 +8,7 @@ mod address;
 mod certificates;
 mod error;
 mod init;
+mod rotate;
 #[cfg(test)]
 mod tests;
 
@@ -19,6 +20,7 @@ pub use address::address;
 pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, show};
 pub use error::AdminError;
 pub use init::{InitReport, init};
+pub use rotate::{Rotated, activate, prepare, recover, retire, revoke};
 
 use crate::types::{Address, Pin};
 

@@ -313,7 +313,7 @@ fn a_full_disk_says_so_and_keeps_the_old_file() {
     let stage = Stage::new();
     let data = stage.site.root().join("small");
     std::fs::create_dir(&data).unwrap();
-    let mount = |arguments: &[&std::ffi::OsStr]| {
+    let mount = |arguments: &[&OsStr]| {
         std::process::Command::new("mount")
             .args(arguments)
             .output()

@@ -13,7 +13,8 @@ mod answers;
 mod requests;
 
 pub use answers::{
-    Accepted, Entries, Entry, File, LoggedIn, Offer, Refused, SizeRoot, UsageIs, Welcome,
+    Accepted, AnnouncedKey, Entries, Entry, File, KeySignature, Keys, LoggedIn, Offer, Refused,
+    SizeRoot, UsageIs, Welcome,
 };
 pub use requests::{Hello, List, Login, PathFlag, PathOnly, Put, PutSmall, Rename};
 
@@ -108,6 +109,7 @@ messages! {
     ServerMessage {
         Welcome(Welcome),
         LoggedIn(LoggedIn),
+        Keys(Keys),
         Accepted(Accepted),
         Offer(Offer),
         Entries(Entries),

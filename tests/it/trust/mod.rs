@@ -1,4 +1,5 @@
 //! Whom a client believes: known servers, first contact, and those in the middle.
 
 mod contact;
+mod life;
 mod store;
