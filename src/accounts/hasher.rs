@@ -1,27 +1,40 @@
 //! The one place that evaluates argon2, and counts it.
 //!
-//! Evaluating takes tens of milliseconds and megabytes: callers see to it that few run at once.
+//! Evaluating takes tens of milliseconds and megabytes. A thread keeps the memory of its evaluations
+//! for the next one, so callers see to it that few threads evaluate, and what they take stays the same.
 
+use std::cell::RefCell;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use argon2::password_hash::phc::{Output, ParamsString, PasswordHash, Salt};
-use argon2::password_hash::{self, PasswordHasher, PasswordVerifier};
-use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Version};
+use argon2::password_hash::{self};
+use argon2::{ARGON2ID_IDENT, Algorithm, Argon2, Block, Params, Version};
 use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
 use super::password::{CostError, HashCost, StoredPassword, WRAPPED_PREFIX, md5_of};
 
+/// Bytes of a new hash.
+const OUTPUT: usize = 32;
+
+thread_local! {
+    static MEMORY: RefCell<Vec<Block>> = const { RefCell::new(Vec::new()) };
+}
+
 /// Hashes and verifies passwords at one cost. Share it by reference.
 #[derive(Debug)]
 pub struct Hasher {
     cost: HashCost,
-    argon2: Argon2<'static>,
+    params: Params,
     /// Evaluated where there is nothing to verify; no password matches it.
     decoy: PasswordHash,
     evaluations: AtomicU64,
+    work: AtomicU64,
+    /// Held while a stored hash takes more memory than ours do: one of those at a time.
+    large: Mutex<()>,
 }
 
 /// Hashing was impossible; says nothing about any password.
@@ -33,6 +46,9 @@ pub enum HashError {
     /// The system has no memory or no randomness left.
     #[error("argon2: {0}")]
     Failed(#[from] password_hash::Error),
+    /// The system starts no more threads.
+    #[error("cannot start a thread for checking passwords: {0}")]
+    Thread(std::io::Error),
 }
 
 impl Hasher {
@@ -45,15 +61,15 @@ impl Hasher {
         let mut random = [0; 48];
         getrandom::fill(&mut random).map_err(|_| password_hash::Error::Crypto)?;
         let (salt, output) = random.split_at(Salt::RECOMMENDED_LENGTH);
-        let decoy = PasswordHash {
-            algorithm: ARGON2ID_IDENT,
-            version: Some(Version::V0x13.into()),
-            params: ParamsString::try_from(&params)?,
-            salt: Some(Salt::new(salt).map_err(password_hash::Error::from)?),
-            hash: Some(Output::new(output).map_err(password_hash::Error::from)?),
-        };
-        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        Ok(Self { cost, argon2, decoy, evaluations: AtomicU64::new(0) })
+        let decoy = phc(&params, salt, output)?;
+        Ok(Self {
+            cost,
+            params,
+            decoy,
+            evaluations: AtomicU64::new(0),
+            work: AtomicU64::new(0),
+            large: Mutex::new(()),
+        })
     }
 
     /// The cost of new hashes.
@@ -62,10 +78,22 @@ impl Hasher {
         self.cost
     }
 
-    /// How many times argon2 was evaluated since the start.
+    /// How many times a password was hashed or compared since the start. Topping up does not count.
     #[must_use]
     pub fn evaluations(&self) -> u64 {
         self.evaluations.load(Ordering::Relaxed)
+    }
+
+    /// The work done since the start, in KiB of memory times passes over it: what time goes by.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.work.load(Ordering::Relaxed)
+    }
+
+    /// Takes the memory that this thread will need, now rather than at the first login.
+    pub fn warm_up(&self) {
+        let blocks = self.params.block_count();
+        MEMORY.with_borrow_mut(|memory| memory.resize(blocks, Block::default()));
     }
 
     /// A new native hash (`$argon2id$…`) with a random salt. One evaluation.
@@ -73,9 +101,12 @@ impl Hasher {
     /// # Errors
     /// [`HashError::Failed`].
     pub fn hash(&self, password: &str) -> Result<String, HashError> {
+        let mut salt = [0; Salt::RECOMMENDED_LENGTH];
+        getrandom::fill(&mut salt).map_err(|_| password_hash::Error::Crypto)?;
         self.count();
-        let hash: PasswordHash = self.argon2.hash_password(password.as_bytes())?;
-        Ok(hash.to_string())
+        let mut output = Zeroizing::new([0; OUTPUT]);
+        self.fill(password.as_bytes(), &salt, &self.params, self.cost, output.as_mut())?;
+        Ok(phc(&self.params, &salt, output.as_ref())?.to_string())
     }
 
     /// A new wrapped hash (`{md5+argon2id}$argon2id$…`) of a stored MD5, for which the password
@@ -107,18 +138,77 @@ impl Hasher {
         let _ = self.evaluate(b"", &self.decoy);
     }
 
+    /// The work that an evaluation of cost `spent` left out, compared with one of ours: for nothing
+    /// but the time it takes.
+    pub fn top_up(&self, spent: HashCost) {
+        let missing = self.cost.work().saturating_sub(spent.work());
+        let passes =
+            if missing < 16 * u64::from(self.cost.iterations) { 1 } else { self.cost.iterations };
+        let memory = u32::try_from(missing / u64::from(passes)).unwrap_or(u32::MAX);
+        let rest = HashCost { memory_kib: memory, iterations: passes, parallelism: 1 };
+        // Less than the least that argon2 does is nothing that could be noticed.
+        if let Ok(params) = rest.params() {
+            let _ = self.fill(b"", &[0; 16], &params, rest, &mut [0; OUTPUT]);
+        }
+    }
+
     fn evaluate(&self, input: &[u8], hash: &PasswordHash) -> Result<bool, HashError> {
         self.count();
-        match self.argon2.verify_password(input, hash) {
-            Ok(()) => Ok(true),
-            Err(password_hash::Error::PasswordInvalid) => Ok(false),
-            Err(error) => Err(error.into()),
+        let (Some(cost), Some(salt), Some(expected)) =
+            (StoredPassword::cost_of(hash), &hash.salt, &hash.hash)
+        else {
+            return Err(password_hash::Error::Crypto.into());
+        };
+        let size = Some(expected.len());
+        let params = Params::new(cost.memory_kib, cost.iterations, cost.parallelism, size)
+            .map_err(|_| CostError(cost))?;
+        let mut output = Zeroizing::new(vec![0; expected.len()]);
+        self.fill(input, salt.as_ref(), &params, cost, &mut output)?;
+        Ok(output.ct_eq(expected.as_bytes()).into())
+    }
+
+    /// Evaluates argon2 in this thread's memory, or beyond it if the cost asks for more than ours.
+    fn fill(
+        &self,
+        input: &[u8],
+        salt: &[u8],
+        params: &Params,
+        cost: HashCost,
+        output: &mut [u8],
+    ) -> Result<(), HashError> {
+        self.work.fetch_add(cost.work(), Ordering::Relaxed);
+        let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params.clone());
+        let blocks = params.block_count();
+        let mut run = |memory: &mut [Block]| {
+            argon2
+                .hash_password_into_with_memory(input, salt, output, memory)
+                .map_err(|_| HashError::Failed(password_hash::Error::Crypto))
+        };
+        if blocks > self.params.block_count() {
+            let _one = self.large.lock().unwrap_or_else(PoisonError::into_inner);
+            return run(&mut vec![Block::default(); blocks]);
         }
+        MEMORY.with_borrow_mut(|memory| {
+            if memory.len() < blocks {
+                memory.resize(blocks, Block::default());
+            }
+            run(memory.get_mut(..blocks).unwrap_or_default())
+        })
     }
 
     fn count(&self) {
         self.evaluations.fetch_add(1, Ordering::Relaxed);
     }
+}
+
+fn phc(params: &Params, salt: &[u8], output: &[u8]) -> Result<PasswordHash, HashError> {
+    Ok(PasswordHash {
+        algorithm: ARGON2ID_IDENT,
+        version: Some(Version::V0x13.into()),
+        params: ParamsString::try_from(params)?,
+        salt: Some(Salt::new(salt).map_err(password_hash::Error::from)?),
+        hash: Some(Output::new(output).map_err(password_hash::Error::from)?),
+    })
 }
 
 fn lower_hex(digest: &[u8; 16]) -> Zeroizing<String> {
@@ -189,5 +279,42 @@ mod tests {
         ] {
             assert!(matches!(Hasher::new(cost), Err(HashError::Cost(_))), "{cost:?}");
         }
+    }
+
+    #[test]
+    fn a_cheaper_hash_with_its_top_up_is_as_much_work_as_ours() {
+        let ours = HashCost { memory_kib: 1024, iterations: 3, parallelism: 1 };
+        let hasher = Hasher::new(ours).unwrap();
+        for (memory_kib, iterations) in [(8, 1), (512, 1), (512, 5), (1024, 2), (1000, 3), (64, 10)]
+        {
+            let cheaper = Hasher::new(HashCost { memory_kib, iterations, parallelism: 1 }).unwrap();
+            let stored = StoredPassword::parse(&cheaper.hash("x").unwrap()).unwrap();
+            let before = (hasher.evaluations(), hasher.work());
+            assert!(!hasher.verify(&stored, "y").unwrap());
+            hasher.top_up(stored.cost().unwrap());
+            let done = hasher.work() - before.1;
+            assert!(
+                done.abs_diff(ours.work()) * 100 <= ours.work(),
+                "{memory_kib} {iterations}: {done}"
+            );
+            assert_eq!(hasher.evaluations() - before.0, 1);
+        }
+        let before = hasher.work();
+        hasher.top_up(ours);
+        hasher.top_up(HashCost { memory_kib: 4096, ..ours });
+        assert_eq!(hasher.work(), before, "nothing is missing");
+    }
+
+    #[test]
+    fn what_we_make_is_what_the_library_verifies() {
+        let hasher = Hasher::new(CHEAP).unwrap();
+        let lanes =
+            Hasher::new(HashCost { memory_kib: 64, iterations: 2, parallelism: 4 }).unwrap();
+        let text = lanes.hash("x").unwrap();
+        let verifier = Argon2::default();
+        let parsed = PasswordHash::new(&text).unwrap();
+        assert!(argon2::PasswordVerifier::verify_password(&verifier, b"x", &parsed).is_ok());
+        let stored = StoredPassword::parse(&text).unwrap();
+        assert!(hasher.verify(&stored, "x").unwrap() && !hasher.verify(&stored, "y").unwrap());
     }
 }

@@ -1,12 +1,13 @@
 //! From a name and a password to a [`Principal`], at the same price for every failure.
 //!
-//! Each refused login costs exactly one argon2 evaluation and says the same thing; the reason is
-//! for the log alone. Delays and lockouts per source are not decided here.
+//! Each refused login costs the work of exactly one argon2 evaluation of the configured cost and says
+//! the same thing; the reason is for the log alone. Delays and lockouts per source are not decided here.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
+use time::{Date, OffsetDateTime};
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
@@ -15,6 +16,7 @@ use crate::types::{Secret, Username};
 use super::hasher::{HashError, Hasher};
 use super::home::{HomeError, HomeMap};
 use super::password::{HashCost, StoredPassword, TypedPasswordError, check_typed};
+use super::pool::Pool;
 use super::principal::{Principal, Upgrade};
 use super::record::{Record, RecordProblem};
 use super::samples::is_sample;
@@ -34,6 +36,10 @@ pub struct LoginSettings {
     pub queue_deadline: Duration,
     /// How legacy homes become directories.
     pub homes: HomeMap,
+    /// The last day, in UTC, on which an account that is not native argon2id yet may log in.
+    pub legacy_deadline: Option<Date>,
+    /// Tells the time, for the deadline and for the day of the last login that a record notes.
+    pub clock: fn() -> OffsetDateTime,
 }
 
 impl Default for LoginSettings {
@@ -45,6 +51,8 @@ impl Default for LoginSettings {
             queue: 64,
             queue_deadline: Duration::from_secs(3),
             homes: HomeMap::default(),
+            legacy_deadline: None,
+            clock: OffsetDateTime::now_utc,
         }
     }
 }
@@ -64,6 +72,10 @@ pub enum LoginError {
     /// Too many logins at once; nothing was evaluated.
     #[error("too many logins at once")]
     Busy,
+    /// The password is right, but is stored in an old form after [`LoginSettings::legacy_deadline`]:
+    /// an administrator must set a new one.
+    #[error("the password must be reset by the administrator")]
+    ResetRequired,
     /// Refused. The reason goes to the log, never to the peer.
     #[error("login refused")]
     Refused(RefusalReason),
@@ -84,6 +96,10 @@ pub enum RefusalReason {
     /// The home cannot be mapped.
     #[error("the account is disabled: {0}")]
     NoHome(#[from] HomeError),
+    /// The password is right and stored in an old form after the deadline. The only reason that a
+    /// peer is told, because only the owner can come as far.
+    #[error("its password is stored in an old form and the deadline has passed")]
+    ResetRequired,
     /// A published password, from outside this machine.
     #[error("a sample account with its published password may log in from this machine only")]
     SampleAccount,
@@ -108,6 +124,7 @@ pub struct Authenticator {
     /// Places for logins, evaluated or waiting.
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
+    pool: Pool,
     queue_deadline: Duration,
 }
 
@@ -116,6 +133,8 @@ struct Checker {
     store: Arc<dyn AccountStore>,
     hasher: Hasher,
     homes: HomeMap,
+    legacy_deadline: Option<Date>,
+    clock: fn() -> OffsetDateTime,
 }
 
 /// What a correct password opens, before its stored form is looked after.
@@ -133,9 +152,19 @@ impl Authenticator {
     pub fn new(store: Arc<dyn AccountStore>, settings: LoginSettings) -> Result<Self, HashError> {
         let workers = settings.workers.clamp(1, Semaphore::MAX_PERMITS);
         let places = workers.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS);
-        let hasher = Hasher::new(settings.cost)?;
+        let checker = Arc::new(Checker {
+            store,
+            hasher: Hasher::new(settings.cost)?,
+            homes: settings.homes,
+            legacy_deadline: settings.legacy_deadline,
+            clock: settings.clock,
+        });
+        let warm = Arc::clone(&checker);
+        let pool =
+            Pool::start(workers, move || warm.hasher.warm_up()).map_err(HashError::Thread)?;
         Ok(Self {
-            checker: Arc::new(Checker { store, hasher, homes: settings.homes }),
+            checker,
+            pool,
             places: Arc::new(Semaphore::new(places)),
             workers: Arc::new(Semaphore::new(workers)),
             queue_deadline: settings.queue_deadline,
@@ -146,6 +175,12 @@ impl Authenticator {
     #[must_use]
     pub fn evaluations(&self) -> u64 {
         self.checker.hasher.evaluations()
+    }
+
+    /// The argon2 work done since the start, in KiB of memory times passes over it.
+    #[must_use]
+    pub fn work(&self) -> u64 {
+        self.checker.hasher.work()
     }
 
     /// Checks a login. On success the stored password is brought up to date if it can be; that
@@ -171,14 +206,20 @@ impl Authenticator {
             .ok_or(LoginError::Busy)?;
         let checker = Arc::clone(&self.checker);
         let username = username.to_owned();
-        tokio::task::spawn_blocking(move || {
-            // The permit lives in here: a caller who goes away does not free the memory in use.
-            let _worker = worker;
-            checker.login(&username, &password, exposure)
-        })
-        .await
-        .unwrap_or_else(|error| Err(RefusalReason::Internal(error.to_string())))
-        .map_err(LoginError::Refused)
+        let outcome = self
+            .pool
+            .run(move || {
+                // The permit lives in here: a caller who goes away does not free a thread in use.
+                let _worker = worker;
+                checker.login(&username, &password, exposure)
+            })
+            .await;
+        match outcome {
+            Some(Ok(principal)) => Ok(principal),
+            Some(Err(RefusalReason::ResetRequired)) => Err(LoginError::ResetRequired),
+            Some(Err(reason)) => Err(LoginError::Refused(reason)),
+            None => Err(LoginError::Refused(RefusalReason::Internal("the check panicked".into()))),
+        }
     }
 }
 
@@ -189,13 +230,14 @@ impl Checker {
         password: &Secret,
         exposure: Exposure,
     ) -> Result<Principal, RefusalReason> {
-        let mut has_evaluated = false;
-        match self.check(username, password.expose(), exposure, &mut has_evaluated) {
+        let mut evaluated = None;
+        match self.check(username, password.expose(), exposure, &mut evaluated) {
             Ok(checked) => Ok(self.with_upgrade(checked, password.expose())),
             Err(reason) => {
                 // Here, and only here, every failure is brought to the same price.
-                if !has_evaluated {
-                    self.hasher.spend();
+                match evaluated {
+                    None => self.hasher.spend(),
+                    Some(cost) => self.hasher.top_up(cost),
                 }
                 Err(reason)
             }
@@ -207,7 +249,7 @@ impl Checker {
         username: &str,
         password: &str,
         exposure: Exposure,
-        has_evaluated: &mut bool,
+        evaluated: &mut Option<HashCost>,
     ) -> Result<Checked, RefusalReason> {
         check_typed(password)?;
         let name = Username::parse(username).map_err(|_| RefusalReason::UnknownUser)?;
@@ -218,7 +260,7 @@ impl Checker {
         let stored = record.password()?;
         let quota = record.quota()?;
         let home = self.homes.resolve(record.home_path()?)?;
-        *has_evaluated = stored.cost().is_some();
+        *evaluated = stored.cost();
         match self.hasher.verify(&stored, password) {
             Ok(true) => {}
             Ok(false) => return Err(RefusalReason::WrongPassword),
@@ -227,16 +269,45 @@ impl Checker {
         if exposure == Exposure::Network && is_sample(username, password) {
             return Err(RefusalReason::SampleAccount);
         }
+        let is_old = matches!(stored, StoredPassword::Md5(_) | StoredPassword::Wrapped(_));
+        if is_old && self.legacy_deadline.is_some_and(|last| (self.clock)().date() > last) {
+            return Err(RefusalReason::ResetRequired);
+        }
         let principal = Principal::new(name, home, quota);
         Ok(Checked { record, stored, principal })
     }
 
+    /// Notes the day, once a day, for whoever follows the accounts that nobody uses. Best effort: a
+    /// record that cannot be written now is written another day.
+    fn note_day(&self, record: &Record) {
+        let day = (self.clock)().date().to_string();
+        let is_noted = |record: &Record| record.last_login() == Some(day.as_str());
+        // Read again: of many logins at once, one writes.
+        let is_due = !is_noted(record)
+            && matches!(self.store.load(record.name()), Ok(Some(now)) if !is_noted(&now));
+        if is_due {
+            let _ = self.store.update(record.name(), &mut |record| record.set_last_login(&day));
+        }
+    }
+
     fn with_upgrade(&self, checked: Checked, password: &str) -> Principal {
         let Checked { record, stored, principal } = checked;
+        let principal = self.upgraded(&record, &stored, principal, password);
+        self.note_day(&record);
+        principal
+    }
+
+    fn upgraded(
+        &self,
+        record: &Record,
+        stored: &StoredPassword,
+        principal: Principal,
+        password: &str,
+    ) -> Principal {
         if !stored.wants_upgrade(self.hasher.cost()) {
             return principal;
         }
-        let upgrade = match self.upgrade(&record, password) {
+        let upgrade = match self.upgrade(record, password) {
             Ok(true) => Upgrade::Done,
             Ok(false) => Upgrade::Superseded,
             Err(text) => Upgrade::Failed(text),

@@ -19,9 +19,9 @@ use super::store::{AccountError, AccountStore};
 /// Changes accounts in a store.
 #[derive(Debug)]
 pub struct AccountManager {
-    store: Arc<dyn AccountStore>,
-    hasher: Hasher,
-    homes: HomeMap,
+    pub(super) store: Arc<dyn AccountStore>,
+    pub(super) hasher: Hasher,
+    pub(super) homes: HomeMap,
 }
 
 /// A change that was not made.
@@ -140,21 +140,6 @@ impl AccountManager {
         Ok(self.store.update(name, &mut |record| record.set_disabled(disabled))?)
     }
 
-    /// Replaces a raw MD5 by argon2id over it, without knowing the password. Says whether there
-    /// was one to replace: false also if a login or a reset came first.
-    ///
-    /// # Errors
-    /// [`ManageError`]; nothing is changed then.
-    pub fn wrap(&self, name: &Username) -> Result<bool, ManageError> {
-        let record = self.store.load(name)?.ok_or_else(|| AccountError::NotFound(name.clone()))?;
-        let (Ok(text), Ok(StoredPassword::Md5(md5))) = (record.password_text(), record.password())
-        else {
-            return Ok(false);
-        };
-        let wrapped = self.hasher.wrap(&md5)?;
-        Ok(self.store.compare_and_swap_password(name, text, &wrapped)?)
-    }
-
     /// Removes an account's record. Its home stays.
     ///
     /// # Errors
@@ -262,6 +247,11 @@ mod tests {
         (dir, store, AccountManager::new(shared, CHEAP, homes).unwrap())
     }
 
+    fn wrap(manager: &AccountManager, account: &str) -> bool {
+        let wrapping = manager.prepare_wrap(&name(account)).unwrap();
+        wrapping.is_some_and(|wrapping| manager.apply_wrap(&wrapping).unwrap())
+    }
+
     #[test]
     fn an_account_is_added_changed_and_removed() {
         let (_dir, store, manager) = manager();
@@ -309,9 +299,9 @@ mod tests {
         store.create(&Record::new(&name("ahpu"), md5, 1, r"D:\FTP\home\ahpu")).unwrap();
         store.create(&Record::new(&name("bad"), "?", 0, r"C:\x")).unwrap();
         store.create(&Record::new(&name("wrapped"), md5, 1, "homes/w")).unwrap();
-        assert!(manager.wrap(&name("wrapped")).unwrap());
-        assert!(!manager.wrap(&name("wrapped")).unwrap());
-        assert!(!manager.wrap(&name("bad")).unwrap());
+        assert!(wrap(&manager, "wrapped"));
+        assert!(!wrap(&manager, "wrapped"));
+        assert!(!wrap(&manager, "bad"));
         for link in ["link.db", "X.DB"] {
             std::os::unix::fs::symlink("nowhere", dir.path().join(link)).unwrap();
         }
@@ -333,7 +323,7 @@ mod tests {
         let (_dir, store, manager) = manager();
         let md5 = "96E79218965EB72C92A549DD5A330112";
         store.create(&Record::new(&name("ahpu"), md5, 1, "homes/ahpu")).unwrap();
-        manager.wrap(&name("ahpu")).unwrap();
+        assert!(wrap(&manager, "ahpu"));
         let stored = store.load(&name("ahpu")).unwrap().unwrap().password().unwrap();
         assert!(manager.hasher.verify(&stored, "111111").unwrap());
         assert!(!manager.hasher.verify(&stored, "111112").unwrap());

@@ -6,9 +6,11 @@
 
 mod hasher;
 mod home;
+mod legacy;
 mod login;
 mod manage;
 mod password;
+mod pool;
 mod principal;
 mod record;
 mod samples;
@@ -19,6 +21,10 @@ mod tests;
 
 pub use hasher::{HashError, Hasher};
 pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
+pub use legacy::{
+    AccountLine, Encoding, HashState, ImportEntry, ImportVerdict, LegacyFile, MigrationReport,
+    StateCounts, Wrapping, read_folder,
+};
 pub use login::{Authenticator, Exposure, LoginError, LoginSettings, RefusalReason};
 pub use manage::{AccountManager, ManageError, PasswordState, Summary};
 pub use password::{

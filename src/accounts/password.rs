@@ -58,11 +58,15 @@ impl HashCost {
         }
     }
 
+    /// Memory in KiB times passes over it.
+    pub(super) fn work(self) -> u64 {
+        u64::from(self.memory_kib) * u64::from(self.iterations)
+    }
+
     /// True if this cost takes less memory or less work than `wanted`. Lanes do not count.
     #[must_use]
     pub fn is_below(self, wanted: Self) -> bool {
-        let work = |cost: Self| u64::from(cost.memory_kib) * u64::from(cost.iterations);
-        self.memory_kib < wanted.memory_kib || work(self) < work(wanted)
+        self.memory_kib < wanted.memory_kib || self.work() < wanted.work()
     }
 }
 
@@ -143,6 +147,10 @@ impl StoredPassword {
             Self::Md5(_) => None,
             Self::Wrapped(hash) | Self::Argon2id(hash) => cost_of(hash),
         }
+    }
+
+    pub(super) fn cost_of(hash: &PasswordHash) -> Option<HashCost> {
+        cost_of(hash)
     }
 
     /// True unless it is a native argon2id hash of at least the cost `wanted`.

@@ -20,6 +20,7 @@ const PASSWORD: &str = "password";
 const LIMIT: &str = "limitsize";
 const HOME: &str = "homepath";
 const DISABLED: &str = "disabled";
+const LAST_LOGIN: &str = "last_login";
 
 /// An account record: a JSON object whose `username` has been checked.
 #[derive(Clone, PartialEq)]
@@ -167,6 +168,20 @@ impl Record {
             Some(Value::Bool(disabled)) => Ok(*disabled),
             Some(_) => Err(RecordProblem::Disabled),
         }
+    }
+
+    /// Day of the last login, if one was noted: `YYYY-MM-DD`. Anything else in its place is nothing.
+    #[must_use]
+    pub fn last_login(&self) -> Option<&str> {
+        let is_day = |text: &&str| {
+            text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-')
+        };
+        self.fields.get(LAST_LOGIN).and_then(Value::as_str).filter(is_day)
+    }
+
+    /// Notes the day of a login, `YYYY-MM-DD`.
+    pub fn set_last_login(&mut self, day: &str) {
+        self.fields.insert(LAST_LOGIN.into(), day.into());
     }
 
     /// Replaces the stored password; `text` is a stored form.

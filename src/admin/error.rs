@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::accounts::{AccountError, HashError};
+use crate::accounts::{AccountError, HashError, ManageError};
 use crate::fsio::FsError;
 use crate::tls::IdentityError;
 use crate::trust::TrustError;
@@ -37,6 +37,9 @@ pub enum AdminError {
     /// A step that does not fit the keys as they are.
     #[error("{0}")]
     Rotation(String),
+    /// The accounts cannot be looked at.
+    #[error(transparent)]
+    Manage(#[from] ManageError),
     /// A certificate, or key, or the two together cannot be used.
     #[error("cannot use '{}': {problem}", printable(&path.to_string_lossy()))]
     Identity {

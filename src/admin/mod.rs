@@ -5,22 +5,28 @@
 
 mod accounts;
 mod address;
+mod calibrate;
 mod certificates;
 mod error;
+mod history;
 mod init;
 mod rotate;
 #[cfg(test)]
 mod tests;
+mod wrap;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use accounts::{open_accounts, remove_account};
 pub use address::address;
+pub use calibrate::{Calibration, calibrate};
 pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, show};
 pub use error::AdminError;
+pub use history::{HistoryPoint, history, note_history};
 pub use init::{InitReport, init};
 pub use rotate::{Rotated, activate, prepare, recover, retire, revoke};
+pub use wrap::{WrapReport, backups, failures, undo_wrap, wrap};
 
 use crate::types::{Address, Pin};
 

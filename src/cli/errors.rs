@@ -35,6 +35,10 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         Status::LoginRefused => failure(Exit::Login, format!("{what}: {text}")).hint(
             "account or password is wrong, or the account is disabled; the server's log says which",
         ),
+        Status::ResetRequired => failure(Exit::Login, format!("{what}: {text}")).hint(
+            "your password was right, but it was stored in an old form for too long: ask for a new one \
+             (sealane-admin account passwd NAME)",
+        ),
         Status::Quota => {
             let (short, limit) = (refused.short.unwrap_or(0), refused.limit.unwrap_or(0));
             failure(
@@ -99,9 +103,7 @@ pub(super) fn storage(what: &str, error: &StorageError) -> Failure {
         StorageError::InUse => {
             (Exit::Other, Some("another sealane is fetching the same file; wait for it to end"))
         }
-        StorageError::IsDirectory => {
-            (Exit::Other, Some("name the files in it: sealane put DIR/* ADDRESS"))
-        }
+        StorageError::IsDirectory => (Exit::Other, Some("-r sends a directory with all it holds")),
         _ => (Exit::Other, None),
     };
     let failure = Failure::new(exit, format!("{what}: {error}"));

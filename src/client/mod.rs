@@ -4,6 +4,7 @@
 
 mod announced;
 mod jobs;
+pub mod tree;
 
 use std::io;
 use std::time::Duration;

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use time::Date;
 
 use super::values::{self, Count};
 use crate::types::address::DEFAULT_PORT;
@@ -45,6 +46,8 @@ pub(super) struct Tls {
 pub(super) struct Accounts {
     #[serde(deserialize_with = "values::path")]
     pub(super) directory: PathBuf,
+    #[serde(deserialize_with = "values::path")]
+    pub(super) migration: PathBuf,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -71,6 +74,8 @@ pub(super) struct Login {
     pub(super) workers: Count<1024>,
     pub(super) queue: Count<65_536>,
     pub(super) queue_seconds: Seconds,
+    #[serde(deserialize_with = "values::day")]
+    pub(super) legacy_deadline: Option<Date>,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -110,7 +115,7 @@ impl Default for Tls {
 
 impl Default for Accounts {
     fn default() -> Self {
-        Self { directory: "accounts".into() }
+        Self { directory: "accounts".into(), migration: "migration".into() }
     }
 }
 
@@ -129,6 +134,7 @@ impl Default for Login {
             workers: Count(4),
             queue: Count(64),
             queue_seconds: Count(3),
+            legacy_deadline: None,
         }
     }
 }

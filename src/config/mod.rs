@@ -38,6 +38,8 @@ pub struct Settings {
     pub certificates: CertificateFiles,
     /// Directory of account records.
     pub accounts: PathBuf,
+    /// Directory of what the way out of MD5 leaves: backups of original records, the history.
+    pub migration: PathBuf,
     /// Data directory, for the vault.
     pub data: PathBuf,
     /// Age at which the partial of an interrupted upload is removed.

@@ -30,6 +30,7 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
             backup_pin: file.tls.backup_pin,
         },
         accounts: base.join(file.accounts.directory),
+        migration: base.join(file.accounts.migration),
         data: base.join(file.storage.data),
         partial_expiry: DAY.saturating_mul(file.storage.partial_expiry_days.0),
         login,
@@ -63,6 +64,8 @@ fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
         queue: login.queue.count(),
         queue_deadline: login.queue_seconds.seconds(),
         homes: homes(rules)?,
+        legacy_deadline: login.legacy_deadline,
+        ..LoginSettings::default()
     })
 }
 
@@ -81,7 +84,8 @@ fn homes(rules: &[HomeRule]) -> Result<HomeMap, Problem> {
 
 /// Homes are served to others; nothing that only the server may read can lie among them.
 fn keep_apart(settings: &Settings) -> Result<(), Problem> {
-    let secret: [(&'static [&'static str; 2], &Path); 2] = [
+    let secret: [(&'static [&'static str; 2], &Path); 3] = [
+        (&["accounts.migration", "storage.data"], &settings.migration),
         (&["accounts.directory", "storage.data"], &settings.accounts),
         (&["tls.key", "storage.data"], &settings.certificates.key),
     ];
@@ -91,6 +95,13 @@ fn keep_apart(settings: &Settings) -> Result<(), Problem> {
             let [what, place] = keys;
             return Err(problem(keys, format!("{what} must not lie among the homes in {place}")));
         }
+    }
+    // What was replaced must not lie on among what replaced it.
+    if settings.migration.starts_with(&settings.accounts) {
+        return Err(problem(
+            &["accounts.migration", "accounts.directory"],
+            "accounts.migration must not lie in accounts.directory",
+        ));
     }
     if settings.certificates.key == settings.certificates.certificate {
         return Err(problem(

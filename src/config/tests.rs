@@ -71,6 +71,7 @@ fn every_key_arrives_where_it_belongs() {
         backup_pin = "{pin}"
         [accounts]
         directory = "c"
+        migration = "m"
         [storage]
         data = "d"
         partial_expiry_days = 3
@@ -84,6 +85,7 @@ fn every_key_arrives_where_it_belongs() {
         workers = 5
         queue = 6
         queue_seconds = 7
+        legacy_deadline = "2027-01-31"
         [limits]
         login_seconds = 8
         idle_seconds = 9
@@ -100,12 +102,15 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!(settings.certificates.key, Path::new("/b.key"));
     assert_eq!(settings.certificates.backup_pin, Some(pin));
     assert_eq!(settings.accounts, Path::new("/etc/sealane/c"));
+    assert_eq!(settings.migration, Path::new("/etc/sealane/m"));
     assert_eq!(settings.data, Path::new("/etc/sealane/d"));
     assert_eq!(settings.partial_expiry, seconds(3 * 24 * 3600));
     assert_eq!(settings.login.homes.resolve("/srv/x").unwrap().as_str(), "homes/srv/x");
     let cost = settings.login.cost;
     assert_eq!((cost.memory_kib, cost.iterations, cost.parallelism), (16, 4, 2));
     assert_eq!((settings.login.workers, settings.login.queue), (5, 6));
+    let deadline = settings.login.legacy_deadline.unwrap();
+    assert_eq!(deadline.to_string(), "2027-01-31");
     assert_eq!((settings.login.queue_deadline, settings.login_deadline), (seconds(7), seconds(8)));
     assert_eq!((settings.limits.idle, settings.limits.stall), (seconds(9), seconds(10)));
     assert_eq!((settings.connections, settings.drain), (11, seconds(12)));
@@ -167,6 +172,8 @@ fn wrong_values_say_what_was_expected() {
         ("public_address = 'h?pin=x'", "expected a host and port"),
         ("[tls]\nbackup_pin = 'sha256//x'", "line 2, tls.backup_pin: invalid value"),
         ("[tls]\nkey = ''", "line 2, tls.key: invalid value: string \"\", expected a path"),
+        ("[login]\nlegacy_deadline = '2027-02-30'", "expected a day such as 2027-01-31"),
+        ("[login]\nlegacy_deadline = '27-2-3'", "expected a day such as 2027-01-31"),
         ("[[home_map]]\nfrom = '/x'", "line 1"),
         ("listen = ", "line 1"),
         ("[limits]\nidle_seconds = 1\nidle_seconds = 2", "line 3"),

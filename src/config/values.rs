@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use time::{Date, Month};
 
 use crate::types::{Address, Pin};
 
@@ -71,6 +72,17 @@ pub(super) fn host_and_port<'de, D: Deserializer<'de>>(
 pub(super) fn pin<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pin>, D::Error> {
     text(from, "a pin such as `sealane-admin cert show` prints", |text| {
         Some(Some(Pin::parse(text).ok()?))
+    })
+}
+
+pub(super) fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Date>, D::Error> {
+    text(from, "a day such as 2027-01-31", |text| {
+        let mut parts = text.split('-');
+        let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
+        let is_written_so = text.len() == 10 && parts.next().is_none();
+        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
+        let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
+        is_written_so.then_some(Some(date))
     })
 }
 

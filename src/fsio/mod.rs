@@ -3,11 +3,13 @@
 //! Everything blocks and works on whole files of known maximal size. It opens no user files (that
 //! is `storage`) and has no opinion on what the bytes mean.
 
+mod append;
 mod error;
 mod lock;
 mod read;
 mod write;
 
+pub use append::AppendFile;
 pub use error::{FsError, FsErrorKind};
 pub use lock::{LockGuard, lock_exclusive, try_lock_exclusive};
 pub use read::{list_names, read_bounded, read_bounded_no_follow, read_private, stamp};

@@ -43,6 +43,8 @@ statuses! {
     Busy = 101, "the server is busy";
     /// No common protocol version.
     Version = 102, "no common protocol version";
+    /// The password is right, but an administrator must set a new one first.
+    ResetRequired = 103, "the password must be reset by the administrator";
     /// Nothing has this name.
     NotFound = 200, "no such file or directory";
     /// Something has this name.

@@ -90,6 +90,10 @@ async fn admit(service: &Service, login: Login) -> Result<(Username, SharedHome)
             warn!(user, "login not tried: too many at once");
             Err(Status::Busy)
         }
+        Err(LoginError::ResetRequired) => {
+            warn!(user, "login refused: the record is of an old form and the deadline has passed");
+            Err(Status::ResetRequired)
+        }
         Err(LoginError::Refused(reason)) => {
             warn!(user, %reason, "login refused");
             Err(Status::LoginRefused)

@@ -14,9 +14,10 @@ mod greeting;
 mod refusal;
 mod requests;
 mod server;
+mod small_files;
 mod verbs;
 
-pub use client::{Client, ClientSettings};
+pub use client::{Client, ClientSettings, WholeFile};
 pub use error::SessionError;
 pub use server::{Ended, Limits, Service, Visit, serve};
 

@@ -4,6 +4,7 @@
 //! directory that was opened; it keeps the quota ledger and commits whole files by one rename. It
 //! knows nothing of accounts, connections or checksums.
 
+mod batch;
 mod changes;
 mod claims;
 mod error;
@@ -19,9 +20,11 @@ mod source;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod vault;
 mod walk;
 
+pub use batch::SmallFile;
 pub use error::StorageError;
 pub use home::{Home, PATIENCE};
 pub use home_sink::HomeSink;
@@ -32,4 +35,5 @@ pub use local::{LocalSink, spool};
 pub use seam::{FileMeta, Sink, Source};
 pub use source::FileSource;
 pub use stream::StreamSink;
+pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};
 pub use vault::Vault;

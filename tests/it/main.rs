@@ -12,8 +12,12 @@
 
 mod admin;
 mod inputs;
+mod migration;
+mod pair;
 mod resume;
 mod sessions;
 mod support;
+mod sync;
 mod tidy;
+mod trees;
 mod trust;

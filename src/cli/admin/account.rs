@@ -5,7 +5,8 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::arguments::AccountCommand;
-use super::password::new_password;
+use super::migration::{self, Import};
+use super::password::{generated, new_password};
 use crate::accounts::{AccountError, AccountManager, PasswordState, Summary};
 use crate::admin::{self, AdminError};
 use crate::cli::{Failure, Ui};
@@ -21,7 +22,8 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             desk.manager.add(&name, &password, quota, home.as_deref())?;
             desk.done(&name, "added")
         }
-        AccountCommand::Passwd { name, password } => {
+        AccountCommand::Passwd { name, generate: true, .. } => desk.generate(&name),
+        AccountCommand::Passwd { name, password, .. } => {
             let password = new_password(ui, password.password_file.as_deref(), &name)?;
             desk.manager.set_password(&name, &password)?;
             desk.done(&name, "new password")
@@ -40,6 +42,18 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             desk.done(&name, "enabled")
         }
         AccountCommand::Remove { name } => desk.remove(&name),
+        AccountCommand::Import { directory, dry_run, allow_shared } => {
+            let asked = Import { folder: &directory, dry_run, allow_shared };
+            migration::import(ui, settings, &desk.manager, asked)
+        }
+        AccountCommand::Report { directory, html } => {
+            let (folder, page) = (directory.as_deref(), html.as_deref());
+            migration::report(ui, settings, &desk.manager, folder, page)
+        }
+        AccountCommand::Wrap => migration::wrap(ui, settings, &desk.manager),
+        AccountCommand::Undo { backup } => {
+            migration::undo(ui, settings, &desk.manager, backup.as_deref())
+        }
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {
@@ -73,6 +87,19 @@ impl Desk<'_> {
         let summary = self.manager.show(name)?;
         self.ui.line(&format!("{name}: {what}; {}", self.in_short(&summary)));
         self.ui.object(&self.object("result", &summary));
+        Ok(())
+    }
+
+    fn generate(&self, name: &Username) -> Result<(), Failure> {
+        let password = generated()?;
+        self.manager.set_password(name, &password)?;
+        self.ui.line(password.expose());
+        self.ui.note(&format!("the new password of {name}; it is stored nowhere in this form"));
+        self.ui.object(&json!({
+            "type": "result",
+            "name": name.as_str(),
+            "password": password.expose(),
+        }));
         Ok(())
     }
 
@@ -197,7 +224,7 @@ fn row(summary: &Summary) -> [String; 5] {
 }
 
 /// Rows as lines whose columns stand under one another.
-fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {

@@ -62,6 +62,17 @@ pub(super) enum Command {
     /// Add, show, change and remove accounts.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Propose what one password check should cost on this machine.
+    ///
+    /// Run it on the server's machine while it has nothing else to do, and put what it prints into
+    /// [login] of the configuration. Records of a lower cost are raised at their next login.
+    #[command(after_help = "Example:\n  sealane-admin calibrate --target-ms 150")]
+    Calibrate {
+        /// How long one check should take; never less is proposed than OWASP recommends.
+        #[arg(long, value_name = "N", default_value_t = 150,
+              value_parser = clap::value_parser!(u64).range(10..=5000))]
+        target_ms: u64,
+    },
     /// Show the server's certificates, or make new ones.
     #[command(subcommand)]
     Cert(CertCommand),
@@ -86,13 +97,63 @@ pub(super) enum AccountCommand {
         home: Option<String>,
     },
     /// Set a new password.
-    #[command(after_help = "Example:\n  sealane-admin account passwd bob")]
+    #[command(after_help = "Examples:\n  sealane-admin account passwd bob\n  \
+                      sealane-admin account passwd bob --generate")]
     Passwd {
         /// The account.
         #[arg(value_name = "NAME", value_parser = Username::parse)]
         name: Username,
         #[command(flatten)]
         password: PasswordSource,
+        /// Make one of 20 letters and digits, and print it.
+        #[arg(long, conflicts_with = "password_file")]
+        generate: bool,
+    },
+    /// Bring in the records of an old server's folder.
+    ///
+    /// Reads every NAME.db in it: UTF-8, with or without a byte order mark, or GBK. A record comes in
+    /// if its name, password, limitsize and homepath are good and no other account has the same home;
+    /// the others are listed with the reason. Accounts that are there already are never changed, so
+    /// it can be run again. Exits with 9 if a record was refused.
+    #[command(after_help = "Example:\n  sealane-admin account import -n /mnt/old/accounts")]
+    Import {
+        /// The folder; nothing in it is changed.
+        #[arg(value_name = "DIR")]
+        directory: PathBuf,
+        /// Say what would be done, and do nothing.
+        #[arg(long, short = 'n')]
+        dry_run: bool,
+        /// Bring in accounts whose homes are the same or inside one another. Only one of them can be
+        /// logged in at a time.
+        #[arg(long)]
+        allow_shared: bool,
+    },
+    /// Show how passwords are stored, which are weak, who logged in when, and what is odd.
+    ///
+    /// Each report also continues the history that the page plots.
+    #[command(after_help = "Examples:\n  sealane-admin account report --html report.html\n  \
+                      sealane-admin account report /mnt/old/accounts")]
+    Report {
+        /// Look at an old folder instead of the server's own accounts.
+        #[arg(value_name = "DIR")]
+        directory: Option<PathBuf>,
+        /// Write one HTML page with a plot of the progress, too.
+        #[arg(long, value_name = "FILE")]
+        html: Option<PathBuf>,
+    },
+    /// Replace every raw MD5 by argon2id over it, at once and without the passwords.
+    ///
+    /// Everybody logs in as before; a login then makes the record plain argon2id. The originals are
+    /// kept in a backup (mode 0600) in the migration directory, for `undo`: whoever reads it can guess
+    /// the passwords fast, so delete it when all is well. It may be stopped at any time and run again.
+    #[command(after_help = "Example:\n  sealane-admin account wrap")]
+    Wrap,
+    /// Put the MD5 values that `wrap` replaced back, into records that did not change since.
+    #[command(after_help = "Example:\n  sealane-admin account undo")]
+    Undo {
+        /// One backup [default: all in the migration directory].
+        #[arg(value_name = "FILE")]
+        backup: Option<PathBuf>,
     },
     /// List all accounts, one a line.
     #[command(after_help = "Example:\n  sealane-admin account list --json")]

@@ -5,7 +5,9 @@
 
 mod account;
 mod arguments;
+mod migration;
 mod password;
+mod report_page;
 mod server;
 
 use std::ffi::OsString;
@@ -46,6 +48,7 @@ fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Init { directory, listen } => server::init(ui, &directory, listen),
         Command::Address { user } => server::address(ui, &settings()?, user),
         Command::Cert(command) => server::certificates(ui, &settings, command),
+        Command::Calibrate { target_ms } => server::calibrate(ui, &settings()?, target_ms),
         Command::Account(command) => account::run(ui, &settings()?, command),
     }
 }

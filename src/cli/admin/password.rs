@@ -30,6 +30,19 @@ pub(super) fn new_password(
     }
 }
 
+/// A new random password, easy to read aloud: no two of its characters look alike.
+pub(super) fn generated() -> Result<Secret, Failure> {
+    const CHARACTERS: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
+    const LENGTH: usize = 20;
+    let mut random = Zeroizing::new([0; LENGTH]);
+    getrandom::fill(random.as_mut()).map_err(|error| {
+        Failure::new(Exit::Other, format!("the system gives no randomness: {error}"))
+    })?;
+    // 32 characters: each byte chooses all of them equally often.
+    let pick = |byte: &u8| CHARACTERS.get(usize::from(byte % 32)).map(|byte| char::from(*byte));
+    Ok(Secret::new(random.iter().filter_map(pick).collect()))
+}
+
 fn from_file(ui: Ui, path: &Path) -> Result<Secret, Failure> {
     let bytes = fsio::read_bounded(path, MAX_FILE).map_err(|error| {
         let exit = if error.is_not_found() { Exit::NotFound } else { Exit::Other };

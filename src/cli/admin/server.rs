@@ -2,15 +2,17 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
+use std::time::Duration;
 
 use serde_json::json;
 use time::OffsetDateTime;
 
 use super::arguments::{BackupKey, CertCommand, RotateCommand};
+use crate::accounts::HashCost;
 use crate::admin::{self, Pins, Reach};
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::{self, Settings};
-use crate::types::{Address, Pin, Username};
+use crate::types::{Address, Pin, Username, size};
 
 pub(super) fn init(ui: Ui, directory: &Path, listen: SocketAddr) -> Result<(), Failure> {
     let reach = Reach { listen, public: None };
@@ -45,6 +47,30 @@ pub(super) fn address(ui: Ui, settings: &Settings, user: Option<Username>) -> Re
         ui.note("there is no backup pin: if the server's key is lost, every client must be told");
     }
     ui.object(&address_object(&address));
+    Ok(())
+}
+
+pub(super) fn calibrate(ui: Ui, settings: &Settings, target_ms: u64) -> Result<(), Failure> {
+    let made = admin::calibrate(Duration::from_millis(target_ms))?;
+    let HashCost { memory_kib, iterations, parallelism } = made.cost;
+    let (workers, takes) = (settings.login.workers, made.takes.as_millis());
+    ui.line("[login]");
+    ui.line(&format!("argon2_memory_kib = {memory_kib}"));
+    ui.line(&format!("argon2_iterations = {iterations}"));
+    ui.line(&format!("argon2_parallelism = {parallelism}"));
+    let memory = u64::from(memory_kib) * 1024 * workers as u64;
+    ui.note(&format!(
+        "one check takes {takes} ms here; with login.workers = {workers} they use {}",
+        size::human(memory)
+    ));
+    ui.object(&json!({
+        "type": "result",
+        "argon2_memory_kib": memory_kib,
+        "argon2_iterations": iterations,
+        "argon2_parallelism": parallelism,
+        "milliseconds": takes,
+        "memory": memory,
+    }));
     Ok(())
 }
 

@@ -46,6 +46,7 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     Put(Put),
     Get(Get),
+    Sync(Sync),
     Ls(List),
     Stat(One),
     Mkdir(MakeDirectory),
@@ -58,14 +59,24 @@ pub(super) enum Command {
     Trust(TrustCommand),
 }
 
-/// Send files
+/// Send files, with -r directories
+///
+/// With -r, a directory goes into the one that the address names if that ends in a slash or is there
+/// already, else it becomes that one. Links and special files in it are skipped with a note. What
+/// the server has already is not sent again.
 ///
 /// Example: `sealane put a.iso b.iso 'sealane://ahpu@host/images/?pin=sha256.…'`
 #[derive(Args, Debug)]
 pub(super) struct Put {
-    /// Keep modification time and mode
+    /// Directories with all they hold
+    #[arg(short, long)]
+    pub(super) recursive: bool,
+    /// Keep modification time and mode; with -r, files of the same size and time count as unchanged
     #[arg(short, long)]
     pub(super) preserve: bool,
+    /// With -r, only say what would be done
+    #[arg(short = 'n', long, requires = "recursive")]
+    pub(super) dry_run: bool,
     /// Files to send; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
@@ -74,20 +85,58 @@ pub(super) struct Put {
     pub(super) address: Address,
 }
 
-/// Fetch files
+/// Fetch files, with -r directories
+///
+/// With -r, a directory goes into DEST if that is there already, else it becomes DEST. Nothing is
+/// written outside of it, whatever the server says and whatever links lie there.
 ///
 /// Example: `sealane get 'sealane://ahpu@host/images/a.iso?pin=sha256.…' .`
 #[derive(Args, Debug)]
 pub(super) struct Get {
-    /// Keep modification time and mode
+    /// Directories with all they hold
+    #[arg(short, long)]
+    pub(super) recursive: bool,
+    /// Keep modification time and mode; with -r, files of the same size and time count as unchanged
     #[arg(short, long)]
     pub(super) preserve: bool,
+    /// With -r, only say what would be done
+    #[arg(short = 'n', long, requires = "recursive")]
+    pub(super) dry_run: bool,
     /// Files to fetch, all from one server
     #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]
     pub(super) addresses: Vec<Address>,
     /// Where they go: a file name, a directory, or - for standard output
     #[arg(value_name = "DEST")]
     pub(super) destination: PathBuf,
+}
+
+/// Make one directory what another is, up or down
+///
+/// What SOURCE holds goes into TARGET, which is made if it is missing; slashes at their ends change
+/// nothing. Times and modes are kept, and a file of the same size and time counts as unchanged. Links and
+/// special files are skipped with a note, and what has their name in TARGET is left alone.
+///
+/// Example: `sealane sync --delete --exclude '*.o' src 'sealane://ahpu@host/src?pin=sha256.…'`
+#[derive(Args, Debug)]
+pub(super) struct Sync {
+    /// Remove from TARGET what SOURCE does not have; not what is excluded, and nothing if a part of either could not be listed
+    #[arg(long)]
+    pub(super) delete: bool,
+    /// Compare files of the same size by digest, whatever their times
+    #[arg(short, long)]
+    pub(super) checksum: bool,
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    /// Leave out what matches, in both: `*.o`, `/top/*.tmp`, `cache/`, `a/**`; may be given again
+    #[arg(long = "exclude", value_name = "GLOB")]
+    pub(super) excludes: Vec<String>,
+    /// A directory here, or the address of one
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: String,
+    /// The other way round
+    #[arg(value_name = "TARGET")]
+    pub(super) target: String,
 }
 
 /// List a directory

@@ -7,6 +7,8 @@ mod names;
 mod progress;
 mod remote;
 mod report;
+mod sync;
+mod trees;
 mod trust;
 mod trusted;
 mod verify;
@@ -67,6 +69,7 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
     match arguments.command {
         Command::Put(put) => move_files::put(ui, &access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,
+        Command::Sync(sync) => sync::sync(ui, &access, sync).await,
         Command::Ls(list) => files::list(ui, &access, list).await,
         Command::Stat(stat) => files::stat(ui, &access, &stat.address).await,
         Command::Mkdir(make) => files::make_directory(ui, &access, make).await,

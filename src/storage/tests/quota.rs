@@ -36,7 +36,7 @@ fn ten_of_thirty_two_uploads_fit() {
 fn both_versions_count_until_the_new_one_is_there() {
     let fixture = Fixture::new(100);
     fixture.put("f", &[1; 60]);
-    let outcome = fixture.home.put_small(&path("f"), &[2; 41], FileMeta::default());
+    let outcome = put_small(&fixture.home, &path("f"), &[2; 41], FileMeta::default());
     refused!(outcome, StorageError::Quota { short: 1, limit: 100 });
     assert_eq!(fixture.read("f"), [1; 60]);
     let sink = fixture.sink("f", 40).unwrap();
@@ -172,7 +172,7 @@ fn take(fixture: &Fixture, step: &Step) -> Result<(), StorageError> {
     let bytes = |size: &u64| vec![7; usize::try_from(*size).unwrap()];
     match step {
         Step::Put(name, size) => {
-            fixture.home.put_small(&at(name), &bytes(size), FileMeta::default())
+            put_small(&fixture.home, &at(name), &bytes(size), FileMeta::default())
         }
         Step::Commit(name, size) => fixture.sink(PATHS[*name], *size)?.commit(),
         Step::Abandon(name, size, written) => {

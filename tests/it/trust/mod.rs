@@ -2,4 +2,5 @@
 
 mod contact;
 mod life;
+mod scan;
 mod store;

@@ -1,0 +1,206 @@
+//! Two thousand old records on their way from MD5 to argon2id, as an administrator takes them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use md5::{Digest, Md5};
+use sealane::accounts::{
+    Authenticator, DirectoryStore, Exposure, HashCost, HomeMap, LoginSettings,
+};
+use sealane::types::Secret;
+
+use super::support::site::sealane;
+use super::support::{Site, fails, ok, result, stdout};
+
+const RECORDS: usize = 2000;
+
+struct Old {
+    folder: PathBuf,
+    /// Accounts that can log in, with their passwords.
+    known: BTreeMap<String, String>,
+    /// Every MD5 in the folder, as it is written.
+    hashes: Vec<String>,
+    ugly: usize,
+}
+
+fn hex(text: &str) -> String {
+    Md5::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The tutorial's format, and one in forty that is good for nothing, or odd and still good.
+fn old_folder(site: &Site) -> Old {
+    let folder = site.directory.path().join("old");
+    std::fs::create_dir(&folder).unwrap();
+    let (mut known, mut hashes, mut ugly) = (BTreeMap::new(), Vec::new(), 0);
+    for number in 0..RECORDS {
+        let name = format!("user{number:04}");
+        // Every tenth shares its password with others.
+        let password =
+            if number % 10 == 0 { "shared".to_owned() } else { format!("pw-{number}-é") };
+        let mut md5 = hex(&password);
+        if number % 7 == 0 {
+            md5 = md5.to_uppercase();
+        }
+        let home = match number % 3 {
+            0 => format!(r"D:\\FTP\\home\\{name}"),
+            1 => format!(r"d:/ftp/home/{name}"),
+            _ => format!(r"\\\\nas\\ftp\\{name}"),
+        };
+        let mut text = format!(
+            r#"{{"username": "{name}", "password": "{md5}", "limitsize": 10240000, "homepath": "{home}", "note": {number}}}"#
+        );
+        let mut is_good = true;
+        match number {
+            _ if number % 40 != 7 => {}
+            _ if number % 200 == 7 => text = format!("\u{feff}{text}"),
+            _ => {
+                is_good = false;
+                ugly += 1;
+                text = match number % 200 {
+                    47 => text.replace("10240000", "0"),
+                    87 => text
+                        .replace("ftp/home", "elsewhere")
+                        .replace("FTP", "OTHER")
+                        .replace("nas", "x"),
+                    127 => text.replace(&md5, &md5[..16]),
+                    _ => text.replace('}', ""),
+                };
+            }
+        }
+        std::fs::write(folder.join(format!("{name}.db")), text).unwrap();
+        hashes.push(md5);
+        if is_good {
+            known.insert(name, password);
+        }
+    }
+    Old { folder, known, hashes, ugly }
+}
+
+/// Everybody logs in, beside a running server or without one.
+async fn all_log_in(site: &Site, old: &Old, only_every: usize) {
+    let homes = HomeMap::new([(r"D:\FTP\home", "homes"), (r"\\nas\ftp", "homes/nas")]).unwrap();
+    let settings = LoginSettings {
+        cost: HashCost { memory_kib: 64, iterations: 1, parallelism: 1 },
+        queue: RECORDS,
+        queue_deadline: std::time::Duration::from_secs(60),
+        homes,
+        ..LoginSettings::default()
+    };
+    let store = DirectoryStore::open(&site.root().join("accounts")).unwrap();
+    let logins = Authenticator::new(Arc::new(store), settings).unwrap();
+    for (name, password) in old.known.iter().step_by(only_every) {
+        let login = logins.login(name, Secret::new(password.clone()), Exposure::Network).await;
+        assert!(login.is_ok(), "{name}: {login:?}");
+    }
+}
+
+fn files_below(directory: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() { files.extend(files_below(&path)) } else { files.push(path) }
+    }
+    files
+}
+
+/// No MD5 of the old folder is in `text`, in any case.
+fn holds_none(old: &Old, what: &str, text: &str) {
+    let text = text.to_ascii_lowercase();
+    // All windows of 32 hex digits at once, instead of 2,000 searches.
+    let digits = |byte: &u8| byte.is_ascii_hexdigit();
+    let runs: std::collections::HashSet<&[u8]> =
+        text.as_bytes().windows(32).filter(|window| window.iter().all(digits)).collect();
+    for hash in &old.hashes {
+        assert!(!runs.contains(hash.to_ascii_lowercase().as_bytes()), "an MD5 is in {what}");
+    }
+}
+
+/// Somebody who never came back meets the deadline, and is let in again by a reset.
+fn meet_the_deadline(site: &Site, old: &Old) {
+    let (late, password) = old.known.iter().nth(1).unwrap();
+    let record = site.root().join("accounts").join(format!("{late}.db"));
+    std::fs::copy(old.folder.join(format!("{late}.db")), &record).unwrap();
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    let deadline = "legacy_deadline = \"2020-01-01\"";
+    std::fs::write(site.config(), config.replace("# legacy_deadline = \"2027-01-31\"", deadline))
+        .unwrap();
+    let server = site.start();
+    let address = site.address(&server, late, "");
+    let mut client = super::support::site::client(["ls", &address]);
+    let told = client.env("SEALANE_PASSWORD", password).output().unwrap();
+    fails(told, 4, "the password must be reset by the administrator");
+    fails(sealane(["ls", &address]), 4, "login refused");
+    let made = ok(site.admin(["account", "passwd", late, "--generate", "--json"]));
+    let made = result(&made)["password"].as_str().unwrap().to_owned();
+    assert_eq!(made.len(), 20);
+    let mut client = super::support::site::client(["ls", &address]);
+    ok(client.env("SEALANE_PASSWORD", made).output().unwrap());
+}
+
+#[tokio::test]
+async fn two_thousand_records_go_all_the_way() {
+    let site = Site::new();
+    let config = std::fs::read_to_string(site.config()).unwrap();
+    let rule = "\n[[home_map]]\nfrom = '\\\\nas\\ftp'\nto = \"homes/nas\"\n";
+    std::fs::write(site.config(), config + rule).unwrap();
+    let old = old_folder(&site);
+    let folder = old.folder.to_str().unwrap();
+
+    // See, then bring in what is good, then find nothing left to do.
+    let dry = site.admin(["account", "import", "-n", folder, "--json"]);
+    assert_eq!(dry.status.code(), Some(9));
+    let accounts = site.root().join("accounts");
+    assert_eq!(
+        files_below(&accounts)
+            .iter()
+            .filter(|path| path.extension().is_some_and(|e| e == "db"))
+            .count(),
+        0
+    );
+    let brought = site.admin(["account", "import", folder]);
+    fails(brought.clone(), 9, &format!("{} records were refused", old.ugly));
+    assert!(stdout(&brought).contains(&format!("{} brought in", old.known.len())));
+    for reason in ["0 or negative", "no home_map rule", "32 hex digits", "not JSON"] {
+        assert!(stdout(&brought).contains(reason), "{reason}");
+    }
+    holds_none(&old, "the output of import", &stdout(&brought));
+    let again = site.admin(["account", "import", folder]);
+    assert!(stdout(&again).contains(&format!("0 brought in, {} there already", old.known.len())));
+
+    let report = result(&ok(site.admin(["account", "report", "--json"])));
+    assert_eq!(report["md5"], old.known.len());
+    assert_eq!(report["same_password"].as_array().unwrap().len(), 1);
+    all_log_in(&site, &old, 10).await;
+
+    let wrapped = ok(site.admin(["account", "wrap", "--json"]));
+    assert_eq!(result(&wrapped)["failed"].as_array().unwrap().len(), 0);
+    for path in files_below(&accounts) {
+        let bytes = std::fs::read(&path).unwrap();
+        holds_none(&old, path.to_str().unwrap(), &String::from_utf8_lossy(&bytes));
+    }
+    let page = site.directory.path().join("report.html");
+    let report = ok(site.admin(["account", "report", "--json", "--html", page.to_str().unwrap()]));
+    assert_eq!(result(&report)["md5"], 0);
+    assert!(std::fs::read_to_string(&page).unwrap().contains("<polygon"));
+
+    // Through a real server: nothing of a hash is in its log.
+    let server = site.start();
+    for (name, password) in old.known.iter().step_by(97) {
+        let address = site.address(&server, name, "");
+        let mut client = super::support::site::client(["ls", &address]);
+        ok(client.env("SEALANE_PASSWORD", password).output().unwrap());
+        assert_eq!(sealane(["ls", &address]).status.code(), Some(4), "a wrong password got in");
+    }
+    holds_none(&old, "the server's log", &server.log());
+    assert!(!server.log().contains("$argon2"), "{}", server.log());
+    drop(server);
+
+    all_log_in(&site, &old, 1).await;
+    let report = result(&ok(site.admin(["account", "report", "--json"])));
+    assert_eq!(report["argon2id"], old.known.len());
+    assert_eq!(report["wrapped"], 0);
+    meet_the_deadline(&site, &old);
+    let undone = result(&ok(site.admin(["account", "undo", "--json"])));
+    assert_eq!(undone["restored"], 0, "everything changed since");
+}
