@@ -14,7 +14,7 @@ use crate::types::{Address, PinSet, RemotePath, Username};
 /// [`AdminError::HostName`].
 pub fn address(reach: &Reach, pins: &Pins, user: Option<Username>) -> Result<Address, AdminError> {
     let (host, port) = host_and_port(reach)?;
-    let pins = [Some(pins.server), pins.backup].into_iter().flatten().collect();
+    let pins = [Some(pins.server), pins.next, pins.backup].into_iter().flatten().collect();
     let pins = PinSet::new(pins).map(|pins| pins.iter().copied().collect()).unwrap_or_default();
     Ok(Address { user, host, port, path: RemotePath::default(), is_directory: true, pins })
 }
@@ -52,7 +52,11 @@ mod tests {
     use crate::types::Pin;
 
     fn pins() -> Pins {
-        Pins { server: Pin::of_public_key(b"s"), backup: Some(Pin::of_public_key(b"b")) }
+        Pins {
+            server: Pin::of_public_key(b"s"),
+            next: None,
+            backup: Some(Pin::of_public_key(b"b")),
+        }
     }
 
     fn host(listen: &str, public: Option<&str>) -> String {

@@ -9,9 +9,10 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
 use time::OffsetDateTime;
 
-use super::{AdminError, CertificateFiles};
+use super::{AdminError, CertificateFiles, rotate};
 use crate::fsio;
 use crate::tls::{self, Identity, IdentityError};
+use crate::trust::{RingKey, State};
 use crate::types::Pin;
 
 /// Largest PEM file in bytes.
@@ -20,7 +21,7 @@ const MAX_PEM: u64 = 64 * 1024;
 const SERVER: &str = "server";
 const BACKUP: &str = "backup";
 const CERTIFICATE_MODE: u32 = 0o644;
-const KEY_MODE: u32 = 0o600;
+pub(super) const KEY_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 
 /// The pins of a server, for its address.
@@ -28,6 +29,8 @@ const DIRECTORY_MODE: u32 = 0o700;
 pub struct Pins {
     /// Of the key in use.
     pub server: Pin,
+    /// Of the key that will be used next, if there is one.
+    pub next: Option<Pin>,
     /// Of the offline backup key, if there is one.
     pub backup: Option<Pin>,
 }
@@ -67,8 +70,14 @@ pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<GeneratedPins, 
         must_be_free(&certificate_file(directory, name))?;
     }
     make_directory_if_missing(directory)?;
-    let server = generate_one(directory, SERVER, now)?;
-    let backup = generate_one(directory, BACKUP, now)?;
+    let server = generate_named(directory, SERVER, now)?;
+    let backup = generate_named(directory, BACKUP, now)?;
+    let files = CertificateFiles {
+        certificate: certificate_file(directory, SERVER),
+        key: key_file(directory, SERVER),
+        backup_pin: None,
+    };
+    rotate::store_first(&files, now)?;
     Ok(GeneratedPins { server, backup, backup_key: key_file(directory, BACKUP) })
 }
 
@@ -78,6 +87,15 @@ pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<GeneratedPins, 
 /// # Errors
 /// [`AdminError::File`], [`AdminError::Identity`].
 pub fn pins(files: &CertificateFiles) -> Result<Pins, AdminError> {
+    if let Some(ring) = rotate::current_ring(files)?
+        && let Some(server) = ring.in_state(State::Active).map(RingKey::pin)
+    {
+        let next = ring.in_state(State::Next).map(RingKey::pin);
+        let backup = ring.in_state(State::Backup).map(RingKey::pin);
+        // A configured backup that the ring has never heard of is newer than the ring.
+        let configured = files.backup_pin.filter(|pin| ring.key(pin).is_none());
+        return Ok(Pins { server, next, backup: configured.or(backup) });
+    }
     let server = pin_of_file(&files.certificate)?;
     let backup = match files.backup_pin {
         Some(pin) => Some(pin),
@@ -86,7 +104,7 @@ pub fn pins(files: &CertificateFiles) -> Result<Pins, AdminError> {
             pin => Some(pin?),
         },
     };
-    Ok(Pins { server, backup })
+    Ok(Pins { server, next: None, backup })
 }
 
 /// Looks at a server's certificates, and whether the server could use its key.
@@ -115,7 +133,11 @@ pub(super) fn make_directory_if_missing(directory: &Path) -> Result<(), AdminErr
     }
 }
 
-fn generate_one(directory: &Path, name: &str, now: OffsetDateTime) -> Result<Pin, AdminError> {
+pub(super) fn generate_named(
+    directory: &Path,
+    name: &str,
+    now: OffsetDateTime,
+) -> Result<Pin, AdminError> {
     let made = tls::generate::key_pair(now).map_err(AdminError::Generate)?;
     let (key, certificate) = (key_file(directory, name), certificate_file(directory, name));
     fsio::create_new(&key, made.key_pem.expose().as_bytes(), KEY_MODE)?;
@@ -135,8 +157,32 @@ fn pin_of_file(path: &Path) -> Result<Pin, AdminError> {
     tls::pin_of_certificate(&certificate).map_err(|error| unusable(error.into()))
 }
 
+/// The public key in a certificate file, DER SubjectPublicKeyInfo.
+pub(super) fn public_key_of(path: &Path) -> Result<Vec<u8>, AdminError> {
+    let bytes = fsio::read_bounded(path, MAX_PEM)?;
+    tls::public_key_of_pem(&bytes)
+        .map_err(|problem| AdminError::Identity { path: path.to_owned(), problem })
+}
+
+/// The key in a file, in a fresh certificate.
+pub(super) fn identity_of(path: &Path, now: OffsetDateTime) -> Result<Identity, AdminError> {
+    let pem = zeroize::Zeroizing::new(fsio::read_private(path, MAX_PEM)?);
+    tls::generate::identity_for(&pem, now)
+        .map_err(|problem| AdminError::Identity { path: path.to_owned(), problem })
+}
+
 /// As the server reads them at its start.
 fn check_key(files: &CertificateFiles) -> Result<(), AdminError> {
+    let named = rotate::current_ring(files)?
+        .and_then(|ring| ring.in_state(State::Active).and_then(|key| key.file.clone()));
+    let files = &match named {
+        Some(name) => CertificateFiles {
+            certificate: certificate_file(directory_of(files), &name),
+            key: key_file(directory_of(files), &name),
+            backup_pin: None,
+        },
+        None => files.clone(),
+    };
     let certificate = fsio::read_bounded(&files.certificate, MAX_PEM)?;
     let key = zeroize::Zeroizing::new(fsio::read_private(&files.key, MAX_PEM)?);
     match Identity::from_pem(&certificate, &key) {
@@ -145,7 +191,7 @@ fn check_key(files: &CertificateFiles) -> Result<(), AdminError> {
     }
 }
 
-fn directory_of(files: &CertificateFiles) -> &Path {
+pub(super) fn directory_of(files: &CertificateFiles) -> &Path {
     files.certificate.parent().unwrap_or_else(|| Path::new(""))
 }
 

@@ -7,6 +7,7 @@ use thiserror::Error;
 use crate::accounts::{AccountError, HashError, ManageError};
 use crate::fsio::FsError;
 use crate::tls::IdentityError;
+use crate::trust::TrustError;
 use crate::types::text::printable;
 
 /// Something that was not done. Texts name the file.
@@ -30,6 +31,12 @@ pub enum AdminError {
     /// The machine's own name is not one that an address can have.
     #[error("the name of this machine, '{0}', cannot stand in an address")]
     HostName(String),
+    /// The keys of the server cannot be read or written.
+    #[error(transparent)]
+    Ring(#[from] TrustError),
+    /// A step that does not fit the keys as they are.
+    #[error("{0}")]
+    Rotation(String),
     /// The accounts cannot be looked at.
     #[error(transparent)]
     Manage(#[from] ManageError),
@@ -54,6 +61,8 @@ impl AdminError {
                     .into(),
             ),
             Self::File(error) => error.hint(),
+            Self::Ring(error) => error.hint(),
+            Self::Rotation(_) => Some("`sealane-admin cert show` shows the keys".into()),
             Self::HostName(_) => Some("set public_address in the configuration".into()),
             Self::Identity { problem: IdentityError::KeyMismatch, .. } => Some(
                 "certificate and key are made together, by `sealane-admin cert generate`".into(),

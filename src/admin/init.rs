@@ -47,7 +47,7 @@ pub fn init(
     host_and_port(reach)?;
     make_directory_if_missing(directory)?;
     let keys = certificates::generate(&directory.join(CERTIFICATES), now)?;
-    let pins = Pins { server: keys.server, backup: Some(keys.backup) };
+    let pins = Pins { server: keys.server, next: None, backup: Some(keys.backup) };
     let address = address(reach, &pins, None)?;
     fsio::create_directory(&directory.join(ACCOUNTS), DIRECTORY_MODE)?;
     fsio::create_directory(&directory.join(DATA), DIRECTORY_MODE)?;

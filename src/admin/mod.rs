@@ -10,6 +10,7 @@ mod certificates;
 mod error;
 mod history;
 mod init;
+mod rotate;
 #[cfg(test)]
 mod tests;
 mod wrap;
@@ -24,6 +25,7 @@ pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, s
 pub use error::AdminError;
 pub use history::{HistoryPoint, history, note_history};
 pub use init::{InitReport, init};
+pub use rotate::{Rotated, activate, prepare, recover, retire, revoke};
 pub use wrap::{WrapReport, backups, failures, undo_wrap, wrap};
 
 use crate::types::{Address, Pin};

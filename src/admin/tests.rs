@@ -62,11 +62,13 @@ fn a_new_server_is_for_its_owner_alone() {
         ("certs/backup.key", 0o600),
         ("certs/server.crt", 0o644),
         ("certs/backup.crt", 0o644),
+        ("certs/keys.json", 0o644),
+        ("certs/keys.lock", 0o600),
         ("config.toml", 0o644),
     ] {
         assert_eq!(mode(&top.join(name)), expected, "{name}");
     }
-    assert_eq!(tree(&top).len(), 8);
+    assert_eq!(tree(&top).len(), 10);
     assert_ne!(report.keys.server, report.keys.backup);
     assert_eq!(report.address.pins, [report.keys.server, report.keys.backup]);
     let config =
@@ -116,9 +118,15 @@ fn the_backup_pin_is_the_configured_one_or_that_of_the_file() {
     let made = generate(dir.path(), NOW).unwrap();
     let files = files(dir.path());
     let backup = |files: &CertificateFiles| pins(files).unwrap().backup;
-    assert_eq!(pins(&files).unwrap(), Pins { server: made.server, backup: Some(made.backup) });
+    assert_eq!(
+        pins(&files).unwrap(),
+        Pins { server: made.server, next: None, backup: Some(made.backup) }
+    );
     let other = Pin::of_public_key(b"other");
     assert_eq!(backup(&CertificateFiles { backup_pin: Some(other), ..files.clone() }), Some(other));
+    // A server from before there were rings, or whose ring was not brought along.
+    fs::remove_file(dir.path().join("keys.json")).unwrap();
+    assert_eq!(backup(&files), Some(made.backup));
     fs::remove_file(dir.path().join("backup.crt")).unwrap();
     assert_eq!(backup(&files), None);
     crate::fsio::create_new(&dir.path().join("backup.crt"), b"?", 0o644).unwrap();

@@ -11,13 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::{Exit, Failure, Ui, logging};
 use crate::accounts::{AccountStore, Authenticator, DirectoryStore};
 use crate::config::{self, Settings};
-use crate::fsio::{self, FsError};
-use crate::server;
+use crate::fsio::FsError;
+use crate::server::{self, KeyError, KeyFiles, Keys};
 use crate::storage::{StorageError, Vault};
-use crate::tls::Identity;
-
-/// Largest certificate or key file.
-const MAX_PEM: u64 = 64 * 1024;
 
 /// Serve homes over pinned TLS 1.3.
 ///
@@ -83,13 +79,10 @@ async fn serve(ui: Ui, settings: Settings) -> Result<(), Failure> {
 /// From settings to a server: reads keys, opens records and data.
 fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
     let files = &settings.certificates;
-    let certificate = fsio::read_bounded(&files.certificate, MAX_PEM).map_err(|e| key_file(&e))?;
-    let key = zeroize::Zeroizing::new(
-        fsio::read_private(&files.key, MAX_PEM).map_err(|error| key_file(&error))?,
-    );
-    let identity = Identity::from_pem(&certificate, &key).map_err(|error| {
-        let (certificate, key) = (files.certificate.display(), files.key.display());
-        Failure::new(Exit::Usage, format!("'{certificate}' and '{key}': {error}"))
+    let files = KeyFiles { certificate: files.certificate.clone(), key: files.key.clone() };
+    let keys = Keys::load(files).map_err(|error| match &error {
+        KeyError::File(error) => key_file(error),
+        error => Failure::new(Exit::Usage, error.to_string()),
     })?;
     let wrong = |error: String| Failure::new(Exit::Usage, error);
     let store: Arc<dyn AccountStore> = Arc::new(
@@ -99,7 +92,7 @@ fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
         Authenticator::new(store, settings.login).map_err(|error| wrong(error.to_string()))?;
     let vault = Vault::open(&settings.data).map_err(|error| data(&settings.data, &error))?;
     Ok(server::Settings {
-        identity,
+        keys,
         authenticator,
         vault,
         limits: settings.limits,

@@ -62,6 +62,14 @@ pub(super) fn all_revoked(server: &str) -> Failure {
         .hint("ask the administrator over another channel for the address that 'sealane-admin address' prints now")
 }
 
+/// The server announced a key that is accepted from now on.
+pub(super) fn learned(server: &str, pin: &Pin) -> String {
+    format!(
+        "{server} announced a key {pin} (proved); it will be accepted from now on; see: sealane trust \
+         show {server}"
+    )
+}
+
 fn handshake(server: &str, error: &TlsError, known: Option<&KnownServer>) -> Failure {
     let trust = |message: String| Failure::new(Exit::Trust, message);
     let wrong_place = "do host and port of the address fit the server?";

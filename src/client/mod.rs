@@ -2,6 +2,7 @@
 //!
 //! It prints nothing and asks nobody: which server, which pins, which password is decided above.
 
+mod announced;
 mod jobs;
 pub mod tree;
 
@@ -12,8 +13,10 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::protocol::keys::EXPORTER;
 use crate::session::{Client, ClientSettings, SessionError};
 use crate::tls::{self, TlsError, TlsStream};
+use crate::trust::Announced;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
 
 pub use jobs::{Download, Finished, Upload, UploadSource, download_all, upload_all};
@@ -67,7 +70,7 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`], by what the caller can do about it.
 pub async fn connect(target: &Target, password: &Secret) -> Result<Client, ConnectError> {
-    secure(target).await?.login(&target.user, password).await
+    Ok(secure(target).await?.login(&target.user, password).await?.0)
 }
 
 /// A connection whose server has proved a pinned key, and has not been told anything yet.
@@ -75,6 +78,7 @@ pub async fn connect(target: &Target, password: &Secret) -> Result<Client, Conne
 pub struct Secured {
     stream: TlsStream<TcpStream>,
     pin: Pin,
+    exporter: [u8; 32],
 }
 
 /// Connects and checks the server's key.
@@ -86,9 +90,13 @@ pub struct Secured {
 pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
     let config = tls::client_config(target.pins.clone())?;
     let stream = reach(&target.host, target.port).await?;
-    let stream = in_time(async { Ok(tls::connect(config, stream).await?) }).await?;
+    // A server that changes its keys is asked for the one that is likeliest to be known.
+    let wanted = target.pins.iter().next().copied().unwrap_or_else(|| Pin::of_public_key(b""));
+    let handshake = async { Ok(tls::connect_wanting(config, &wanted, stream).await?) };
+    let stream = in_time(handshake).await?;
     let pin = tls::peer_pin(&stream).ok_or(TlsError::BadProof)?;
-    Ok(Secured { stream, pin })
+    let exporter = tls::exporter(&stream, EXPORTER)?;
+    Ok(Secured { stream, pin, exporter })
 }
 
 /// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a handshake, and
@@ -110,15 +118,21 @@ impl Secured {
         self.pin
     }
 
-    /// Logs in.
+    /// Logs in. With the session comes what the server announced of its keys, its signatures verified.
     ///
     /// Cancel safety: dropping the future closes the connection.
     ///
     /// # Errors
     /// [`ConnectError::Session`].
-    pub async fn login(self, user: &Username, password: &Secret) -> Result<Client, ConnectError> {
+    pub async fn login(
+        self,
+        user: &Username,
+        password: &Secret,
+    ) -> Result<(Client, Option<Announced>), ConnectError> {
         let settings = ClientSettings::default();
-        Ok(Client::login(self.stream, settings, user.as_str(), password).await?)
+        let client = Client::login(self.stream, settings, user.as_str(), password).await?;
+        let announced = client.announced().map(|keys| announced::verify(keys, &self.exporter));
+        Ok((client, announced))
     }
 }
 

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
+use std::time::SystemTime;
 
 use rustix::fs::{FileType, Mode, OFlags};
 
@@ -43,6 +44,14 @@ pub fn read_private(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
         return Err(FsError::new("use", path, FsErrorKind::NotPrivate { mode }));
     }
     read_to_limit(file, path, max_bytes)
+}
+
+/// What changes when a file is replaced: its inode and time of modification. `None` if there is none.
+#[must_use]
+pub fn stamp(path: &Path) -> Option<(u64, SystemTime)> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = path.metadata().ok()?;
+    Some((metadata.ino(), metadata.modified().ok()?))
 }
 
 /// The names in a directory, sorted by bytes, hidden ones included.

@@ -122,6 +122,8 @@ kinds! {
     Welcome = 0x41, SERVER, limits::SHORT;
     /// Answers `Login`.
     LoggedIn = 0x42, SERVER, limits::SHORT;
+    /// The server's keys; comes before `LoggedIn`, with id 0.
+    Keys = 0x43, SERVER, limits::LOGIN;
     /// Answers `Put`: go ahead.
     Accepted = 0x50, SERVER, limits::SHORT;
     /// Answers `Get`: what will come.

@@ -4,6 +4,7 @@
 //! frames; who may send what in which order is the business of `session` and `transfer`.
 
 pub mod frame;
+pub mod keys;
 pub mod limits;
 pub mod message;
 pub mod status;
@@ -13,4 +14,4 @@ pub use message::{ClientMessage, ServerMessage};
 pub use status::Status;
 
 /// The protocol version this program speaks (`docs/PROTOCOL.md` §8).
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;

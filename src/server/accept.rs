@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
@@ -14,15 +13,16 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, info, info_span, warn};
 
+use super::keys::{Current, Keys};
 use super::socket;
-use crate::session::{self, Service};
+use crate::session::{self, Service, Visit};
 use crate::tls;
 
 /// Pause after a failed accept (no descriptors left, say), so that the failure is not a busy loop.
 const PAUSE: Duration = Duration::from_millis(200);
 
 pub(super) struct Door {
-    pub(super) config: Arc<ServerConfig>,
+    pub(super) keys: Keys,
     pub(super) service: Arc<Service>,
     pub(super) login_deadline: Duration,
     pub(super) places: Arc<Semaphore>,
@@ -31,7 +31,7 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) async fn accept_forever(&self, listener: &TcpListener) -> Infallible {
+    pub(super) async fn accept_forever(&mut self, listener: &TcpListener) -> Infallible {
         let serial = AtomicU64::new(1);
         loop {
             let place = match self.places.clone().acquire_owned().await {
@@ -48,7 +48,7 @@ impl Door {
             };
             let span = info_span!("connection", id = serial.fetch_add(1, Ordering::Relaxed), %peer);
             let guest = Guest {
-                config: self.config.clone(),
+                keys: self.keys.current(),
                 service: self.service.clone(),
                 deadline: Instant::now() + self.login_deadline,
                 drain: self.drain.clone(),
@@ -63,7 +63,7 @@ impl Door {
 }
 
 struct Guest {
-    config: Arc<ServerConfig>,
+    keys: Arc<Current>,
     service: Arc<Service>,
     deadline: Instant,
     drain: CancellationToken,
@@ -74,13 +74,16 @@ impl Guest {
         if let Err(error) = socket::prepare(&stream) {
             warn!(%error, "socket options");
         }
-        let secured = timeout_at(self.deadline, tls::accept(self.config, stream)).await;
+        let secured =
+            timeout_at(self.deadline, tls::accept(self.keys.config.clone(), stream)).await;
         let stream = match secured {
             Ok(Ok(stream)) => stream,
             Ok(Err(error)) => return info!(%peer, %error, "handshake failed"),
             Err(_) => return info!(%peer, "no handshake in time"),
         };
-        match session::serve(stream, &self.service, self.deadline, self.drain).await {
+        let visit =
+            Visit { deadline: self.deadline, drain: self.drain, keys: self.keys.announce(&stream) };
+        match session::serve(stream, &self.service, visit).await {
             Ok(ended) => info!(?ended, "session ended"),
             Err(error) => info!(%error, "session ended"),
         }

@@ -4,11 +4,13 @@
 //! signal. Byte layouts and requests are for the rooms below; nothing is printed here.
 
 mod accept;
+mod keys;
 mod socket;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use keys::{KeyError, KeyFiles, Keys};
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -18,13 +20,12 @@ use tracing::{info, warn};
 use crate::accounts::{Authenticator, Exposure};
 use crate::session::{Limits, Service};
 use crate::storage::Vault;
-use crate::tls::{self, Identity, TlsError};
 
 /// Everything a server needs, in the rooms' own types.
 #[derive(Debug)]
 pub struct Settings {
-    /// Certificate and key.
-    pub identity: Identity,
+    /// The keys it proves itself with.
+    pub keys: Keys,
     /// Checks logins.
     pub authenticator: Authenticator,
     /// Holds the homes; its directory is locked for this server.
@@ -47,9 +48,6 @@ pub enum ServerError {
     /// The listener has no address.
     #[error("the listening socket failed: {0}")]
     Listener(#[from] std::io::Error),
-    /// Certificate or key cannot be used.
-    #[error(transparent)]
-    Tls(#[from] TlsError),
 }
 
 /// How often expired partials are looked for.
@@ -68,7 +66,6 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     let local = listener.local_addr()?;
     let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
-    let config = tls::server_config(settings.identity)?;
     let service = Service {
         authenticator: settings.authenticator,
         vault: settings.vault.clone(),
@@ -76,8 +73,8 @@ pub async fn run(
         limits: settings.limits,
     };
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
-    let door = accept::Door {
-        config,
+    let mut door = accept::Door {
+        keys: settings.keys,
         service: Arc::new(service),
         login_deadline: settings.login_deadline,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),

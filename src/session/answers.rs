@@ -14,7 +14,7 @@ use super::client::ClientSettings;
 use super::error::SessionError;
 use super::verbs::get::offered_layout;
 use crate::protocol::frame::{self, FrameError};
-use crate::protocol::message::Offer;
+use crate::protocol::message::{Keys, Offer};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage};
 use crate::transfer::{ReceivingEnd, Route, Routes};
 use crate::wire::{FrameReader, FrameSender, WireError};
@@ -29,6 +29,8 @@ pub(super) struct Shared {
     /// Who waits for which answer.
     waiting: Mutex<Waiting>,
     ended: OnceLock<Arc<WireError>>,
+    /// What the server announced; the first word counts.
+    pub(super) keys: OnceLock<Keys>,
 }
 
 #[derive(Debug, Default)]
@@ -224,7 +226,13 @@ async fn answer_frame<R: AsyncRead + Unpin>(
         Kind::Pong => reader.discard(header.length).await,
         _ => {
             let body = reader.body(header).await?;
-            shared.answer(header.id, ServerMessage::decode(header.kind, &body)?)
+            match ServerMessage::decode(header.kind, &body)? {
+                ServerMessage::Keys(keys) if header.id == 0 => {
+                    let _ = shared.keys.set(keys);
+                    Ok(())
+                }
+                message => shared.answer(header.id, message),
+            }
         }
     }
 }

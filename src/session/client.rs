@@ -14,7 +14,9 @@ use super::AGENT;
 use super::answers::{Pending, Shared, read_answers};
 use super::error::SessionError;
 use super::verbs;
-use crate::protocol::message::{Entries, Entry, Hello, Login, Partial, SizeRoot, UsageIs, Welcome};
+use crate::protocol::message::{
+    Entries, Entry, Hello, Keys, Login, Partial, SizeRoot, UsageIs, Welcome,
+};
 use crate::protocol::{ClientMessage, ServerMessage, Side, VERSION};
 use crate::storage::{FileMeta, Sink, Source, StorageError};
 use crate::transfer::{Meter, Outcome, Routes};
@@ -97,13 +99,19 @@ impl Client {
         let mut second = self.pending(false).await?;
         second.send(ClientMessage::Login(login)).await?;
         let welcome = match first.message().await? {
-            ServerMessage::Welcome(welcome) if welcome.version == VERSION => welcome,
+            ServerMessage::Welcome(welcome) if (1..=VERSION).contains(&welcome.version) => welcome,
             other => return Err(SessionError::Answer(other.kind())),
         };
         match second.message().await? {
             ServerMessage::LoggedIn(_) => Ok(welcome),
             other => Err(SessionError::Answer(other.kind())),
         }
+    }
+
+    /// The keys that the server announced when this session logged in; nothing in them is verified.
+    #[must_use]
+    pub fn announced(&self) -> Option<&Keys> {
+        self.shared.keys.get()
     }
 
     /// Uploads that may run side by side on this session, at least 1.

@@ -7,10 +7,13 @@ use super::AGENT;
 use super::server::{Service, SharedHome};
 use crate::accounts::{LoginError, Principal, Upgrade};
 use crate::protocol::frame::FrameError;
-use crate::protocol::message::{Hello, LoggedIn, Login, Refused, Welcome};
+use crate::protocol::message::{Hello, Keys, LoggedIn, Login, Refused, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
 use crate::types::{Secret, Username, text};
 use crate::wire::{FrameReader, FrameSender, WireError};
+
+/// Protocol version in which `KEYS` came.
+const KEYS_SINCE: u16 = 2;
 
 /// An account, its home, and the last request id used.
 pub(super) type Greeted = (Username, SharedHome, u32);
@@ -20,10 +23,12 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     out: &FrameSender,
     service: &Service,
+    keys: Option<Keys>,
 ) -> Result<Option<Greeted>, WireError> {
     let Some((header, ClientMessage::Hello(hello))) = expect(reader, Kind::Hello, 0).await? else {
         return Ok(None);
     };
+    let keys = keys.filter(|_| hello.version >= KEYS_SINCE);
     let Some(welcome) = welcome(&hello) else {
         refuse(out, header.id, Status::Version).await?;
         return Ok(None);
@@ -36,6 +41,9 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     };
     match admit(service, login).await {
         Ok((user, home)) => {
+            if let Some(keys) = keys {
+                out.send(ServerMessage::Keys(keys).encode(0)).await?;
+            }
             let reply = ServerMessage::LoggedIn(LoggedIn { user: user.to_string() });
             out.send(reply.encode(header.id)).await?;
             Ok(Some((user, home, header.id)))
@@ -64,8 +72,8 @@ async fn expect<R: AsyncRead + Unpin>(
 }
 
 fn welcome(hello: &Hello) -> Option<Welcome> {
-    (hello.version >= VERSION).then(|| Welcome {
-        version: VERSION,
+    (hello.version >= 1).then(|| Welcome {
+        version: hello.version.min(VERSION),
         agent: Some(AGENT.to_owned()),
         max_requests: limits::MAX_REQUESTS,
         max_transfers: limits::MAX_TRANSFERS,

@@ -19,7 +19,7 @@ mod verbs;
 
 pub use client::{Client, ClientSettings, WholeFile};
 pub use error::SessionError;
-pub use server::{Ended, Limits, Service, serve};
+pub use server::{Ended, Limits, Service, Visit, serve};
 
 /// Program and version, as both ends tell each other for their logs.
 pub const AGENT: &str = concat!("sealane/", env!("CARGO_PKG_VERSION"));

@@ -15,6 +15,7 @@ use super::requests::{Context, Requests};
 use super::small_files::Arrived;
 use crate::accounts::{Authenticator, Exposure};
 use crate::protocol::frame::{self, FrameError};
+use crate::protocol::message::Keys;
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 use crate::storage::{Home, Vault};
 use crate::types::Username;
@@ -49,6 +50,17 @@ pub struct Service {
     pub limits: Limits,
 }
 
+/// What a server knows of one connection before anything is said on it.
+#[derive(Debug)]
+pub struct Visit {
+    /// Everything up to the login must happen before.
+    pub deadline: Instant,
+    /// Once cancelled, new requests are refused and the session ends when those under way have.
+    pub drain: CancellationToken,
+    /// The server's keys, to be announced to a client that has logged in.
+    pub keys: Option<Keys>,
+}
+
 /// How a session ended, when nothing was wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -64,20 +76,13 @@ pub enum Ended {
 
 /// Serves one connection whose peer may have proved nothing yet.
 ///
-/// Everything up to the login must happen before `deadline`. After `drain` is cancelled, new
-/// requests are refused and the session ends when those under way have; one that has not logged in
-/// ends at once.
+/// See [`Visit`] for when it ends; one that has not logged in ends at once when the server shuts down.
 ///
 /// Cancel safety: dropping the future ends the session; uploads under way keep their partials.
 ///
 /// # Errors
 /// [`WireError`] if the connection failed or the peer broke the protocol.
-pub async fn serve<S>(
-    stream: S,
-    service: &Service,
-    deadline: Instant,
-    drain: CancellationToken,
-) -> Result<Ended, WireError>
+pub async fn serve<S>(stream: S, service: &Service, visit: Visit) -> Result<Ended, WireError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -86,8 +91,9 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
+    let Visit { deadline, drain, keys } = visit;
     let greeted = tokio::select! {
-        greeted = timeout_at(deadline, greet(&mut reader, &out, service)) => Some(greeted),
+        greeted = timeout_at(deadline, greet(&mut reader, &out, service, keys)) => Some(greeted),
         () = drain.cancelled() => None,
     };
     let result = match greeted {

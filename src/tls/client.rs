@@ -27,7 +27,6 @@ pub fn client_config(pins: PinSet) -> Result<Arc<ClientConfig>, TlsError> {
     let mut config = danger::accept_only(pins, builder, &provider).with_no_client_auth();
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
-    config.enable_sni = false;
     config.enable_early_data = false;
     Ok(Arc::new(config))
 }
@@ -43,8 +42,37 @@ pub async fn connect<S>(config: Arc<ClientConfig>, stream: S) -> Result<TlsStrea
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    // The name is neither sent nor compared with anything; rustls wants one.
-    let name = ServerName::from(Ipv4Addr::UNSPECIFIED);
+    // An IP address is neither sent nor compared with anything; rustls wants a name.
+    connect_as(config, ServerName::from(Ipv4Addr::UNSPECIFIED), stream).await
+}
+
+/// As [`connect`], asking for the key `wanted`: a server that has several shows this one. What is
+/// accepted is up to `config` alone.
+///
+/// Not cancel safe: dropping the future drops the connection.
+///
+/// # Errors
+/// [`TlsError`], by cause.
+pub async fn connect_wanting<S>(
+    config: Arc<ClientConfig>,
+    wanted: &Pin,
+    stream: S,
+) -> Result<TlsStream<S>, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let name = ServerName::try_from(wanted.to_server_name());
+    connect_as(config, name.unwrap_or(Ipv4Addr::UNSPECIFIED.into()), stream).await
+}
+
+async fn connect_as<S>(
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+    stream: S,
+) -> Result<TlsStream<S>, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
     let stream = TlsConnector::from(config)
         .connect_with(name, ReadAhead::new(stream), |connection| {
             connection.set_buffer_limit(Some(WRITE_BUFFER));

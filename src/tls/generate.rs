@@ -4,12 +4,12 @@
 //! nevertheless a proper server certificate, so that other tools accept the connection for a look.
 
 use rcgen::{
-    CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
     KeyUsagePurpose, PKCS_ED25519, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
-use super::{IdentityError, pin_of_certificate};
+use super::{Identity, IdentityError, pin_of_certificate};
 use crate::types::{Pin, Secret};
 
 /// The name in every certificate. It says nothing about the host (RFC 6761 keeps `.invalid` free).
@@ -38,6 +38,25 @@ pub struct GeneratedKey {
 /// [`IdentityError::Generate`] if the system gives no randomness.
 pub fn key_pair(now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
     let key = KeyPair::generate_for(&PKCS_ED25519)?;
+    let certificate = certificate(&key, now)?;
+    Ok(GeneratedKey {
+        pin: pin_of_certificate(certificate.der())?,
+        certificate_pem: certificate.pem(),
+        key_pem: Secret::new(key.serialize_pem()),
+    })
+}
+
+/// A key that was kept alone, in a new certificate.
+///
+/// # Errors
+/// [`IdentityError::UnusableKey`] if `key_pem` is no PKCS#8 key in PEM that can serve.
+pub fn identity_for(key_pem: &[u8], now: OffsetDateTime) -> Result<Identity, IdentityError> {
+    let text = str::from_utf8(key_pem).map_err(|_| IdentityError::UnusableKey)?;
+    let key = KeyPair::from_pem(text).map_err(|_quoting| IdentityError::UnusableKey)?;
+    Identity::from_pem(certificate(&key, now)?.pem().as_bytes(), key_pem)
+}
+
+fn certificate(key: &KeyPair, now: OffsetDateTime) -> Result<Certificate, IdentityError> {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, NAME);
     let mut params = CertificateParams::default();
@@ -47,12 +66,7 @@ pub fn key_pair(now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
     params.not_after = now.saturating_add(LIFETIME);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
-    let certificate = params.self_signed(&key)?;
-    Ok(GeneratedKey {
-        pin: pin_of_certificate(certificate.der())?,
-        certificate_pem: certificate.pem(),
-        key_pem: Secret::new(key.serialize_pem()),
-    })
+    Ok(params.self_signed(key)?)
 }
 
 #[cfg(test)]

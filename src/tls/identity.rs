@@ -11,7 +11,7 @@ use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 
 use super::{BadCertificate, IdentityError, SIGNATURE_SCHEMES, provider};
-use crate::types::Pin;
+use crate::types::{Pin, Secret};
 
 /// Most bytes of a certificate: one with a small key has about 400.
 const MAX_CERTIFICATE: usize = 4096;
@@ -21,6 +21,7 @@ const MAX_CERTIFICATE: usize = 4096;
 pub struct Identity {
     pub(super) certified: Arc<CertifiedKey>,
     pin: Pin,
+    pem: (String, Secret),
 }
 
 impl Identity {
@@ -42,7 +43,15 @@ impl Identity {
         }
         let certified = CertifiedKey::new(vec![certificate], key);
         certified.keys_match().map_err(|_differ| IdentityError::KeyMismatch)?;
-        Ok(Self { certified: Arc::new(certified), pin })
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+        let pem = (text(certificate_pem), Secret::new(text(key_pem)));
+        Ok(Self { certified: Arc::new(certified), pin, pem })
+    }
+
+    /// Certificate and private key, PEM, as they were read.
+    #[must_use]
+    pub fn to_pem(&self) -> (String, Secret) {
+        self.pem.clone()
     }
 
     /// The pin by which clients know this identity.
@@ -56,6 +65,27 @@ impl fmt::Debug for Identity {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "Identity({})", self.pin)
     }
+}
+
+/// The pin of the key in the one certificate of a PEM file.
+///
+/// # Errors
+/// [`IdentityError`] if there is none, several, or one that cannot be read.
+pub fn pin_of_pem(pem: &[u8]) -> Result<Pin, IdentityError> {
+    let certificate: CertificateDer<'static> = only_one("certificate", pem)?;
+    Ok(pin_of_certificate(&certificate)?)
+}
+
+/// The DER SubjectPublicKeyInfo in the one certificate of a PEM file.
+///
+/// # Errors
+/// As [`pin_of_pem`].
+pub fn public_key_of_pem(pem: &[u8]) -> Result<Vec<u8>, IdentityError> {
+    let certificate: CertificateDer<'static> = only_one("certificate", pem)?;
+    pin_of_certificate(&certificate)?;
+    let parsed =
+        ParsedCertificate::try_from(&certificate).map_err(|_| BadCertificate::Unreadable)?;
+    Ok(parsed.subject_public_key_info().to_vec())
 }
 
 /// The pin of the key in a DER certificate of at most 4096 bytes.

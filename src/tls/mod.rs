@@ -13,6 +13,7 @@ mod danger;
 mod error;
 pub mod generate;
 mod identity;
+mod proof;
 mod read_ahead;
 mod server;
 #[cfg(test)]
@@ -24,11 +25,12 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::{CommonState, SignatureScheme};
 
-pub use client::{client_config, connect, look, peer_pin};
+pub use client::{client_config, connect, connect_wanting, look, peer_pin};
 pub use error::{BadCertificate, IdentityError, PinMismatch, TlsError};
-pub use identity::{Identity, pin_of_certificate};
+pub use identity::{Identity, pin_of_certificate, pin_of_pem, public_key_of_pem};
+pub use proof::{exporter, is_signed};
 pub use read_ahead::ReadAhead;
-pub use server::{accept, server_config};
+pub use server::{accept, server_config, server_config_of};
 
 /// The application protocol that both ends insist on (RFC 7301).
 pub const ALPN: &[u8] = b"sealane/1";

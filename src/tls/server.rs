@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use rustls::ServerConfig;
-use rustls::server::{NoServerSessionStorage, ResolvesServerCert};
-use rustls::sign::SingleCertAndKey;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsAcceptor;
@@ -21,8 +21,37 @@ use super::{
 /// # Errors
 /// [`TlsError::Protocol`] if the provider does not support TLS 1.3, which ours does.
 pub fn server_config(identity: Identity) -> Result<Arc<ServerConfig>, TlsError> {
-    let certificates = SingleCertAndKey::from(identity.certified);
+    server_config_of(identity, Vec::new())
+}
+
+/// As [`server_config`], with `others` for clients that ask for one of them by its pin
+/// ([`Pin::to_server_name`](crate::types::Pin::to_server_name)); everybody else is shown `active`.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn server_config_of(
+    active: Identity,
+    others: Vec<Identity>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let named = |other: Identity| (other.pin().to_server_name(), other.certified);
+    let others = others.into_iter().map(named).collect();
+    let certificates = ByName { active: active.certified, others };
     Ok(Arc::new(config_for(Arc::new(certificates))?))
+}
+
+/// Shows a client the key that it hopes for, if we have it.
+#[derive(Debug)]
+struct ByName {
+    active: Arc<CertifiedKey>,
+    others: Vec<(String, Arc<CertifiedKey>)>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let wanted = hello.server_name();
+        let other = self.others.iter().find(|(name, _)| Some(name.as_str()) == wanted);
+        Some(other.map_or(&self.active, |(_, key)| key).clone())
+    }
 }
 
 /// The configuration around any source of certificates: one that changes its mind fits as well.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use super::learn::NotLearned;
 use super::name::ServerName;
 use crate::fsio::FsError;
 use crate::types::Pin;
@@ -52,6 +53,9 @@ pub enum TrustError {
     /// There is no directory for the file.
     #[error("there is no place to remember servers: neither XDG_CONFIG_HOME nor HOME is set")]
     NoPlace,
+    /// What the server announced was not learned.
+    #[error(transparent)]
+    NotLearned(#[from] NotLearned),
     /// Neither a server nor a name of one.
     #[error("{0} is not known")]
     Unknown(String),
@@ -76,7 +80,7 @@ impl TrustError {
             Self::Newer { .. } => Some("use the newer program".to_owned()),
             Self::NoKey(server, _) => Some(format!("'sealane trust show {server}' shows its keys")),
             Self::Unknown(_) => Some("'sealane trust list' shows the servers that are".to_owned()),
-            Self::Full(..) | Self::NoPlace | Self::Revoked(..) => None,
+            Self::Full(..) | Self::NoPlace | Self::NotLearned(_) | Self::Revoked(..) => None,
         }
     }
 }

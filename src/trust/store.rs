@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::TrustError;
 use super::file;
+use super::learn::Announced;
 use super::name::{Place, ServerName};
 use super::server::{KnownServer, Source, State};
 use crate::fsio;
@@ -160,6 +161,21 @@ impl KnownServers {
         if let Ok(server) = self.at_mut(place) {
             server.seen(pin, now);
         }
+    }
+
+    /// Learns what a server announced on a connection that it proved with `used`; see
+    /// [`KnownServer::learn`].
+    ///
+    /// # Errors
+    /// [`TrustError::Unknown`], [`TrustError::NotLearned`].
+    pub fn learn(
+        &mut self,
+        place: &Place,
+        used: &Pin,
+        announced: &Announced,
+        now: i64,
+    ) -> Result<Vec<Pin>, TrustError> {
+        Ok(self.at_mut(place)?.learn(used, announced, now)?)
     }
 
     /// The file's form, for another machine.

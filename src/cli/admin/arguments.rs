@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
-use crate::types::{Username, size};
+use crate::types::{Pin, Username, size};
 
 /// Looks after a sealane server: its directory, address, certificates and accounts.
 #[derive(Debug, Parser)]
@@ -203,6 +203,9 @@ pub(super) enum CertCommand {
     /// Show the pins and files, and check that the server can use its key.
     #[command(after_help = "Example:\n  sealane-admin --config /srv/sealane/config.toml cert show")]
     Show,
+    /// Change the server's key without anybody being asked to trust a new one.
+    #[command(subcommand)]
+    Rotate(RotateCommand),
     /// Make a server's key and its backup in a directory; needs no configuration.
     ///
     /// Makes server.key, server.crt, backup.key and backup.crt. Never overwrites anything.
@@ -212,6 +215,36 @@ pub(super) enum CertCommand {
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
+}
+
+/// The running server takes each step up by itself; sessions go on.
+#[derive(Debug, Subcommand)]
+pub(super) enum RotateCommand {
+    /// Make the next key; the server announces it to everybody who logs in.
+    Prepare(BackupKey),
+    /// Use the next key; who knows the old one alone is still shown that one.
+    Activate(BackupKey),
+    /// End the overlap: show the old key to nobody any more.
+    Retire(BackupKey),
+    /// Declare a stolen key void for ever; the backup key signs it.
+    ///
+    /// If it is the key in use, the backup key takes its place and a new backup is made.
+    Revoke {
+        /// The stolen key.
+        #[arg(value_name = "PIN", value_parser = Pin::parse)]
+        pin: Pin,
+        #[command(flatten)]
+        backup: BackupKey,
+    },
+    /// Go on with the backup key after the one in use was lost; makes a new backup.
+    Recover(BackupKey),
+}
+
+#[derive(clap::Args, Debug)]
+pub(super) struct BackupKey {
+    /// The backup key, which signs what clients are told [default: where it was made, if it is there].
+    #[arg(long, value_name = "FILE")]
+    pub(super) backup_key: Option<PathBuf>,
 }
 
 #[derive(clap::Args, Debug)]

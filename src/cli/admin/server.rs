@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::json;
 use time::OffsetDateTime;
 
-use super::arguments::CertCommand;
+use super::arguments::{BackupKey, CertCommand, RotateCommand};
 use crate::accounts::HashCost;
 use crate::admin::{self, Pins, Reach};
 use crate::cli::{Exit, Failure, Ui};
@@ -82,6 +82,7 @@ pub(super) fn certificates(
     match command {
         CertCommand::Show => show(ui, &settings()?),
         CertCommand::Generate { directory } => generate(ui, &directory),
+        CertCommand::Rotate(command) => rotate(ui, &settings()?, &command),
     }
 }
 
@@ -97,6 +98,7 @@ fn show(ui: Ui, settings: &Settings) -> Result<(), Failure> {
     ui.object(&json!({
         "type": if report.key_problem.is_none() { "result" } else { "certificates" },
         "server_pin": report.pins.server.to_string(),
+        "next_pin": report.pins.next.map(|pin| pin.to_string()),
         "backup_pin": report.pins.backup.map(|pin| pin.to_string()),
         "certificate": files.certificate,
         "key": files.key,
@@ -105,9 +107,41 @@ fn show(ui: Ui, settings: &Settings) -> Result<(), Failure> {
     report.key_problem.map_or(Ok(()), |problem| Err(problem.into()))
 }
 
+fn rotate(ui: Ui, settings: &Settings, command: &RotateCommand) -> Result<(), Failure> {
+    let (files, now) = (&settings.certificates, OffsetDateTime::now_utc());
+    let (done, rotated) = match command {
+        RotateCommand::Prepare(with) => ("next", admin::prepare(files, with.path(), now)?),
+        RotateCommand::Activate(with) => ("in use", admin::activate(files, with.path(), now)?),
+        RotateCommand::Retire(with) => ("retired", admin::retire(files, with.path(), now)?),
+        RotateCommand::Revoke { pin, backup } => {
+            let rotated = admin::revoke(files, pin, backup.path(), now)?;
+            (if rotated.new_backup.is_some() { "in use" } else { "revoked" }, rotated)
+        }
+        RotateCommand::Recover(with) => ("in use", admin::recover(files, with.path(), now)?),
+    };
+    ui.line(&format!("{done:<9} {}", rotated.pin));
+    if let Some(key) = &rotated.new_backup {
+        remark_on_backup(ui, key);
+    }
+    if !rotated.is_signed {
+        ui.note("the backup key was not at hand to sign: clients that do not know it yet will not learn it");
+    }
+    ui.object(&json!({
+        "type": "result", "ok": true, "pin": rotated.pin.to_string(), "state": done,
+        "new_backup_key": rotated.new_backup, "signed": rotated.is_signed,
+    }));
+    Ok(())
+}
+
+impl BackupKey {
+    fn path(&self) -> Option<&Path> {
+        self.backup_key.as_deref()
+    }
+}
+
 fn generate(ui: Ui, directory: &Path) -> Result<(), Failure> {
     let made = admin::generate(directory, OffsetDateTime::now_utc())?;
-    print_pins(ui, &Pins { server: made.server, backup: Some(made.backup) });
+    print_pins(ui, &Pins { server: made.server, next: None, backup: Some(made.backup) });
     remark_on_backup(ui, &made.backup_key);
     ui.object(&json!({
         "type": "result",
@@ -126,6 +160,9 @@ fn print_pins(ui: Ui, pins: &Pins) {
         ui.line(&format!("{:<13}{}", "", pin.to_address_form()));
     };
     print("server", &pins.server);
+    if let Some(next) = &pins.next {
+        print("next", next);
+    }
     match &pins.backup {
         Some(pin) => print("backup", pin),
         None => ui.line("backup       none"),

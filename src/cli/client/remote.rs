@@ -34,7 +34,12 @@ impl Access {
         let why = |error| untrusted::connecting(&server, &error, trusted.known.as_ref());
         let secured = client::secure(&target).await.map_err(why)?;
         trusted.proved(self.ui, secured.pin())?;
-        Ok(Arc::new(secured.login(&target.user, &password).await.map_err(why)?))
+        let proved = secured.pin();
+        let (client, announced) = secured.login(&target.user, &password).await.map_err(why)?;
+        if let Some(announced) = announced {
+            trusted.learn(self.ui, &proved, &announced);
+        }
+        Ok(Arc::new(client))
     }
 }
 

@@ -9,7 +9,7 @@ use super::names;
 use super::remote::Access;
 use crate::cli::{Exit, Failure, Ui, untrusted};
 use crate::client;
-use crate::trust::{KnownServer, Place, Source, State, TrustError};
+use crate::trust::{Announced, KnownServer, NotLearned, Place, Source, State, TrustError};
 use crate::types::{Address, Pin, PinSet};
 
 /// The keys that are accepted, and why.
@@ -138,6 +138,32 @@ impl Trusted {
             .map_err(|error| failure(&error))?;
         ui.note(&format!("{} is known from now on by {pin} ({})", self.place, pin.read_aloud()));
         Ok(())
+    }
+}
+
+impl Trusted {
+    /// Learns the server's keys from what it announced on a connection that it proved with `used`. Nothing is
+    /// learned for a server that is not stored, and none of it fails the command.
+    pub(super) fn learn(&self, ui: Ui, used: &Pin, announced: &Announced) {
+        if self.known.is_none() && self.remember.is_none() {
+            return;
+        }
+        let stored = names::store().update(|known| {
+            if known.at(&self.place).is_none() {
+                return Ok(Vec::new());
+            }
+            known.learn(&self.place, used, announced, now())
+        });
+        match stored {
+            Ok(new) => {
+                let server = &self.place;
+                for pin in new {
+                    ui.note(&untrusted::learned(&server.to_string(), &pin));
+                }
+            }
+            Err(TrustError::NotLearned(NotLearned::NotStored) | TrustError::NoPlace) => {}
+            Err(error) => ui.note(&format!("the keys of {} were not learned: {error}", self.place)),
+        }
     }
 }
 

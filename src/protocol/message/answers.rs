@@ -32,6 +32,48 @@ pub struct LoggedIn {
     pub user: String,
 }
 
+/// Body of `KEYS`: the keys the server has, each proved for this connection where it can be.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Keys {
+    /// Grows with every change.
+    #[n(0)]
+    pub epoch: u64,
+    /// At most 4.
+    #[n(1)]
+    pub keys: Vec<AnnouncedKey>,
+    /// Signatures of backup keys over the whole list; at most 4.
+    #[n(2)]
+    pub statements: Option<Vec<KeySignature>>,
+}
+
+/// One key of the server.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct AnnouncedKey {
+    /// DER SubjectPublicKeyInfo.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub public_key: Vec<u8>,
+    /// 0 active, 1 next, 2 backup, 3 retired, 4 revoked; a number, because it may grow.
+    #[n(1)]
+    pub state: u8,
+    /// Its signature, if the server holds it.
+    #[cbor(n(2), with = "minicbor::bytes")]
+    pub proof: Option<Vec<u8>>,
+}
+
+/// A signature over a statement, and by which key.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct KeySignature {
+    /// DER SubjectPublicKeyInfo of the signer.
+    #[cbor(n(0), with = "minicbor::bytes")]
+    pub public_key: Vec<u8>,
+    /// The signature.
+    #[cbor(n(1), with = "minicbor::bytes")]
+    pub signature: Vec<u8>,
+}
+
 /// Body of `ACCEPTED`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -13,8 +13,8 @@ mod answers;
 mod requests;
 
 pub use answers::{
-    Accepted, Entries, Entry, File, LoggedIn, Offer, Partial, PartialsAre, Refused, SizeRoot,
-    UsageIs, Welcome,
+    Accepted, AnnouncedKey, Entries, Entry, File, KeySignature, Keys, LoggedIn, Offer, Partial,
+    PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
 };
 pub use requests::{
     DiscardPartial, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
@@ -113,6 +113,7 @@ messages! {
     ServerMessage {
         Welcome(Welcome),
         LoggedIn(LoggedIn),
+        Keys(Keys),
         Accepted(Accepted),
         Offer(Offer),
         Entries(Entries),

@@ -75,6 +75,19 @@ async fn any_pin_of_the_set_will_do() {
 }
 
 #[tokio::test]
+async fn a_client_may_ask_for_the_key_it_knows() {
+    let (old, new, unknown) = (identity(), identity(), identity());
+    let server = server_config_of(new.clone(), vec![old.clone()]).unwrap();
+    for (wanted, shown) in [(&old, Some(&old)), (&new, Some(&new)), (&unknown, None)] {
+        let (near, far) = duplex(64 << 10);
+        let pin = wanted.pin();
+        let connecting = connect_wanting(client(pin), &pin, near);
+        let (near, _) = tokio::join!(connecting, accept(server.clone(), far));
+        assert_eq!(near.ok().and_then(|near| peer_pin(&near)), shown.map(Identity::pin));
+    }
+}
+
+#[tokio::test]
 async fn dates_do_not_matter_for_a_pinned_key() {
     for year in [1950, 2300] {
         let now = OffsetDateTime::UNIX_EPOCH.replace_year(year).unwrap();
@@ -149,7 +162,6 @@ async fn nothing_is_resumed() {
     assert!(!server.ticketer.enabled());
     assert!(!server.send_half_rtt_data);
     assert!(!client.enable_early_data);
-    assert!(!client.enable_sni);
     for _ in 0..2 {
         let (near, far) = meet(client.clone(), server.clone()).await;
         let (mut near, mut far) = (near.unwrap(), far.unwrap());

@@ -2,8 +2,8 @@
 
 use sealane::protocol::frame::{self, ClaimsPage, FrameError};
 use sealane::protocol::message::{
-    Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, LoggedIn, Login, Offer, Partials,
-    PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
+    Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, Keys, LoggedIn, Login, Offer,
+    Partials, PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
 };
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
@@ -47,6 +47,9 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
             max_transfers: 1,
         })),
         Kind::LoggedIn => server(ServerMessage::LoggedIn(LoggedIn { user: name })),
+        Kind::Keys => {
+            server(ServerMessage::Keys(Keys { epoch: 1, keys: Vec::new(), statements: None }))
+        }
         Kind::Accepted => server(ServerMessage::Accepted(Accepted { claims: false })),
         Kind::Offer => server(ServerMessage::Offer(Offer {
             size: 5 << 20,
@@ -151,7 +154,7 @@ async fn a_later_version_is_answered_with_ours() {
     let mut peer = pair.peer();
     peer.send(&ClientMessage::Hello(Hello { version: 9, agent: None }).encode(1)).await;
     let ServerMessage::Welcome(welcome) = peer.answer_to(1).await else { panic!() };
-    assert_eq!(welcome.version, 1);
+    assert_eq!(welcome.version, sealane::protocol::VERSION);
 }
 
 #[tokio::test(start_paused = true)]

@@ -87,8 +87,8 @@ impl Pair {
         let (near, far) = duplex(pipe);
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
-        let served =
-            tokio::spawn(async move { session::serve(far, &service, deadline, drain).await });
+        let visit = session::Visit { deadline, drain, keys: None };
+        let served = tokio::spawn(async move { session::serve(far, &service, visit).await });
         (near, served)
     }
 

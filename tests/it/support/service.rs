@@ -48,7 +48,7 @@ impl Service {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let settings = server::Settings {
-            identity: identity.unwrap(),
+            keys: server::Keys::fixed(identity.unwrap()).unwrap(),
             authenticator,
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             limits,

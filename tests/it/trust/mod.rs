@@ -1,4 +1,6 @@
 //! Whom a client believes: known servers, first contact, and those in the middle.
 
 mod contact;
+mod life;
+mod scan;
 mod store;
