@@ -4,19 +4,22 @@
 //! signal. Byte layouts and requests are for the rooms below; nothing is printed here.
 
 mod accept;
+mod control;
 mod socket;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use control::{Answer, Question, SessionStatus, Status, bind_control};
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use self::control::Control;
 use crate::accounts::{Authenticator, Exposure};
-use crate::session::{Limits, Service};
+use crate::session::{Limits, Registry, Service};
 use crate::storage::Vault;
 use crate::tls::{self, Identity, TlsError};
 
@@ -37,6 +40,8 @@ pub struct Settings {
     pub connections: usize,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
+    /// The socket for the administrator's questions, if there is to be one.
+    pub control: Option<UnixListener>,
     /// Age at which the partial of an interrupted upload is removed.
     pub partial_expiry: Duration,
 }
@@ -69,6 +74,9 @@ pub async fn run(
     let local = listener.local_addr()?;
     let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
     let config = tls::server_config(settings.identity)?;
+    let registry = Registry::default();
+    let control =
+        Control { authenticator: settings.authenticator.clone(), registry: registry.clone() };
     let service = Service {
         authenticator: settings.authenticator,
         vault: settings.vault.clone(),
@@ -78,6 +86,7 @@ pub async fn run(
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
     let door = accept::Door {
         config,
+        registry,
         service: Arc::new(service),
         login_deadline: settings.login_deadline,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
@@ -87,6 +96,7 @@ pub async fn run(
     info!(%local, ?exposure, "serving");
     tokio::select! {
         never = door.accept_forever(&listener) => match never {},
+        never = answer_forever(&control, settings.control) => match never {},
         never = sweep_forever(settings.vault, settings.partial_expiry) => match never {},
         () = shutdown => {}
     }
@@ -98,6 +108,16 @@ pub async fn run(
         warn!(sessions = tasks.len(), "sessions cut off at the end of the drain time");
     }
     Ok(())
+}
+
+async fn answer_forever(
+    control: &Control,
+    socket: Option<UnixListener>,
+) -> std::convert::Infallible {
+    match socket {
+        Some(listener) => control.answer_forever(&listener).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn sweep_forever(vault: Arc<Vault>, expiry: Duration) -> std::convert::Infallible {

@@ -12,12 +12,14 @@ mod client;
 mod error;
 mod greeting;
 mod refusal;
+mod registry;
 mod requests;
 mod server;
 mod verbs;
 
 pub use client::{Client, ClientSettings};
 pub use error::SessionError;
+pub use registry::{Registry, SessionInfo, Visit};
 pub use server::{Ended, Limits, Service, serve};
 
 /// Program and version, as both ends tell each other for their logs.

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::greeting::greet;
+use super::registry::Visit;
 use super::requests::{Context, Requests};
 use crate::accounts::{Authenticator, Exposure};
 use crate::protocol::frame::{self, FrameError};
@@ -62,7 +63,7 @@ pub enum Ended {
 
 /// Serves one connection whose peer may have proved nothing yet.
 ///
-/// Everything up to the login must happen before `deadline`. After `drain` is cancelled, new
+/// `visit` says where it comes from, and hears what becomes of it. Everything up to the login must happen before `deadline`. After `drain` is cancelled, new
 /// requests are refused and the session ends when those under way have.
 ///
 /// Cancel safety: dropping the future ends the session; uploads under way keep their partials.
@@ -72,6 +73,7 @@ pub enum Ended {
 pub async fn serve<S>(
     stream: S,
     service: &Service,
+    visit: &Visit,
     deadline: Instant,
     drain: CancellationToken,
 ) -> Result<Ended, WireError>
@@ -83,13 +85,15 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let greeted = timeout_at(deadline, greet(&mut reader, &out, service)).await;
+    let greeted = timeout_at(deadline, greet(&mut reader, &out, service, visit.peer().ip())).await;
     let result = match greeted {
         Err(_) => Err(WireError::Stalled(stall)),
         Ok(Err(error)) => Err(error),
         Ok(Ok(None)) => Ok(Ended::NotLoggedIn),
         Ok(Ok(Some((user, home, last_id)))) => {
+            visit.logged_in(&user, &home);
             let session = Authenticated {
+                visit,
                 reader,
                 out: out.clone(),
                 limits: service.limits,
@@ -109,7 +113,8 @@ where
 }
 
 /// A session whose peer has logged in.
-struct Authenticated<R> {
+struct Authenticated<'a, R> {
+    visit: &'a Visit,
     reader: FrameReader<R>,
     out: FrameSender,
     limits: Limits,
@@ -118,7 +123,7 @@ struct Authenticated<R> {
     tasks: JoinSet<()>,
 }
 
-impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
+impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
     async fn run(mut self, user: &Username, drain: CancellationToken) -> Result<Ended, WireError> {
         info!(%user, "logged in");
         let result = self.requests_until_the_end(&drain).await;
@@ -193,8 +198,10 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
             Err(refusal) => self.out.send(refusal.into_message().encode(header.id)).await,
             Ok(permits) => {
                 let context = self.requests.context(header.id);
+                let moves = matches!(header.kind, Kind::Put | Kind::PutSmall | Kind::Get);
+                let transfer = moves.then(|| self.visit.transfer());
                 self.tasks.spawn(async move {
-                    let _held = (permits, room);
+                    let _held = (permits, room, transfer);
                     answer(context, message).await;
                 });
                 Ok(())

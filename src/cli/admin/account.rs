@@ -54,6 +54,8 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
         AccountCommand::Undo { backup } => {
             migration::undo(ui, settings, &desk.manager, backup.as_deref())
         }
+        // Not a matter of records: it went to the running server.
+        AccountCommand::Unblock { .. } => Ok(()),
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {
