@@ -11,7 +11,7 @@
 //! | 5 | [`server`], [`client`], [`admin`]: sockets, signals, jobs |
 //! | 4 | [`session`]: who may say what, when; one file per verb |
 //! | 3 | [`transfer`]: moves chunks between a store and a wire |
-//! | 2 | [`wire`], [`tls`], [`storage`], [`accounts`]: one kind of IO each |
+//! | 2 | [`wire`], [`tls`], [`storage`], [`accounts`], [`trust`]: one kind of IO each |
 //! | 1 | [`protocol`]: pure; [`fsio`]: small files |
 //! | 0 | [`types`]: paths, digests, chunk arithmetic, pins, secrets |
 //!
@@ -29,6 +29,7 @@ pub mod session;
 pub mod storage;
 pub mod tls;
 pub mod transfer;
+pub mod trust;
 pub mod types;
 pub mod wire;
 

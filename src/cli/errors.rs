@@ -1,66 +1,13 @@
 //! From the errors of the rooms below to words, hints and exit codes.
 
 use super::{Exit, Failure};
-use crate::client::ConnectError;
 use crate::protocol::Status;
 use crate::protocol::message::Refused;
 use crate::session::SessionError;
 use crate::storage::StorageError;
-use crate::tls::TlsError;
 use crate::transfer::TransferError;
 use crate::types::size::human;
 use crate::wire::WireError;
-
-/// Why there is no session with `server` (`host:port`).
-pub(super) fn connecting(server: &str, error: &ConnectError) -> Failure {
-    match error {
-        ConnectError::Network(error) => {
-            Failure::new(Exit::Network, format!("cannot reach {server}: {error}"))
-                .hint("is the server running, and do host and port of the address fit it?")
-        }
-        ConnectError::Timeout(_) => {
-            Failure::new(Exit::Network, format!("cannot reach {server}: {error}"))
-                .hint("is a firewall in between?")
-        }
-        ConnectError::Tls(error) => untrusted(server, error),
-        ConnectError::Session(error) => session(server, error),
-    }
-}
-
-/// Why the server at `server` was not believed.
-fn untrusted(server: &str, error: &TlsError) -> Failure {
-    let trust = |message: String| Failure::new(Exit::Trust, message);
-    match error {
-        TlsError::PinMismatch(mismatch) => {
-            let expected: Vec<_> = mismatch.expected.iter().map(ToString::to_string).collect();
-            trust(format!(
-                "the key of {server} does not match its pin; nothing was sent. expected: {}. \
-                 received: {}. someone may be intercepting this connection, or the server was \
-                 installed anew",
-                expected.join(", "),
-                mismatch.received
-            ))
-            .hint("ask the administrator over another channel what 'sealane-admin address' prints")
-        }
-        TlsError::BadProof => trust(format!(
-            "{server} showed the right certificate but could not prove that it owns the key; \
-             nothing was sent"
-        ))
-        .hint("somebody is impersonating the server: do not go on over this network"),
-        TlsError::NotSealane => trust(format!(
-            "{server} speaks TLS but is not a sealane server (no \"sealane/1\" in ALPN)"
-        ))
-        .hint("do host and port of the address fit the server?"),
-        TlsError::NoTls13 => trust(format!("{server} does not offer TLS 1.3"))
-            .hint("do host and port of the address fit the server?"),
-        TlsError::NotTls => trust(format!("{server} does not speak TLS"))
-            .hint("do host and port of the address fit the server?"),
-        TlsError::Closed | TlsError::Io(_) => {
-            Failure::new(Exit::Network, format!("the connection to {server} failed: {error}"))
-        }
-        error => trust(format!("the handshake with {server} failed: {error}")),
-    }
-}
 
 /// Why something could not be done with `what`: a path, an address, an account.
 pub(super) fn session(what: &str, error: &SessionError) -> Failure {
@@ -160,9 +107,7 @@ pub(super) fn storage(what: &str, error: &StorageError) -> Failure {
         StorageError::InUse => {
             (Exit::Other, Some("another sealane is fetching the same file; wait for it to end"))
         }
-        StorageError::IsDirectory => {
-            (Exit::Other, Some("name the files in it: sealane put DIR/* ADDRESS"))
-        }
+        StorageError::IsDirectory => (Exit::Other, Some("-r sends a directory with all it holds")),
         _ => (Exit::Other, None),
     };
     let failure = Failure::new(exit, format!("{what}: {error}"));

@@ -10,6 +10,7 @@ mod logging;
 mod password;
 pub mod server;
 pub mod ui;
+mod untrusted;
 
 pub use failure::{Exit, Failure};
 pub use ui::Ui;

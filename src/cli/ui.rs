@@ -3,12 +3,15 @@
 //! Results go to stdout, everything else to stderr. Text that came from a peer or a file name is made
 //! printable here, whoever passes it. A reader that went away (`| head`) is not an error.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, BufRead, IsTerminal, Read, Write};
 
 use serde::Serialize;
 
 use super::failure::Failure;
 use crate::types::text::printable;
+
+/// Longest answer that is read, in bytes.
+const MAX_ANSWER: u64 = 1024;
 
 /// Where a program's words go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -71,6 +74,26 @@ impl Ui {
             "hint": failure.hint,
             "exit": failure.exit as u8,
         }));
+    }
+
+    /// True if a person can be asked: stdin and stderr are terminals.
+    #[must_use]
+    pub fn can_ask(&self) -> bool {
+        io::stdin().is_terminal() && io::stderr().is_terminal()
+    }
+
+    /// Asks on stderr and reads a line from stdin, without its end. Blocks.
+    ///
+    /// # Errors
+    /// That of reading.
+    pub fn ask(&self, question: &str) -> io::Result<String> {
+        let mut stderr = io::stderr().lock();
+        let _ = write!(stderr, "{} ", printable(question));
+        let _ = stderr.flush();
+        drop(stderr);
+        let mut line = String::new();
+        io::stdin().lock().take(MAX_ANSWER).read_line(&mut line)?;
+        Ok(line.trim().to_owned())
     }
 
     /// True if progress may be drawn: stderr is a terminal and nobody asked for quiet.

@@ -144,7 +144,9 @@ async fn download(
     let held = to.clone();
     let holds = tokio::task::spawn_blocking(move || LocalSink::would_hold(&held)).await;
     let holds = holds.map_err(|_| TransferError::Thread)?;
+    let expecting = meter.clone();
     let open = move |size, meta| -> Result<Arc<dyn Sink>, StorageError> {
+        expecting.expect(size);
         Ok(Arc::new(LocalSink::create(&to, size, meta, preserve)?))
     };
     client.download(&from, holds, open, meter).await

@@ -3,6 +3,7 @@
 //! It prints nothing and asks nobody: which server, which pins, which password is decided above.
 
 mod jobs;
+pub mod tree;
 
 use std::io;
 use std::time::Duration;
@@ -12,8 +13,8 @@ use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::session::{Client, ClientSettings, SessionError};
-use crate::tls::{self, TlsError};
-use crate::types::{Address, PinSet, Secret, Username};
+use crate::tls::{self, TlsError, TlsStream};
+use crate::types::{Address, Pin, PinSet, Secret, Username};
 
 pub use jobs::{Download, Finished, Upload, UploadSource, download_all, upload_all};
 
@@ -66,17 +67,70 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`], by what the caller can do about it.
 pub async fn connect(target: &Target, password: &Secret) -> Result<Client, ConnectError> {
+    secure(target).await?.login(&target.user, password).await
+}
+
+/// A connection whose server has proved a pinned key, and has not been told anything yet.
+#[derive(Debug)]
+pub struct Secured {
+    stream: TlsStream<TcpStream>,
+    pin: Pin,
+}
+
+/// Connects and checks the server's key.
+///
+/// Cancel safety: dropping the future closes the connection.
+///
+/// # Errors
+/// [`ConnectError`], all but `Session`.
+pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
     let config = tls::client_config(target.pins.clone())?;
-    let address = (target.host.as_str(), target.port);
-    let stream = match timeout(PATIENCE, TcpStream::connect(address)).await {
-        Ok(stream) => stream.map_err(ConnectError::Network)?,
-        Err(_) => return Err(ConnectError::Timeout(PATIENCE)),
-    };
+    let stream = reach(&target.host, target.port).await?;
+    let stream = in_time(async { Ok(tls::connect(config, stream).await?) }).await?;
+    let pin = tls::peer_pin(&stream).ok_or(TlsError::BadProof)?;
+    Ok(Secured { stream, pin })
+}
+
+/// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a handshake, and
+/// has proved nothing: a person may look at the key, a program must not trust it.
+///
+/// Cancel safety: dropping the future closes the connection.
+///
+/// # Errors
+/// [`ConnectError`], all but `Session`.
+pub async fn look(host: &str, port: u16) -> Result<Pin, ConnectError> {
+    let stream = reach(host, port).await?;
+    in_time(async { Ok(tls::look(stream).await?) }).await
+}
+
+impl Secured {
+    /// The key the server has proved.
+    #[must_use]
+    pub fn pin(&self) -> Pin {
+        self.pin
+    }
+
+    /// Logs in.
+    ///
+    /// Cancel safety: dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// [`ConnectError::Session`].
+    pub async fn login(self, user: &Username, password: &Secret) -> Result<Client, ConnectError> {
+        let settings = ClientSettings::default();
+        Ok(Client::login(self.stream, settings, user.as_str(), password).await?)
+    }
+}
+
+async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+    let connect = async { TcpStream::connect((host, port)).await.map_err(ConnectError::Network) };
+    let stream = in_time(connect).await?;
     stream.set_nodelay(true).map_err(ConnectError::Network)?;
-    let stream = match timeout(PATIENCE, tls::connect(config, stream)).await {
-        Ok(stream) => stream?,
-        Err(_) => return Err(ConnectError::Timeout(PATIENCE)),
-    };
-    let settings = ClientSettings::default();
-    Ok(Client::login(stream, settings, target.user.as_str(), password).await?)
+    Ok(stream)
+}
+
+async fn in_time<T>(
+    step: impl Future<Output = Result<T, ConnectError>>,
+) -> Result<T, ConnectError> {
+    timeout(PATIENCE, step).await.unwrap_or(Err(ConnectError::Timeout(PATIENCE)))
 }

@@ -4,6 +4,7 @@
 //! that is set but empty counts as not set.
 
 use std::ffi::OsString;
+use std::path::PathBuf;
 
 use thiserror::Error;
 
@@ -34,6 +35,15 @@ pub fn log_filter() -> Result<Option<String>, EnvironmentError> {
 #[must_use]
 pub fn no_color() -> bool {
     read("NO_COLOR").is_some()
+}
+
+/// Where the client keeps what it knows: `sealane` in `XDG_CONFIG_HOME`, or in `HOME/.config`. `None` if
+/// neither is set to an absolute path.
+#[must_use]
+pub fn config_directory() -> Option<PathBuf> {
+    let absolute = |name| read(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|h| h.join(".config")));
+    base.map(|base| base.join("sealane"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]

@@ -112,6 +112,10 @@ kinds! {
     Usage = 0x18, CLIENT, limits::SHORT;
     /// Asks for a file's root.
     DigestOf = 0x19, CLIENT, limits::REQUEST;
+    /// A page of what interrupted uploads left.
+    Partials = 0x1a, CLIENT, limits::SHORT;
+    /// Removes one of those.
+    DiscardPartial = 0x1b, CLIENT, limits::SHORT;
     /// Gives a request up.
     Cancel = 0x1f, CLIENT, 0;
     /// Answers `Hello`.
@@ -136,6 +140,8 @@ kinds! {
     DigestIs = 0x57, SERVER, limits::SHORT;
     /// Ends an upload: durable under its name.
     Committed = 0x58, SERVER, limits::SHORT;
+    /// Answers `Partials`.
+    PartialsAre = 0x59, SERVER, limits::ENTRIES;
     /// Ends a request without success.
     Refused = 0x7f, SERVER, limits::LOGIN;
     /// One chunk of a file.

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::io::AsyncRead;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 use tokio::time::timeout;
 
 use super::client::ClientSettings;
@@ -104,16 +104,20 @@ pub(super) struct Pending {
     replies: mpsc::Receiver<Reply>,
     shared: Arc<Shared>,
     out: FrameSender,
+    /// Until it is sent: no request with a greater id may overtake this one.
+    turn: Option<OwnedMutexGuard<u32>>,
 }
 
 impl Pending {
-    /// Registers request `id`; `downloads` if its answer may be an offer.
+    /// Registers a request with the id in `turn`; `downloads` if its answer may be an offer.
     pub(super) fn open(
         shared: Arc<Shared>,
         out: FrameSender,
-        id: u32,
+        mut turn: OwnedMutexGuard<u32>,
         downloads: bool,
     ) -> Result<Self, SessionError> {
+        let id = *turn;
+        *turn = id.wrapping_add(1);
         let (sender, replies) = mpsc::channel(ANSWERS);
         let mut waiting = shared.waiting();
         if waiting.is_over {
@@ -121,15 +125,17 @@ impl Pending {
         }
         waiting.by_id.insert(id, Asker { replies: sender, downloads });
         drop(waiting);
-        Ok(Self { id, replies, shared, out })
+        Ok(Self { id, replies, shared, out, turn: Some(turn) })
     }
 
     pub(super) fn id(&self) -> u32 {
         self.id
     }
 
-    pub(super) async fn send(&self, message: ClientMessage) -> Result<(), SessionError> {
-        self.out.send(message.encode(self.id)).await.map_err(|_| self.shared.why())
+    pub(super) async fn send(&mut self, message: ClientMessage) -> Result<(), SessionError> {
+        let sent = self.out.send(message.encode(self.id)).await;
+        self.turn = None;
+        sent.map_err(|_| self.shared.why())
     }
 
     /// The next answer that is not a refusal.

@@ -4,21 +4,21 @@
 //! Retrying is for `client`.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 
 use super::AGENT;
 use super::answers::{Pending, Shared, read_answers};
 use super::error::SessionError;
 use super::verbs;
-use crate::protocol::message::{Entries, Entry, Hello, Login, SizeRoot, UsageIs, Welcome};
+use crate::protocol::message::{Entries, Entry, Hello, Login, Partial, SizeRoot, UsageIs, Welcome};
 use crate::protocol::{ClientMessage, ServerMessage, Side, VERSION};
 use crate::storage::{FileMeta, Sink, Source, StorageError};
 use crate::transfer::{Meter, Outcome, Routes};
-use crate::types::{RemotePath, Secret};
+use crate::types::{Digest, RemotePath, Secret};
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 
 /// Time limits of a client's session.
@@ -35,12 +35,24 @@ impl Default for ClientSettings {
     }
 }
 
+/// A small file as it arrived.
+#[derive(Debug)]
+pub struct WholeFile {
+    /// Its BLAKE3, as the server says.
+    pub digest: Digest,
+    /// Its time and mode.
+    pub meta: FileMeta,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
+
 /// A logged-in session with a server.
 #[derive(Debug)]
 pub struct Client {
     shared: Arc<Shared>,
     out: FrameSender,
-    next_id: AtomicU32,
+    /// The next request's id; locked until that request is queued, because ids must only grow.
+    next_id: Arc<Mutex<u32>>,
     welcome: Welcome,
     reader: JoinHandle<()>,
     writer: JoinHandle<Result<(), WireError>>,
@@ -70,7 +82,7 @@ impl Client {
         let shared = Arc::new(Shared::default());
         let reader = FrameReader::new(read, Side::Server, settings.silence);
         let reader = tokio::spawn(read_answers(reader, shared.clone(), out.clone(), settings));
-        let next_id = AtomicU32::new(1);
+        let next_id = Arc::new(Mutex::new(1));
         let welcome = Welcome { version: 0, agent: None, max_requests: 1, max_transfers: 1 };
         let mut client = Self { shared, out, next_id, welcome, reader, writer };
         client.welcome = client.greet(user, password).await?;
@@ -80,8 +92,9 @@ impl Client {
     async fn greet(&self, user: &str, password: &Secret) -> Result<Welcome, SessionError> {
         let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()) };
         let login = Login { user: user.to_owned(), password: password.expose().to_owned() };
-        let (mut first, mut second) = (self.pending(false)?, self.pending(false)?);
+        let mut first = self.pending(false).await?;
         first.send(ClientMessage::Hello(hello)).await?;
+        let mut second = self.pending(false).await?;
         second.send(ClientMessage::Login(login)).await?;
         let welcome = match first.message().await? {
             ServerMessage::Welcome(welcome) if welcome.version == VERSION => welcome,
@@ -97,6 +110,12 @@ impl Client {
     #[must_use]
     pub fn max_transfers(&self) -> usize {
         self.welcome.max_transfers.clamp(1, 64) as usize
+    }
+
+    /// Requests that may be unanswered on this session, at least 1.
+    #[must_use]
+    pub fn max_requests(&self) -> usize {
+        self.welcome.max_requests.clamp(1, 4096) as usize
     }
 
     /// Uploads `source` to `path` and returns once the server has it durably under its name.
@@ -115,6 +134,35 @@ impl Client {
         meter: Arc<Meter>,
     ) -> Result<Outcome, SessionError> {
         verbs::put::ask(self, path, source, meta, meter).await
+    }
+
+    /// Uploads a file of one chunk that is in memory already; `digest` is that of `bytes`.
+    ///
+    /// Many may be under way at once. Cancel safety: the file is there whole or not at all.
+    ///
+    /// # Errors
+    /// [`SessionError`]; the old version on the server is untouched then.
+    pub async fn upload_whole(
+        &self,
+        path: &RemotePath,
+        digest: Digest,
+        bytes: Vec<u8>,
+        meta: FileMeta,
+        meter: &Meter,
+    ) -> Result<Outcome, SessionError> {
+        verbs::put::ask_whole(self, path, digest, bytes, meta, meter).await
+    }
+
+    /// Fetches a file of one chunk into memory, at most 1 MiB; `None` if the file is larger. Its
+    /// digest is not checked yet.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn download_whole(
+        &self,
+        path: &RemotePath,
+    ) -> Result<Option<WholeFile>, SessionError> {
+        verbs::get::ask_whole(self, path).await
     }
 
     /// Downloads `path` into the sink that `open` makes from size and metadata, and commits it.
@@ -196,6 +244,22 @@ impl Client {
         verbs::usage::ask(self).await
     }
 
+    /// What interrupted uploads of this account left on the server, those under way included.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn partials(&self) -> Result<Vec<Partial>, SessionError> {
+        verbs::partials::ask(self).await
+    }
+
+    /// Removes a partial by its id.
+    ///
+    /// # Errors
+    /// [`SessionError`]; refused with `InUse` while it is being filled.
+    pub async fn discard_partial(&self, id: &str) -> Result<(), SessionError> {
+        verbs::partials::ask_discard(self, id).await
+    }
+
     /// Size and root of the file at `path`, as the server reads it now.
     ///
     /// # Errors
@@ -214,13 +278,15 @@ impl Client {
     }
 
     /// A new request; `downloads` if its answer may be an offer.
-    pub(super) fn pending(&self, downloads: bool) -> Result<Pending, SessionError> {
-        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
-        Pending::open(self.shared.clone(), self.out.clone(), id, downloads)
+    ///
+    /// Nobody else gets one before it was sent or dropped.
+    pub(super) async fn pending(&self, downloads: bool) -> Result<Pending, SessionError> {
+        let turn = Arc::clone(&self.next_id).lock_owned().await;
+        Pending::open(self.shared.clone(), self.out.clone(), turn, downloads)
     }
 
     pub(super) async fn ask(&self, message: ClientMessage) -> Result<ServerMessage, SessionError> {
-        let mut pending = self.pending(false)?;
+        let mut pending = self.pending(false).await?;
         pending.send(message).await?;
         pending.message().await
     }

@@ -15,9 +15,10 @@ mod refusal;
 mod registry;
 mod requests;
 mod server;
+mod small_files;
 mod verbs;
 
-pub use client::{Client, ClientSettings};
+pub use client::{Client, ClientSettings, WholeFile};
 pub use error::SessionError;
 pub use registry::{Registry, SessionInfo, Visit};
 pub use server::{Ended, Limits, Service, serve};

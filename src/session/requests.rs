@@ -3,18 +3,20 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::refusal::Refusal;
 use super::server::SharedHome;
+use super::small_files::SmallFiles;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
-use crate::transfer::Routes;
+use crate::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
+use crate::types::Layout;
 use crate::wire::FrameSender;
 
-/// Small files of one session in memory at once: 8 MiB.
-const SMALL_FILES: usize = 8;
+/// Small files of one session in memory at once, in KiB, on their way up; and as much again down.
+const SMALL_FILES_KIB: u32 = 8 * 1024;
 
 /// The requests under way.
 #[derive(Debug)]
@@ -24,7 +26,10 @@ pub(super) struct Requests {
     pub(super) routes: Routes,
     requests: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
-    small_files: Arc<Semaphore>,
+    /// KiB of small files that arrive, and of those that are sent.
+    arriving: Arc<Semaphore>,
+    leaving: Arc<Semaphore>,
+    pub(super) small_files: SmallFiles,
     cancels: Cancels,
 }
 
@@ -36,8 +41,10 @@ pub(super) struct Context {
     pub(super) id: u32,
     pub(super) home: SharedHome,
     pub(super) out: FrameSender,
-    pub(super) routes: Routes,
     pub(super) cancelled: CancellationToken,
+    routes: Routes,
+    transfers: Arc<Semaphore>,
+    memory: Arc<Semaphore>,
     _registration: Registration,
 }
 
@@ -56,6 +63,27 @@ impl Drop for Registration {
 }
 
 impl Context {
+    /// Waits for the turn of a download; `None` once the request is cancelled.
+    pub(super) async fn transfer_turn(&self) -> Option<OwnedSemaphorePermit> {
+        self.or_cancelled(Arc::clone(&self.transfers).acquire_owned()).await
+    }
+
+    /// Waits until a small file of `size` bytes may be in memory; `None` once the request is
+    /// cancelled.
+    pub(super) async fn memory_for(&self, size: u64) -> Option<OwnedSemaphorePermit> {
+        self.or_cancelled(Arc::clone(&self.memory).acquire_many_owned(kib(size))).await
+    }
+
+    async fn or_cancelled(
+        &self,
+        permit: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
+    ) -> Option<OwnedSemaphorePermit> {
+        tokio::select! {
+            permit = permit => permit.ok(),
+            () = self.cancelled.cancelled() => None,
+        }
+    }
+
     /// Runs blocking work of the home on a thread that may block.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
@@ -66,6 +94,22 @@ impl Context {
             Ok(result) => Ok(result?),
             Err(error) => Err(Refusal::internal(error)),
         }
+    }
+
+    /// Opens the route of a file that comes; `None` if the request was given up before.
+    pub(super) fn receive(&self, layout: Layout) -> Option<(Route, ReceivingEnd)> {
+        self.if_wanted(self.routes.receive(self.id, layout))
+    }
+
+    /// Opens the route of a file that goes; `None` if the request was given up before.
+    pub(super) fn send(&self) -> Option<(Route, SendingEnd)> {
+        self.if_wanted(self.routes.send(self.id))
+    }
+
+    /// Whoever gives a request up cancels its token and then closes its route, so a route that was
+    /// opened too late to be closed finds the token cancelled.
+    fn if_wanted<T>(&self, route: T) -> Option<T> {
+        (!self.cancelled.is_cancelled()).then_some(route)
     }
 }
 
@@ -78,15 +122,17 @@ impl Requests {
             routes: Routes::default(),
             requests: permits(limits::MAX_REQUESTS),
             transfers: permits(limits::MAX_TRANSFERS),
-            small_files: Arc::new(Semaphore::new(SMALL_FILES)),
+            arriving: permits(SMALL_FILES_KIB),
+            leaving: permits(SMALL_FILES_KIB),
+            small_files: SmallFiles::default(),
             cancels: Cancels::default(),
         }
     }
 
-    /// Waits until there is room for one more small file in memory. It waits for the disk and, if
-    /// the peer does not read its answers, for the peer.
-    pub(super) async fn small_file(&self) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.small_files).acquire_owned().await.ok()
+    /// Waits until there is room for one more small file of `size` bytes in memory. It waits for the
+    /// disk and, if the peer does not read its answers, for the peer.
+    pub(super) async fn memory_for(&self, size: u32) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.arriving).acquire_many_owned(kib(size.into())).await.ok()
     }
 
     /// Says whether one more request may begin, and holds its place while the permits live.
@@ -99,7 +145,8 @@ impl Requests {
             return Err(Refusal::new(Status::ShuttingDown));
         }
         let mut needed = vec![&self.requests];
-        if matches!(message.kind(), Kind::Put | Kind::Get) {
+        // A download takes its turn once it turns out to be a transfer.
+        if message.kind() == Kind::Put {
             needed.push(&self.transfers);
         }
         needed
@@ -124,6 +171,8 @@ impl Requests {
             out: self.out.clone(),
             routes: self.routes.clone(),
             cancelled,
+            transfers: Arc::clone(&self.transfers),
+            memory: Arc::clone(&self.leaving),
             _registration: registration,
         }
     }
@@ -139,9 +188,13 @@ impl Requests {
     /// Ends every request: closed routes end the transfers, tokens the rest. Their tasks then come
     /// to their end by themselves.
     pub(super) fn end_all(&self) {
-        self.routes.close_all();
         lock(&self.cancels).values().for_each(CancellationToken::cancel);
+        self.routes.close_all();
     }
+}
+
+fn kib(size: u64) -> u32 {
+    u32::try_from(size / 1024 + 1).unwrap_or(SMALL_FILES_KIB).min(SMALL_FILES_KIB)
 }
 
 fn lock(cancels: &Cancels) -> std::sync::MutexGuard<'_, HashMap<u32, CancellationToken>> {

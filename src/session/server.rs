@@ -10,11 +10,13 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::greeting::greet;
+use super::refusal::Refusal;
 use super::registry::Visit;
 use super::requests::{Context, Requests};
+use super::small_files::Arrived;
 use crate::accounts::{Authenticator, Exposure};
 use crate::protocol::frame::{self, FrameError};
-use crate::protocol::{ClientMessage, Header, Kind, Side};
+use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 use crate::storage::{Home, Vault};
 use crate::types::Username;
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
@@ -64,7 +66,8 @@ pub enum Ended {
 /// Serves one connection whose peer may have proved nothing yet.
 ///
 /// `visit` says where it comes from, and hears what becomes of it. Everything up to the login must happen before `deadline`. After `drain` is cancelled, new
-/// requests are refused and the session ends when those under way have.
+/// requests are refused and the session ends when those under way have; one that has not logged in
+/// ends at once.
 ///
 /// Cancel safety: dropping the future ends the session; uploads under way keep their partials.
 ///
@@ -85,12 +88,16 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let greeted = timeout_at(deadline, greet(&mut reader, &out, service, visit.peer().ip())).await;
+    let greeted = tokio::select! {
+        greeted = timeout_at(deadline, greet(&mut reader, &out, service, visit.peer().ip())) => Some(greeted),
+        () = drain.cancelled() => None,
+    };
     let result = match greeted {
-        Err(_) => Err(WireError::Stalled(stall)),
-        Ok(Err(error)) => Err(error),
-        Ok(Ok(None)) => Ok(Ended::NotLoggedIn),
-        Ok(Ok(Some((user, home, last_id)))) => {
+        None => Ok(Ended::Drained),
+        Some(Err(_)) => Err(WireError::Stalled(stall)),
+        Some(Ok(Err(error))) => Err(error),
+        Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
+        Some(Ok(Ok(Some((user, home, last_id))))) => {
             visit.logged_in(&user, &home);
             let session = Authenticated {
                 visit,
@@ -188,7 +195,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         self.last_id = header.id;
         // Held until the small file is stored, so that only so many are in memory.
         let room = match header.kind {
-            Kind::PutSmall => Some(self.requests.small_file().await),
+            Kind::PutSmall => Some(self.requests.memory_for(header.length).await),
             _ => None,
         };
         let body = self.reader.body(header).await?;
@@ -196,12 +203,20 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         drop(body);
         match self.requests.admit(&message, draining) {
             Err(refusal) => self.out.send(refusal.into_message().encode(header.id)).await,
-            Ok(permits) => {
+            Ok(mut held) => {
                 let context = self.requests.context(header.id);
-                let moves = matches!(header.kind, Kind::Put | Kind::PutSmall | Kind::Get);
+                held.extend(room.flatten());
+                if let ClientMessage::PutSmall(request, bytes) = message {
+                    let arrived = Arrived { context, request, bytes, held };
+                    if let Some(work) = self.requests.small_files.push(arrived) {
+                        self.tasks.spawn(work);
+                    }
+                    return Ok(());
+                }
+                let moves = matches!(header.kind, Kind::Put | Kind::Get);
                 let transfer = moves.then(|| self.visit.transfer());
                 self.tasks.spawn(async move {
-                    let _held = (permits, room, transfer);
+                    let _held = (held, transfer);
                     answer(context, message).await;
                 });
                 Ok(())
@@ -215,19 +230,26 @@ async fn answer(context: Context, message: ClientMessage) {
     let kind = message.kind();
     let reply = match super::verbs::serve(&context, message).await {
         Ok(reply) => reply,
-        Err(refusal) => {
-            let (status, internal) = (refusal.status(), refusal.internal.as_deref());
-            match internal {
-                Some(internal) => warn!(?kind, id = context.id, ?status, internal, "refused"),
-                None => info!(?kind, id = context.id, ?status, "refused"),
-            }
+        Err(refusal) if context.cancelled.is_cancelled() => {
+            info!(?kind, id = context.id, "given up");
             Some(refusal.into_message())
         }
+        Err(refusal) => Some(refuse(kind, context.id, refusal)),
     };
     if let Some(reply) = reply {
         // The session may have ended meanwhile: then nobody waits for this answer.
         let _ = context.out.send(reply.encode(context.id)).await;
     }
+}
+
+/// Writes a refusal to the log and gives what the peer may know of it.
+pub(super) fn refuse(kind: Kind, id: u32, refusal: Refusal) -> ServerMessage {
+    let (status, internal) = (refusal.status(), refusal.internal.as_deref());
+    match internal {
+        Some(internal) => warn!(?kind, id, ?status, internal, "refused"),
+        None => info!(?kind, id, ?status, "refused"),
+    }
+    refusal.into_message()
 }
 
 /// The home of a session's account.

@@ -76,6 +76,16 @@ impl Claims {
         slots.is_empty().then(work)
     }
 
+    /// Runs `work` while nobody holds or waits for `path`; `None` if somebody does.
+    pub(super) fn while_nobody_has<T>(
+        &self,
+        path: &RemotePath,
+        work: impl FnOnce() -> T,
+    ) -> Option<T> {
+        let slots = self.lock();
+        (!slots.contains_key(path)).then(work)
+    }
+
     fn forget_idle(slots: &mut HashMap<RemotePath, Slot>, path: &RemotePath) {
         if slots.get(path).is_some_and(|slot| slot.holder.is_none() && slot.waiting == 0) {
             slots.remove(path);

@@ -72,6 +72,9 @@ pub enum StorageError {
         /// The account's limit in bytes.
         limit: u64,
     },
+    /// The name is one that partials of downloads have.
+    #[error("the name is reserved for partials of downloads")]
+    Reserved,
     /// A newer upload to the same name took over.
     #[error("a newer upload to the same name took over")]
     Superseded,

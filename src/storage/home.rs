@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::batch::{self, SmallFile};
 use super::claims::Claims;
 use super::home_sink::HomeSink;
 use super::jail::{Directory, EntryKind};
@@ -119,27 +120,87 @@ impl Home {
         meta: FileMeta,
         patience: Duration,
     ) -> Result<HomeSink, StorageError> {
-        HomeSink::begin(self, path, size, meta, patience, true)
+        HomeSink::begin(self, self.holder(path)?, path, size, meta, patience, true)
     }
 
-    /// Writes a small file whole: as [`Home::sink`] and [`Sink::commit`] in one step, holding
-    /// nothing from before.
+    /// Writes small files whole, in any order, and makes them durable together: as [`Home::sink`] and
+    /// [`Sink::commit`] in one step for each, holding nothing from before. One result for each.
+    ///
+    /// A name that something else is being written to is taken over, after the rest.
     ///
     /// # Errors
     /// As [`Home::sink`] and [`Sink::commit`]. Unlike there, a failure keeps no partial.
-    pub fn put_small(
-        self: &Arc<Self>,
-        path: &RemotePath,
-        bytes: &[u8],
-        meta: FileMeta,
-    ) -> Result<(), StorageError> {
-        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let sink = HomeSink::begin(self, path, size, meta, PATIENCE, false)?;
-        let outcome = sink.write_at(0, bytes).and_then(|()| sink.commit());
+    pub fn put_many(self: &Arc<Self>, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
+        let mut results: Vec<_> = files.iter().map(|_| Ok(())).collect();
+        let (mut numbers, mut sinks, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+        let mut last: Option<(RemotePath, Arc<Directory>)> = None;
+        for (number, file) in files.iter().enumerate() {
+            let parent = file.path.parent().unwrap_or_default();
+            let known = last.take().filter(|(path, _)| *path == parent);
+            let target = match known {
+                Some((_, directory)) => Ok(directory),
+                None => self.holder(&file.path),
+            };
+            // Nobody is waited for while others wait for what is staged here.
+            let staged = target.and_then(|target| {
+                last = Some((parent, Arc::clone(&target)));
+                self.stage(file, target, Duration::ZERO)
+            });
+            match (staged, results.get_mut(number)) {
+                (Ok(sink), _) => {
+                    numbers.push(number);
+                    sinks.push(sink);
+                }
+                (Err(StorageError::InUse), _) => busy.push((number, file)),
+                (Err(error), Some(result)) => *result = Err(error),
+                (Err(_), None) => {}
+            }
+        }
+        let committed = batch::commit(&sinks);
+        for ((number, sink), outcome) in numbers.into_iter().zip(&sinks).zip(committed) {
+            if outcome.is_err() {
+                sink.discard();
+            }
+            if let Some(result) = results.get_mut(number) {
+                *result = outcome;
+            }
+        }
+        drop(sinks);
+        for (number, file) in busy {
+            if let Some(result) = results.get_mut(number) {
+                *result = self.put_alone(file);
+            }
+        }
+        results
+    }
+
+    fn put_alone(self: &Arc<Self>, file: &SmallFile) -> Result<(), StorageError> {
+        let sink = self.stage(file, self.holder(&file.path)?, PATIENCE)?;
+        let outcome = sink.commit();
         if outcome.is_err() {
             sink.discard();
         }
         outcome
+    }
+
+    fn stage(
+        self: &Arc<Self>,
+        file: &SmallFile,
+        target: Arc<Directory>,
+        patience: Duration,
+    ) -> Result<HomeSink, StorageError> {
+        let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
+        let sink = HomeSink::begin(self, target, &file.path, size, file.meta, patience, false)?;
+        sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
+        Ok(sink)
+    }
+
+    /// Opens the directory that holds `path`.
+    fn holder(&self, path: &RemotePath) -> Result<Arc<Directory>, StorageError> {
+        match self.root.holder(path) {
+            Err(StorageError::Root) => Err(StorageError::IsDirectory),
+            holder => Ok(Arc::new(holder?.0)),
+        }
     }
 
     /// What `path` is, itself and not what it points to.

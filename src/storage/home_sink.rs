@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
+use super::batch::Staged;
 use super::claims::Claim;
 use super::home::{Home, NOTE, PART};
 use super::jail::{Directory, Facts};
@@ -22,7 +23,7 @@ use crate::types::RemotePath;
 pub struct HomeSink {
     partial: PartialFile,
     /// Where it will be, as a handle: a directory renamed meanwhile is still the same one.
-    target: Directory,
+    target: Arc<Directory>,
     name: String,
     stem: String,
     meta: FileMeta,
@@ -34,20 +35,18 @@ pub struct HomeSink {
 }
 
 impl HomeSink {
-    /// `resume`: whether what is there may be held, and what is received may be kept.
+    /// `target` holds `path`. `resume`: whether what is there may be held, and what is received may be kept.
     pub(super) fn begin(
         home: &Arc<Home>,
+        target: Arc<Directory>,
         path: &RemotePath,
         size: u64,
         meta: FileMeta,
         patience: Duration,
         resume: bool,
     ) -> Result<Self, StorageError> {
-        if path.is_root() {
-            return Err(StorageError::IsDirectory);
-        }
+        let name = path.name().ok_or(StorageError::IsDirectory)?;
         // What cannot succeed takes nothing over.
-        let (target, name) = home.root.holder(path)?;
         replaceable(&target, name)?;
         let claim = home.claims.take(path, patience)?;
         let stem = partial_stem(path.as_str().as_bytes(), 32);
@@ -135,26 +134,7 @@ impl Sink for HomeSink {
     }
 
     fn commit(&self) -> Result<(), StorageError> {
-        let mut ended = self.partial.ending()?;
-        self.claim.check()?;
-        let present = replaceable(&self.target, &self.name)?;
-        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
-        let mode = 0o600 | mode.unwrap_or(0o644 & !umask());
-        self.partial.seal(mode, self.meta.modified)?;
-        {
-            let _names = self.home.lock_names();
-            self.claim.check()?;
-            // Once more: it took a while to come here.
-            let replaced = replaceable(&self.target, &self.name)?.map_or(0, |facts| facts.size);
-            let part = self.part_name();
-            self.home.partials.rename(part.as_str(), &self.target, self.name.as_str(), true)?;
-            if let Some(reservation) = self.take_reservation() {
-                reservation.convert(replaced);
-            }
-        }
-        *ended = true;
-        let _ = self.home.partials.unlink(self.note_name().as_str());
-        self.target.sync()
+        self.commit_alone()
     }
 
     fn discard(&self) {
@@ -162,6 +142,37 @@ impl Sink for HomeSink {
             self.release(true);
             *ended = true;
         }
+    }
+}
+
+impl Staged for HomeSink {
+    fn partial(&self) -> &PartialFile {
+        &self.partial
+    }
+
+    fn directory(&self) -> &Arc<Directory> {
+        &self.target
+    }
+
+    fn prepare(&self) -> Result<(), StorageError> {
+        self.claim.check()?;
+        let present = replaceable(&self.target, &self.name)?;
+        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
+        self.partial.finish(0o600 | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
+    }
+
+    fn publish(&self) -> Result<(), StorageError> {
+        let _names = self.home.lock_names();
+        self.claim.check()?;
+        // Once more: it took a while to come here.
+        let replaced = replaceable(&self.target, &self.name)?.map_or(0, |facts| facts.size);
+        let part = self.part_name();
+        self.home.partials.rename(part.as_str(), &self.target, self.name.as_str(), true)?;
+        if let Some(reservation) = self.take_reservation() {
+            reservation.convert(replaced);
+        }
+        let _ = self.home.partials.unlink(self.note_name().as_str());
+        Ok(())
     }
 }
 

@@ -8,7 +8,9 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
+use std::sync::Arc;
 
+use super::batch::Staged;
 use super::home_sink::{partial_stem, replaceable, require_space};
 use super::jail::{Directory, Facts};
 use super::partial::{PartialFile, umask};
@@ -21,7 +23,7 @@ use super::{FileMeta, Sink, StorageError};
 #[derive(Debug)]
 pub struct LocalSink {
     partial: PartialFile,
-    directory: Directory,
+    directory: Arc<Directory>,
     name: OsString,
     part: String,
     meta: FileMeta,
@@ -46,25 +48,33 @@ impl LocalSink {
         meta: FileMeta,
         preserve: bool,
     ) -> Result<Self, StorageError> {
-        let (directory, name, part) = place(path)?;
-        let present = replaceable(&directory, name)?;
+        let (directory, name) = place(path)?;
+        Self::begin(Arc::new(directory), name.to_owned(), size, meta, preserve)
+    }
+
+    /// As [`LocalSink::create`], to `name` in an open directory.
+    pub(super) fn begin(
+        directory: Arc<Directory>,
+        name: OsString,
+        size: u64,
+        meta: FileMeta,
+        preserve: bool,
+    ) -> Result<Self, StorageError> {
+        let part = part_of(&name);
+        let present = replaceable(&directory, &name)?;
         let left = directory.look(part.as_str())?.map_or(0, |facts| facts.size);
         require_space(&directory, size.saturating_sub(left))?;
         let file = lock_partial(&directory, &part)?;
-        let held = if present.is_some() { directory.file(name).ok() } else { None };
+        let held = if present.is_some() { directory.file(&name).ok() } else { None };
         let partial = PartialFile::new(file, size, held)?;
         let meta = if preserve { meta } else { FileMeta::default() };
-        Ok(Self { partial, directory, name: name.to_owned(), part, meta })
+        Ok(Self { partial, directory, name, part, meta })
     }
 
     /// Whether there is anything at or beside `path` that a download could hold.
     #[must_use]
     pub fn would_hold(path: &Path) -> bool {
-        let Ok((directory, name, part)) = place(path) else { return false };
-        let is_file = |facts: Result<Option<Facts>, StorageError>| {
-            facts.ok().flatten().is_some_and(|facts| facts.size > 0)
-        };
-        is_file(directory.look(part.as_str())) || is_file(directory.look(name))
+        place(path).is_ok_and(|(directory, name)| holds(&directory, name))
     }
 
     fn give_up(&self) {
@@ -86,15 +96,7 @@ impl Sink for LocalSink {
     }
 
     fn commit(&self) -> Result<(), StorageError> {
-        let mut ended = self.partial.ending()?;
-        let name = self.name.as_os_str();
-        let present = replaceable(&self.directory, name)?;
-        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
-        self.partial.seal(mode.unwrap_or(0o666 & !umask()), self.meta.modified)?;
-        replaceable(&self.directory, name)?;
-        self.directory.rename(self.part.as_str(), &self.directory, name, true)?;
-        *ended = true;
-        self.directory.sync()
+        self.commit_alone()
     }
 
     fn discard(&self) {
@@ -102,6 +104,28 @@ impl Sink for LocalSink {
             self.give_up();
             *ended = true;
         }
+    }
+}
+
+impl Staged for LocalSink {
+    fn partial(&self) -> &PartialFile {
+        &self.partial
+    }
+
+    fn directory(&self) -> &Arc<Directory> {
+        &self.directory
+    }
+
+    fn prepare(&self) -> Result<(), StorageError> {
+        let present = replaceable(&self.directory, self.name.as_os_str())?;
+        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
+        self.partial.finish(mode.unwrap_or(0o666 & !umask()), self.meta.modified)
+    }
+
+    fn publish(&self) -> Result<(), StorageError> {
+        let name = self.name.as_os_str();
+        replaceable(&self.directory, name)?;
+        self.directory.rename(self.part.as_str(), &self.directory, name, true)
     }
 }
 
@@ -113,14 +137,33 @@ impl Drop for LocalSink {
     }
 }
 
-/// The directory of `path`, the name in it, and what its partial is called.
-fn place(path: &Path) -> Result<(Directory, &OsStr, String), StorageError> {
+/// The directory of `path` and the name in it.
+fn place(path: &Path) -> Result<(Directory, &OsStr), StorageError> {
     let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
     let name = name.ok_or(StorageError::IsDirectory)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
-    let directory = Directory::open_root(parent.unwrap_or(Path::new(".")))?;
-    let part = format!(".sealane-{}.part", partial_stem(name.as_bytes(), 16));
-    Ok((directory, name, part))
+    Ok((Directory::open_root(parent.unwrap_or(Path::new(".")))?, name))
+}
+
+const PART_START: &str = ".sealane-";
+const PART_END: &str = ".part";
+
+/// What the partial of `name` is called.
+fn part_of(name: &OsStr) -> String {
+    format!("{PART_START}{}{PART_END}", partial_stem(name.as_bytes(), 16))
+}
+
+/// Whether a partial may have this name: such names are no part of a tree.
+pub(super) fn is_partial(name: &[u8]) -> bool {
+    name.starts_with(PART_START.as_bytes()) && name.ends_with(PART_END.as_bytes())
+}
+
+/// Whether there is anything at or beside `name` that a download could hold.
+pub(super) fn holds(directory: &Directory, name: &OsStr) -> bool {
+    let is_file = |facts: Result<Option<Facts>, StorageError>| {
+        facts.ok().flatten().is_some_and(|facts| facts.size > 0)
+    };
+    is_file(directory.look(part_of(name).as_str())) || is_file(directory.look(name))
 }
 
 /// Opens and locks the partial, and makes sure that it still has its name: whoever had it locked

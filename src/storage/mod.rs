@@ -4,6 +4,7 @@
 //! directory that was opened; it keeps the quota ledger and commits whole files by one rename. It
 //! knows nothing of accounts, connections or checksums.
 
+mod batch;
 mod changes;
 mod claims;
 mod error;
@@ -14,14 +15,17 @@ mod ledger;
 mod listing;
 mod local;
 mod partial;
+mod partials;
 mod seam;
 mod source;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod tree;
 mod vault;
 mod walk;
 
+pub use batch::SmallFile;
 pub use error::StorageError;
 pub use home::{Home, PATIENCE};
 pub use home_sink::HomeSink;
@@ -29,7 +33,9 @@ pub use jail::EntryKind;
 pub use ledger::Usage;
 pub use listing::{Entry, Page};
 pub use local::{LocalSink, spool};
+pub use partials::Partial;
 pub use seam::{FileMeta, Sink, Source};
 pub use source::FileSource;
 pub use stream::StreamSink;
+pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};
 pub use vault::Vault;

@@ -6,14 +6,15 @@
 
 use std::fs::File;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::unix::fs::FileExt;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
 
-use super::StorageError;
 use super::jail::Facts;
 use super::source::read_exactly;
+use super::{FileMeta, StorageError};
 
 /// A partial file, open for positional reads and writes from any thread.
 #[derive(Debug)]
@@ -81,22 +82,36 @@ impl PartialFile {
         Ok(self.file.write_all_at(bytes, offset)?)
     }
 
-    /// Gives the file its length, mode and time and brings all of it to the disk.
-    pub(super) fn seal(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
+    /// Gives the file its length, mode and time.
+    pub(super) fn finish(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
         // Even a truncation that changes nothing costs a file system a journal entry.
         if self.length() != self.size {
             self.file.set_len(self.size)?;
         }
-        rustix::fs::fchmod(&self.file, Mode::from_raw_mode(mode & 0o777))?;
-        if let Some(nanoseconds) = modified {
-            rustix::fs::futimens(&self.file, &times(nanoseconds))?;
-        }
+        set_meta(&self.file, FileMeta { modified, mode: Some(mode) })
+    }
+
+    /// Brings all of it to the disk.
+    pub(super) fn sync(&self) -> Result<(), StorageError> {
         self.file.sync_all().map_err(|error| {
             // The system may forget which pages it failed to write, so that a later sync would
             // succeed without them. Nothing of this attempt may be resumed.
             let _ = self.file.set_len(0);
             error.into()
         })
+    }
+
+    /// Brings everything on the file system to the disk, if the system can say that it did.
+    pub(super) fn sync_file_system(&self) -> bool {
+        #[cfg(any(target_os = "linux", target_os = "android"))]
+        return rustix::fs::syncfs(&self.file).is_ok();
+        #[cfg(not(any(target_os = "linux", target_os = "android")))]
+        return false;
+    }
+
+    /// The file has its name.
+    pub(super) fn end(&self) {
+        *self.ended.write().unwrap_or_else(PoisonError::into_inner) = true;
     }
 
     /// Holds off [`PartialFile::ending`]; an error once it is over.
@@ -126,6 +141,17 @@ pub(super) fn invalid(text: &'static str) -> StorageError {
 
 fn over() -> StorageError {
     invalid("the transfer has ended")
+}
+
+/// Gives an open file or directory the permissions and time that `meta` names.
+pub(super) fn set_meta(file: impl AsFd, meta: FileMeta) -> Result<(), StorageError> {
+    if let Some(mode) = meta.mode {
+        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o777))?;
+    }
+    if let Some(nanoseconds) = meta.modified {
+        rustix::fs::futimens(&file, &times(nanoseconds))?;
+    }
+    Ok(())
 }
 
 fn times(modified: i64) -> Timestamps {

@@ -10,8 +10,11 @@ use rustls::version::TLS13;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
-use super::{ALPN, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol, danger, provider};
-use crate::types::PinSet;
+use super::{
+    ALPN, PinMismatch, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol, danger,
+    pin_of_certificate, provider,
+};
+use crate::types::{Pin, PinSet};
 
 /// A configuration that connects to the owner of a key in `pins` and to nobody else.
 ///
@@ -49,4 +52,34 @@ where
         .await?;
     check_protocol(stream.get_ref().1)?;
     Ok(stream.into())
+}
+
+/// Which key the peer shows, without trusting it: the handshake is broken off as soon as it is seen,
+/// so the peer gets nothing but a `ClientHello` and an alert, and has not proved anything.
+///
+/// Not cancel safe: dropping the future drops the connection.
+///
+/// # Errors
+/// [`TlsError`], by cause.
+pub async fn look<S>(stream: S) -> Result<Pin, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    // No key has this pin: it is that of no bytes at all.
+    let Some(nobody) = PinSet::new(vec![Pin::of_public_key(b"")]) else {
+        return Err(TlsError::Closed);
+    };
+    match connect(client_config(nobody)?, stream).await {
+        Err(TlsError::PinMismatch(PinMismatch { received, .. })) => Ok(received),
+        Err(error) => Err(error),
+        Ok(_) => Err(TlsError::BadProof),
+    }
+}
+
+/// The key with which the peer of a finished handshake has proved itself; `None` if it showed no
+/// certificate, as clients may.
+#[must_use]
+pub fn peer_pin<S>(stream: &TlsStream<S>) -> Option<Pin> {
+    let certificate = stream.get_ref().1.peer_certificates()?.first()?;
+    pin_of_certificate(certificate).ok()
 }

@@ -24,7 +24,7 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::{CommonState, SignatureScheme};
 
-pub use client::{client_config, connect};
+pub use client::{client_config, connect, look, peer_pin};
 pub use error::{BadCertificate, IdentityError, PinMismatch, TlsError};
 pub use identity::{Identity, pin_of_certificate};
 pub use read_ahead::ReadAhead;

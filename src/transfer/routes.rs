@@ -149,30 +149,66 @@ impl Routes {
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
-        let delivery = self.lock().get(&header.id).cloned();
-        match (delivery, header.kind) {
-            (None, _) => reader.discard(header.length).await,
-            (Some(Delivery::Receiving(inlet)), Kind::Chunk) => {
-                deliver_chunk(&inlet, header, reader).await
-            }
+        if header.kind == Kind::Chunk {
+            return self.deliver_chunk(header, reader).await;
+        }
+        let body = reader.body(header).await?;
+        match (self.find(header.id), header.kind) {
+            (None, _) => Ok(()),
             (Some(Delivery::Receiving(inlet)), Kind::End) => {
-                let root = frame::exactly(header.kind, &reader.body(header).await?)?;
+                let root = frame::exactly(header.kind, &body)?;
                 // The transfer may have just ended by itself; it then needs no end.
                 let _ = inlet.chunks.send(Incoming::End(Digest(root))).await;
                 Ok(())
             }
             (Some(Delivery::Sending(events)), Kind::Claims) => {
-                let page = ClaimsPage::decode(header, &reader.body(header).await?)?;
+                let page = ClaimsPage::decode(header, &body)?;
                 let _ = events.send(PeerEvent::Claims(page)).await;
                 Ok(())
             }
             (Some(Delivery::Sending(events)), Kind::Ack) => {
-                let index = frame::exactly(header.kind, &reader.body(header).await?)?;
+                let index = frame::exactly(header.kind, &body)?;
                 let _ = events.send(PeerEvent::Acknowledged(u32::from_be_bytes(index))).await;
                 Ok(())
             }
             (Some(_), kind) => Err(FrameError::State(kind).into()),
         }
+    }
+
+    /// Holds nothing of the route while it waits for the peer's bytes: a route that is closed
+    /// meanwhile ends its transfer at once, and what still comes is dropped.
+    async fn deliver_chunk<R: AsyncRead + Unpin>(
+        &self,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        let wrong = FrameError::Body(Kind::Chunk);
+        let length = match self.find(header.id) {
+            None => return reader.discard(header.length).await,
+            Some(Delivery::Sending(_)) => return Err(FrameError::State(header.kind).into()),
+            Some(_) => header.length.checked_sub(limits::CHUNK_PREFIX).ok_or(wrong)?,
+        };
+        let mut prefix = [0; limits::CHUNK_PREFIX as usize];
+        reader.fill(&mut prefix).await?;
+        let prefix = ChunkPrefix::decode(&prefix);
+        let Some(Delivery::Receiving(inlet)) = self.find(header.id) else {
+            return reader.discard(length).await;
+        };
+        let length = length as usize;
+        if inlet.layout.length(prefix.index) != Some(length) {
+            return Err(wrong.into());
+        }
+        let mut buffer = inlet.pool.lock().await.take().await;
+        drop(inlet);
+        reader.fill(buffer.resize(length)).await?;
+        if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
+            let _ = inlet.chunks.send(Incoming::Chunk(prefix, buffer)).await;
+        }
+        Ok(())
+    }
+
+    fn find(&self, id: u32) -> Option<Delivery> {
+        self.lock().get(&id).cloned()
     }
 
     fn open(&self, id: u32, delivery: Delivery) -> Route {
@@ -184,23 +220,4 @@ impl Routes {
         // A panic elsewhere cannot leave the map half changed.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-async fn deliver_chunk<R: AsyncRead + Unpin>(
-    inlet: &Inlet,
-    header: &Header,
-    reader: &mut FrameReader<R>,
-) -> Result<(), WireError> {
-    let wrong = FrameError::Body(Kind::Chunk);
-    let length = header.length.checked_sub(limits::CHUNK_PREFIX).ok_or(wrong)? as usize;
-    let mut prefix = [0; limits::CHUNK_PREFIX as usize];
-    reader.fill(&mut prefix).await?;
-    let prefix = ChunkPrefix::decode(&prefix);
-    if inlet.layout.length(prefix.index) != Some(length) {
-        return Err(wrong.into());
-    }
-    let mut buffer = inlet.pool.lock().await.take().await;
-    reader.fill(buffer.resize(length)).await?;
-    let _ = inlet.chunks.send(Incoming::Chunk(prefix, buffer)).await;
-    Ok(())
 }

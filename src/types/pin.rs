@@ -49,11 +49,54 @@ impl Pin {
         format!("sha256.{}", URL_SAFE_NO_PAD.encode(self.0))
     }
 
+    /// The form for reading aloud: eight groups of seven characters A–Z and 2–7, each pair of groups
+    /// ending in a check character (Luhn modulo 32), as Syncthing writes its device ids.
+    #[must_use]
+    pub fn read_aloud(&self) -> String {
+        let letters: Vec<usize> = base32(&self.0).collect();
+        let with_checks: Vec<char> = letters
+            .chunks(13)
+            .flat_map(|chunk| chunk.iter().copied().chain([check_character(chunk)]))
+            .filter_map(|letter| ALPHABET.get(letter).map(|byte| char::from(*byte)))
+            .collect();
+        let groups: Vec<String> =
+            with_checks.chunks(7).map(|group| group.iter().collect()).collect();
+        groups.join("-")
+    }
+
+    /// The pin as a host name to ask a server for (`p-BASE32.invalid`): one that has several keys
+    /// answers with this one.
+    #[must_use]
+    pub fn to_server_name(&self) -> String {
+        let letters = base32(&self.0).filter_map(|letter| ALPHABET.get(letter));
+        let text: String = letters.map(|byte| char::from(byte.to_ascii_lowercase())).collect();
+        format!("p-{text}.invalid")
+    }
+
     /// The 32 bytes of the digest.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
+}
+
+/// RFC 4648 §6.
+const ALPHABET: &[u8; 32] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
+
+/// The base32 letters of `bytes` as numbers, the last one filled up with zero bits.
+fn base32(bytes: &[u8; 32]) -> impl Iterator<Item = usize> {
+    let bit = |at: usize| bytes.get(at / 8).map_or(0, |byte| usize::from(byte >> (7 - at % 8) & 1));
+    (0..52).map(move |letter| (0..5).fold(0, |value, at| value << 1 | bit(letter * 5 + at)))
+}
+
+fn check_character(letters: &[usize]) -> usize {
+    let sum: usize = letters
+        .iter()
+        .enumerate()
+        .map(|(at, letter)| letter * (1 + at % 2))
+        .map(|addend| addend / 32 + addend % 32)
+        .sum();
+    (32 - sum % 32) % 32
 }
 
 impl fmt::Display for Pin {
@@ -101,6 +144,28 @@ mod tests {
         let pin = Pin::of_public_key(b"not a key, but bytes");
         assert_eq!(Pin::parse(&pin.to_string()).unwrap(), pin);
         assert_eq!(Pin::parse(&pin.to_address_form()).unwrap(), pin);
+    }
+
+    #[test]
+    fn the_form_for_reading_aloud_is_that_of_syncthing() {
+        // Syncthing, dev/device-ids.rst: the device id of a certificate whose SHA-256 is this.
+        let id = "MFZWI3D-BONSGYC-YLTMRWG-C43ENR5-QXGZDMM-FZWI3DP-BONSGYY-LTMRWAD";
+        let letters: String = id.replace('-', "");
+        let mut bits = Vec::new();
+        for (at, letter) in letters.chars().enumerate() {
+            if at % 14 != 13 {
+                let value = ALPHABET.iter().position(|byte| char::from(*byte) == letter).unwrap();
+                bits.extend((0..5).rev().map(|bit| (value >> bit & 1) as u8));
+            }
+        }
+        let bytes: Vec<u8> = bits
+            .chunks(8)
+            .take(32)
+            .map(|bits| bits.iter().fold(0, |n, bit| n << 1 | bit))
+            .collect();
+        let pin = Pin(bytes.try_into().unwrap());
+        assert_eq!(pin.read_aloud(), id);
+        assert_eq!(pin.to_server_name().len(), 2 + 52 + 8);
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::WireError;
 use crate::protocol::frame::HEADER;
@@ -20,19 +20,21 @@ pub struct FrameReader<R> {
     stall: Duration,
     header: [u8; HEADER],
     filled: usize,
+    /// When the last byte of a header came: a wait that is cancelled and begun anew gains nothing.
+    heard: Instant,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// A reader of what `from` sends. Inside a frame, `stall` without a byte is an error.
     #[must_use]
     pub fn new(stream: R, from: Side, stall: Duration) -> Self {
-        Self { stream, from, stall, header: [0; HEADER], filled: 0 }
+        Self { stream, from, stall, header: [0; HEADER], filled: 0, heard: Instant::now() }
     }
 
     /// Waits for the next header; `None` if the peer closed the connection between frames.
     ///
-    /// It waits as long as the peer is silent; callers bound that. The body must be taken before
-    /// the next header is asked for.
+    /// Before the first byte it waits as long as the peer is silent; callers bound that. The body
+    /// must be taken before the next header is asked for.
     ///
     /// Cancel safe: what was read of a header is kept.
     ///
@@ -41,11 +43,19 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub async fn header(&mut self) -> Result<Option<Header>, WireError> {
         while self.filled < HEADER {
             let room = self.header.get_mut(self.filled..).unwrap_or_default();
-            match self.stream.read(room).await? {
+            let read = self.stream.read(room);
+            let count = match self.filled {
+                0 => read.await?,
+                _ => timeout_at(self.heard + self.stall, read)
+                    .await
+                    .map_err(|_| WireError::Stalled(self.stall))??,
+            };
+            match count {
                 0 if self.filled == 0 => return Ok(None),
                 0 => return Err(WireError::Truncated),
                 count => self.filled += count,
             }
+            self.heard = Instant::now();
         }
         self.filled = 0;
         Ok(Some(Header::decode(&self.header, self.from)?))
@@ -151,6 +161,21 @@ mod tests {
         far.write_all(&Header::new(Kind::Stat, 1, 3).encode()).await.unwrap();
         let header = reader.header().await.unwrap().unwrap();
         assert!(matches!(reader.body(&header).await, Err(WireError::Stalled(_))));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_stall_inside_a_header_ends_it_however_often_the_wait_begins_anew() {
+        let (mut far, near) = tokio::io::duplex(64);
+        let mut reader = reader(near);
+        far.write_all(&Header::new(Kind::Cancel, 9, 0).encode()[..9]).await.unwrap();
+        let since = Instant::now();
+        let stalled = loop {
+            if let Ok(result) = timeout(STALL / 7, reader.header()).await {
+                break result;
+            }
+        };
+        assert!(matches!(stalled, Err(WireError::Stalled(_))));
+        assert_eq!(since.elapsed().as_secs(), STALL.as_secs());
     }
 
     #[tokio::test]

@@ -307,3 +307,53 @@ fn a_second_server_on_the_same_data_or_port_is_refused() {
     std::fs::write(other.config(), text).unwrap();
     fails(run(&other.config()), 2, "cannot listen on");
 }
+
+#[test]
+fn a_full_disk_says_so_and_keeps_the_old_file() {
+    let stage = Stage::new();
+    let data = stage.site.root().join("small");
+    std::fs::create_dir(&data).unwrap();
+    let mount = |arguments: &[&OsStr]| {
+        std::process::Command::new("mount")
+            .args(arguments)
+            .output()
+            .is_ok_and(|out| out.status.success())
+    };
+    let options = ["-t", "tmpfs", "-o", "size=6m", "none"].map(OsStr::new);
+    if !mount(&[&options[..], &[data.as_os_str()]].concat()) {
+        println!("skipped: a small file system cannot be mounted here");
+        return;
+    }
+    let text = std::fs::read_to_string(stage.site.config()).unwrap();
+    std::fs::write(stage.site.config(), text.replace("\"data\"", "\"small\"")).unwrap();
+    let server = stage.site.start();
+    let at = |path: &str| stage.site.address(&server, "ann", path);
+    let old = stage.site.file("old", &noise(2 << 20, 7));
+    ok(sealane(["put", old.to_str().unwrap(), &at("file")]));
+    let new = stage.site.file("new", &noise(5 << 20, 8));
+    fails(sealane(["put", new.to_str().unwrap(), &at("file")]), 7, "the server's disk is full");
+    let kept = std::fs::read(data.join("homes/ann/file")).unwrap();
+    ok(sealane(["rm", &at("file")]));
+    ok(sealane(["put", new.to_str().unwrap(), &at("file")]));
+    drop(server);
+    std::process::Command::new("umount").arg(&data).status().unwrap();
+    assert!(kept == noise(2 << 20, 7));
+}
+
+#[test]
+fn four_gibibytes_and_one_byte_with_holes_arrive() {
+    if std::env::var("SEALANE_LONG").is_err() {
+        println!("skipped: takes 8 GiB of disk; scripts/torture runs it");
+        return;
+    }
+    let stage = Stage::new();
+    stage.site.account("big", "9G");
+    let at = stage.site.address(&stage.server, "big", "sparse");
+    let sparse = stage.site.local().join("sparse");
+    let file = std::fs::File::create(&sparse).unwrap();
+    file.set_len((4 << 30) + 1).unwrap();
+    file.write_all_at(b"the last byte but", (4 << 30) - 16).unwrap();
+    ok(sealane(["put", sparse.to_str().unwrap(), &at]));
+    assert_eq!(result(&ok(sealane(["stat", "--json", &at])))["size"], (4u64 << 30) + 1);
+    ok(sealane(["verify", sparse.to_str().unwrap(), &at]));
+}

@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::names;
+use super::trust::TrustCommand;
 use crate::types::{Address, Pin};
 
 /// Move files to and from a server whose key is pinned.
 ///
-/// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it.
+/// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it, or
+/// `NAME:PATH` or `USER@NAME:PATH` after `sealane trust add --name NAME ADDRESS`.
 /// Whatever interrupts a transfer, the same command again goes on where it stopped.
 ///
 /// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted,
@@ -19,6 +22,10 @@ pub(super) struct Arguments {
     /// Accept a server with this key only: `sha256//BASE64` or `sha256.BASE64URL`; overrides the address
     #[arg(long = "pin", value_name = "PIN", value_parser = Pin::parse, global = true)]
     pub(super) pins: Vec<Pin>,
+    /// Trust a server that is not known yet by the key it shows, and remember it; a known one that shows another
+    /// key is refused as ever
+    #[arg(long, global = true)]
+    pub(super) accept_new: bool,
     /// Take the password from the first line of this file (else `SEALANE_PASSWORD`, else ask)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) password_file: Option<PathBuf>,
@@ -39,6 +46,7 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     Put(Put),
     Get(Get),
+    Sync(Sync),
     Ls(List),
     Stat(One),
     Mkdir(MakeDirectory),
@@ -46,38 +54,91 @@ pub(super) enum Command {
     Mv(Rename),
     Df(One),
     Verify(Verify),
+    /// Show and change which keys which server may have
+    #[command(subcommand)]
+    Trust(TrustCommand),
+    #[command(subcommand)]
+    Partial(Partial),
 }
 
-/// Send files
+/// Send files, with -r directories
+///
+/// With -r, a directory goes into the one that the address names if that ends in a slash or is there
+/// already, else it becomes that one. Links and special files in it are skipped with a note. What
+/// the server has already is not sent again.
 ///
 /// Example: `sealane put a.iso b.iso 'sealane://ahpu@host/images/?pin=sha256.…'`
 #[derive(Args, Debug)]
 pub(super) struct Put {
-    /// Keep modification time and mode
+    /// Directories with all they hold
+    #[arg(short, long)]
+    pub(super) recursive: bool,
+    /// Keep modification time and mode; with -r, files of the same size and time count as unchanged
     #[arg(short, long)]
     pub(super) preserve: bool,
+    /// With -r, only say what would be done
+    #[arg(short = 'n', long, requires = "recursive")]
+    pub(super) dry_run: bool,
     /// Files to send; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
     /// Where they go: a file name, or a directory for several
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 
-/// Fetch files
+/// Fetch files, with -r directories
+///
+/// With -r, a directory goes into DEST if that is there already, else it becomes DEST. Nothing is
+/// written outside of it, whatever the server says and whatever links lie there.
 ///
 /// Example: `sealane get 'sealane://ahpu@host/images/a.iso?pin=sha256.…' .`
 #[derive(Args, Debug)]
 pub(super) struct Get {
-    /// Keep modification time and mode
+    /// Directories with all they hold
+    #[arg(short, long)]
+    pub(super) recursive: bool,
+    /// Keep modification time and mode; with -r, files of the same size and time count as unchanged
     #[arg(short, long)]
     pub(super) preserve: bool,
+    /// With -r, only say what would be done
+    #[arg(short = 'n', long, requires = "recursive")]
+    pub(super) dry_run: bool,
     /// Files to fetch, all from one server
-    #[arg(required = true, value_name = "ADDRESS", value_parser = Address::parse)]
+    #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]
     pub(super) addresses: Vec<Address>,
     /// Where they go: a file name, a directory, or - for standard output
     #[arg(value_name = "DEST")]
     pub(super) destination: PathBuf,
+}
+
+/// Make one directory what another is, up or down
+///
+/// What SOURCE holds goes into TARGET, which is made if it is missing; slashes at their ends change
+/// nothing. Times and modes are kept, and a file of the same size and time counts as unchanged. Links and
+/// special files are skipped with a note, and what has their name in TARGET is left alone.
+///
+/// Example: `sealane sync --delete --exclude '*.o' src 'sealane://ahpu@host/src?pin=sha256.…'`
+#[derive(Args, Debug)]
+pub(super) struct Sync {
+    /// Remove from TARGET what SOURCE does not have; not what is excluded, and nothing if a part of either could not be listed
+    #[arg(long)]
+    pub(super) delete: bool,
+    /// Compare files of the same size by digest, whatever their times
+    #[arg(short, long)]
+    pub(super) checksum: bool,
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
+    pub(super) dry_run: bool,
+    /// Leave out what matches, in both: `*.o`, `/top/*.tmp`, `cache/`, `a/**`; may be given again
+    #[arg(long = "exclude", value_name = "GLOB")]
+    pub(super) excludes: Vec<String>,
+    /// A directory here, or the address of one
+    #[arg(value_name = "SOURCE")]
+    pub(super) source: String,
+    /// The other way round
+    #[arg(value_name = "TARGET")]
+    pub(super) target: String,
 }
 
 /// List a directory
@@ -86,14 +147,14 @@ pub(super) struct List {
     /// With kind, mode, size and time
     #[arg(short, long)]
     pub(super) long: bool,
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 
-/// Show one file or directory (stat), or what the account uses and may use (df)
+/// Show one file or directory (stat), what the account uses and may use (df), partials below a path (partial ls)
 #[derive(Args, Debug)]
 pub(super) struct One {
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 
@@ -103,17 +164,17 @@ pub(super) struct MakeDirectory {
     /// Missing parents too, and no error if it is there
     #[arg(short, long)]
     pub(super) parents: bool,
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }
 
 /// Remove files or directories
 #[derive(Args, Debug)]
 pub(super) struct Remove {
-    /// A directory with all it holds
+    /// A directory with all it holds (partial rm: all partials at or below the path)
     #[arg(short, long)]
     pub(super) recursive: bool,
-    #[arg(required = true, value_name = "ADDRESS", value_parser = Address::parse)]
+    #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]
     pub(super) addresses: Vec<Address>,
 }
 
@@ -124,7 +185,7 @@ pub(super) struct Rename {
     #[arg(short, long)]
     pub(super) force: bool,
     /// What to move
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
     /// The new path in the same home, such as /archive/a.iso
     #[arg(value_name = "PATH")]
@@ -138,6 +199,15 @@ pub(super) struct Verify {
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
     /// Where their copies are: a file name, or a directory
-    #[arg(value_parser = Address::parse)]
+    #[arg(value_parser = names::address)]
     pub(super) address: Address,
+}
+
+/// Show or remove what interrupted uploads left on the server; it counts in the quota
+#[derive(Debug, Subcommand)]
+pub(super) enum Partial {
+    /// List them: bytes there, bytes of the whole, last written, path
+    Ls(One),
+    /// Remove them; the next upload begins from the start
+    Rm(Remove),
 }

@@ -5,6 +5,7 @@ use time::OffsetDateTime;
 
 use super::args::{List, MakeDirectory, Remove, Rename};
 use super::move_files::same_server;
+use super::names;
 use super::remote::{self, Access};
 use crate::cli::{Exit, Failure, Ui, errors};
 use crate::protocol::message::Entry;
@@ -96,8 +97,8 @@ pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), 
 /// Moves or renames.
 pub(super) async fn rename(ui: Ui, access: &Access, args: Rename) -> Result<(), Failure> {
     let wrong = |error: String| Failure::new(Exit::Usage, error);
-    let to = if Address::looks_like(&args.to) {
-        let to = Address::parse(&args.to).map_err(|error| wrong(error.to_string()))?;
+    let to = if names::looks_like_address(&args.to) {
+        let to = names::address(&args.to).map_err(|error| wrong(error.to_string()))?;
         same_server(&args.address, &to)?;
         to.path
     } else {
@@ -172,9 +173,13 @@ fn long_line(entry: &Entry) -> String {
     format!("{kind:<9}  {mode:04o}  {size:>14}  {}  {}", modified(entry), short_line(entry))
 }
 
-/// UTC, to the second.
 fn modified(entry: &Entry) -> String {
-    match OffsetDateTime::from_unix_timestamp_nanos(i128::from(entry.modified)) {
+    utc(entry.modified)
+}
+
+/// A time in nanoseconds since 1970, in UTC, to the second.
+pub(super) fn utc(nanoseconds: i64) -> String {
+    match OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanoseconds)) {
         Ok(time) => format!(
             "{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z",
             time.year(),

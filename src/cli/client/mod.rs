@@ -3,16 +3,22 @@
 mod args;
 mod files;
 mod move_files;
+mod names;
+mod partials;
 mod progress;
 mod remote;
 mod report;
+mod sync;
+mod trees;
+mod trust;
+mod trusted;
 mod verify;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Arguments, Command};
+use self::args::{Arguments, Command, Partial};
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
 
@@ -55,16 +61,25 @@ async fn interrupted() {
 }
 
 async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
-    let access = Access { pins: arguments.pins, password_file: arguments.password_file };
+    let access = Access {
+        ui,
+        pins: arguments.pins,
+        accept_new: arguments.accept_new,
+        password_file: arguments.password_file,
+    };
     match arguments.command {
         Command::Put(put) => move_files::put(ui, &access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,
+        Command::Sync(sync) => sync::sync(ui, &access, sync).await,
         Command::Ls(list) => files::list(ui, &access, list).await,
         Command::Stat(stat) => files::stat(ui, &access, &stat.address).await,
         Command::Mkdir(make) => files::make_directory(ui, &access, make).await,
         Command::Rm(remove) => files::remove(ui, &access, remove).await,
         Command::Mv(rename) => files::rename(ui, &access, rename).await,
         Command::Df(usage) => files::usage(ui, &access, &usage.address).await,
+        Command::Partial(Partial::Ls(list)) => partials::list(ui, &access, &list.address).await,
+        Command::Partial(Partial::Rm(remove)) => partials::remove(ui, &access, remove).await,
         Command::Verify(verify) => verify::verify(ui, &access, verify).await,
+        Command::Trust(command) => trust::run(ui, &access, command).await,
     }
 }

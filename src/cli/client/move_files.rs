@@ -8,40 +8,85 @@ use super::args::{Get, Put};
 use super::progress::Progress;
 use super::remote::{self, Access};
 use super::report::Report;
+use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, Ui, errors};
 use crate::client::{Download, Upload, UploadSource, download_all, upload_all};
-use crate::session::SessionError;
-use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink};
+use crate::session::{Client, SessionError};
+use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink, Tree};
 use crate::transfer::{Meter, Outcome};
-use crate::types::Address;
+use crate::types::path::PathError;
+use crate::types::{Address, RemotePath};
 
-/// Sends files.
+/// Sends files and, with `-r`, directories.
 pub(super) async fn put(ui: Ui, access: &Access, args: Put) -> Result<(), Failure> {
     let started = Instant::now();
-    let several = args.sources.len() > 1;
-    let uploads = args
-        .sources
+    let (jobs, several) = (args.sources.len(), args.sources.len() > 1);
+    let (trees, files): (Vec<_>, Vec<_>) =
+        args.sources.iter().partition(|source| args.recursive && is_directory(source));
+    let uploads = files
         .iter()
         .map(|source| plan_upload(source, &args.address, several, args.preserve))
         .collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<_> = args.sources.iter().map(|path| path.display().to_string()).collect();
+    let names: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
     let targets: Vec<_> = uploads.iter().map(|upload| upload.to.to_string()).collect();
     let client = access.login(&args.address).await?;
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(ui, meter.clone());
-    let mut report = Report::new(ui);
-    upload_all(&client, uploads, &meter, |(number, result)| {
-        let name = names.get(number).map_or("a file", String::as_str);
-        let target = targets.get(number).map_or("", String::as_str);
-        note(&mut report, &progress, name, target, result);
-    })
-    .await;
+    let mut report = Report::new(ui).planning(args.dry_run);
+    if args.dry_run {
+        for (name, target) in names.iter().zip(&targets) {
+            report.would_move(&progress, &format!("{name} -> {target}"), 0);
+        }
+    } else {
+        upload_all(&client, uploads, &meter, |(number, result)| {
+            let name = names.get(number).map_or("a file", String::as_str);
+            let target = targets.get(number).map_or("", String::as_str);
+            note(&mut report, &progress, name, target, result);
+        })
+        .await;
+    }
+    let job = Job::copying(&client, &meter, args.preserve, args.dry_run);
+    for source in trees {
+        let from = source.display().to_string();
+        let base = tree_target(&client, source, &args.address, several).await?;
+        let tree = Tree::open(source).map_err(|error| errors::storage(&from, &error))?;
+        job.upload(tree, &from, &base, &mut report, &progress).await?;
+    }
+    drop(job);
     drop(progress);
     remote::close(client).await;
-    report.finish(names.len(), started.elapsed())
+    report.finish(jobs, started.elapsed())
 }
 
-/// Fetches files.
+/// The user's own path: a link to a directory is one.
+fn is_directory(path: &Path) -> bool {
+    path != Path::new("-") && path.is_dir()
+}
+
+/// Where a directory goes: into the one that the address names, or it becomes that one.
+async fn tree_target(
+    client: &Client,
+    source: &Path,
+    address: &Address,
+    several: bool,
+) -> Result<RemotePath, Failure> {
+    let into = several || address.is_directory || {
+        let there = client.stat(&address.path).await;
+        there.is_ok_and(|entry| entry.kind == 1)
+    };
+    // `.` and `..` have no name to go by: what they hold goes there itself.
+    let Some(name) = source.file_name().filter(|_| into) else { return Ok(address.path.clone()) };
+    let joined = match name.to_str() {
+        Some(name) => address.path.join(name),
+        None => Err(PathError::NotUtf8),
+    };
+    joined.map_err(|error| {
+        Failure::new(Exit::Usage, format!("'{}': {error}", source.display()))
+            .hint("give it another name on the server: put it to a full path")
+    })
+}
+
+/// Fetches files and, with `-r`, directories.
 pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failure> {
     let started = Instant::now();
     let Some(first) = args.addresses.first() else { return Ok(()) };
@@ -51,27 +96,56 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
     if args.destination == Path::new("-") {
         return get_to_stdout(ui, access, &args.addresses).await;
     }
-    let several = args.addresses.len() > 1;
-    let downloads = args
-        .addresses
-        .iter()
-        .map(|address| plan_download(address, &args.destination, several, args.preserve))
-        .collect::<Result<Vec<_>, _>>()?;
+    let (jobs, several) = (args.addresses.len(), args.addresses.len() > 1);
+    let client = access.login(first).await?;
+    let (mut trees, mut downloads) = (Vec::new(), Vec::new());
+    for address in &args.addresses {
+        if args.recursive && is_remote_directory(&client, address).await? {
+            trees.push(address);
+        } else {
+            downloads.push(plan_download(address, &args.destination, several, args.preserve)?);
+        }
+    }
     let names: Vec<_> = downloads.iter().map(|download| download.from.to_string()).collect();
     let targets: Vec<_> = downloads.iter().map(|to| to.to.display().to_string()).collect();
-    let client = access.login(first).await?;
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(ui, meter.clone());
-    let mut report = Report::new(ui);
-    download_all(&client, downloads, &meter, |(number, result)| {
-        let name = names.get(number).map_or("a file", String::as_str);
-        let target = targets.get(number).map_or("", String::as_str);
-        note(&mut report, &progress, name, target, result);
-    })
-    .await;
+    let mut report = Report::new(ui).planning(args.dry_run);
+    if args.dry_run {
+        for (name, target) in names.iter().zip(&targets) {
+            report.would_move(&progress, &format!("{name} -> {target}"), 0);
+        }
+    } else {
+        download_all(&client, downloads, &meter, |(number, result)| {
+            let name = names.get(number).map_or("a file", String::as_str);
+            let target = targets.get(number).map_or("", String::as_str);
+            note(&mut report, &progress, name, target, result);
+        })
+        .await;
+    }
+    let job = Job::copying(&client, &meter, args.preserve, args.dry_run);
+    for address in trees {
+        let (destination, name) = (args.destination.as_path(), address.path.name());
+        let inside = name.filter(|_| several || is_directory(destination));
+        let to = inside.map_or(destination.to_owned(), |name| destination.join(name));
+        let open = |make| match inside {
+            Some(name) => trees::open_or_make_in(destination, name, make),
+            None => trees::open_or_make(destination, make),
+        };
+        let to = to.display().to_string();
+        job.download(&address.path, open, &to, &mut report, &progress).await?;
+    }
+    drop(job);
     drop(progress);
     remote::close(client).await;
-    report.finish(names.len(), started.elapsed())
+    report.finish(jobs, started.elapsed())
+}
+
+async fn is_remote_directory(client: &Client, address: &Address) -> Result<bool, Failure> {
+    match client.stat(&address.path).await {
+        Ok(entry) => Ok(entry.kind == 1),
+        Err(error) => Err(errors::session(&address.path.to_string(), &error)),
+    }
 }
 
 fn note(
@@ -114,8 +188,8 @@ fn plan_upload(
     let name = source.file_name().map(|name| name.to_str().ok_or(name));
     let inside = match name {
         Some(Ok(name)) => address.path.join(name),
-        Some(Err(_)) => Err(crate::types::path::PathError::NotUtf8),
-        None => Err(crate::types::path::PathError::Dots),
+        Some(Err(_)) => Err(PathError::NotUtf8),
+        None => Err(PathError::Dots),
     };
     let from = UploadSource::File(source.to_owned());
     if !into_directory {
@@ -159,7 +233,9 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     let client = access.login(address).await?;
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(ui, meter.clone());
-    let open = |_: u64, _: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
+    let expecting = meter.clone();
+    let open = move |size: u64, _: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
+        expecting.expect(size);
         Ok(Arc::new(StreamSink::new(std::io::stdout())))
     };
     let result = client.download(&address.path, false, open, meter).await;

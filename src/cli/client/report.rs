@@ -17,30 +17,111 @@ pub(super) struct Report {
     bytes: u64,
     moved: u64,
     reused: u64,
+    deleted: u64,
+    trees: bool,
+    /// Nothing is done, so what would be is shown.
+    planning: bool,
     failures: Vec<Failure>,
 }
 
 impl Report {
     pub(super) fn new(ui: Ui) -> Self {
-        Self { ui, files: 0, bytes: 0, moved: 0, reused: 0, failures: Vec::new() }
+        let failures = Vec::new();
+        let (files, bytes, moved, reused, deleted) = (0, 0, 0, 0, 0);
+        let (trees, planning) = (false, false);
+        Self { ui, files, bytes, moved, reused, deleted, trees, planning, failures }
+    }
+
+    /// For a dry run.
+    pub(super) fn planning(self, planning: bool) -> Self {
+        Self { planning, ..self }
     }
 
     /// One file arrived: `from` and `to` are how people know it.
     pub(super) fn done(&mut self, progress: &Progress, from: &str, to: &str, outcome: &Outcome) {
+        self.file(progress, from, to, outcome, !self.ui.quiet);
+    }
+
+    /// One file of a tree arrived; nobody wants to read thousands of lines unless they ask.
+    pub(super) fn done_in_tree(
+        &mut self,
+        progress: &Progress,
+        from: &str,
+        to: &str,
+        outcome: &Outcome,
+    ) {
+        self.trees = true;
+        self.file(progress, from, to, outcome, self.ui.verbose);
+    }
+
+    fn file(&mut self, progress: &Progress, from: &str, to: &str, outcome: &Outcome, shown: bool) {
         self.files += 1;
         self.bytes += outcome.size;
         self.moved += outcome.moved;
         self.reused += outcome.reused;
         let ui = self.ui;
+        if !ui.json && !shown {
+            return;
+        }
         progress.around(|| {
             ui.object(&json!({
                 "type": "file", "from": from, "to": to, "size": outcome.size,
                 "root": outcome.root.to_string(), "sent": outcome.moved, "held": outcome.reused,
             }));
-            if !ui.quiet && !ui.json {
+            if shown && !ui.json {
                 ui.status(&format!("{from} -> {to}: {}, root {}", amounts(outcome), outcome.root));
             }
         });
+    }
+
+    /// Files of a tree that needed nothing: how many, and their bytes.
+    pub(super) fn unchanged(&mut self, (files, bytes): (u64, u64)) {
+        self.trees = true;
+        self.files += files;
+        self.bytes += bytes;
+        self.reused += bytes;
+    }
+
+    /// A directory that was made or a name that was deleted, or would be.
+    pub(super) fn step(&mut self, progress: &Progress, what: &str, path: &str) {
+        self.deleted += u64::from(what == "delete");
+        self.plan_line(progress, what, path, None);
+    }
+
+    /// A file that a dry run would move.
+    pub(super) fn would_move(&mut self, progress: &Progress, path: &str, size: u64) {
+        self.files += 1;
+        self.bytes += size;
+        self.plan_line(progress, "file", path, Some(size));
+    }
+
+    fn plan_line(&self, progress: &Progress, what: &str, path: &str, size: Option<u64>) {
+        let (ui, planning) = (self.ui, self.planning);
+        if !ui.json && !ui.verbose && !planning {
+            return;
+        }
+        progress.around(|| {
+            ui.object(&json!({ "type": "step", "step": what, "path": path, "size": size }));
+            if planning {
+                ui.line(&format!("{what:<9}  {path}"));
+            } else if !ui.json {
+                ui.status(&format!("{what:<9}  {path}"));
+            }
+        });
+    }
+
+    /// A link or special file of a tree, which stays behind.
+    pub(super) fn skipped(&mut self, progress: &Progress, path: &str, kind: &str) {
+        let ui = self.ui;
+        progress.around(|| {
+            ui.object(&json!({ "type": "skipped", "path": path, "why": kind }));
+            ui.note(&format!("{path}: skipped: it is {kind}"));
+        });
+    }
+
+    /// A remark.
+    pub(super) fn note(&self, progress: &Progress, text: &str) {
+        progress.around(|| self.ui.note(text));
     }
 
     /// One file failed.
@@ -53,23 +134,27 @@ impl Report {
     /// The sum, and how the program ends: with the one failure's code, or `Partial` if some of
     /// several files failed.
     pub(super) fn finish(self, jobs: usize, elapsed: Duration) -> Result<(), Failure> {
+        let seconds = elapsed.as_secs_f64();
         self.ui.object(&json!({
             "type": "result", "ok": self.failures.is_empty(), "files": self.files,
             "failed": self.failures.len(), "bytes": self.bytes, "sent": self.moved,
-            "held": self.reused, "seconds": elapsed.as_secs_f64(),
+            "held": self.reused, "deleted": self.deleted, "seconds": seconds,
         }));
-        if jobs > 1 && !self.ui.quiet && !self.ui.json {
-            let seconds = elapsed.as_secs_f64();
-            self.ui.status(&format!(
-                "{} of {jobs} files, {}, in {seconds:.1} s",
-                self.files,
-                human(self.bytes)
-            ));
+        if !self.ui.quiet && !self.ui.json {
+            let (files, bytes) = (self.files, human(self.bytes));
+            if self.trees {
+                let (sent, held) = (human(self.moved), human(self.reused));
+                self.ui.status(&format!(
+                    "{files} files, {bytes} ({sent} sent, {held} held already), in {seconds:.1} s"
+                ));
+            } else if jobs > 1 {
+                self.ui.status(&format!("{files} of {jobs} files, {bytes}, in {seconds:.1} s"));
+            }
         }
         match self.failures.len() {
             0 => Ok(()),
             // It was told already: only its code matters now.
-            1 if jobs == 1 => {
+            1 if jobs == 1 && !self.trees => {
                 Err(Failure::told(self.failures.first().map_or(Exit::Other, |one| one.exit)))
             }
             _ => Err(Failure::told(Exit::Partial)),

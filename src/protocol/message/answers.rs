@@ -110,6 +110,39 @@ pub struct Entries {
     pub hidden: u64,
 }
 
+/// What an interrupted upload left.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Partial {
+    /// 32 hexadecimal digits.
+    #[n(0)]
+    pub id: String,
+    /// Where the file was to go, if that is known.
+    #[n(1)]
+    pub path: Option<String>,
+    /// Bytes on the server's disk.
+    #[n(2)]
+    pub received: u64,
+    /// Bytes the file was to have; 0 if that is not known.
+    #[n(3)]
+    pub size: u64,
+    /// When it was last written to, nanoseconds since 1970 UTC.
+    #[n(4)]
+    pub modified: i64,
+}
+
+/// Body of `PARTIALS_ARE`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct PartialsAre {
+    /// Sorted by id, bytewise.
+    #[n(0)]
+    pub partials: Vec<Partial>,
+    /// There are more after the last.
+    #[n(1)]
+    pub more: bool,
+}
+
 /// Body of `USAGE_IS`, all in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

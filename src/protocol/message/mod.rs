@@ -13,9 +13,12 @@ mod answers;
 mod requests;
 
 pub use answers::{
-    Accepted, Entries, Entry, File, LoggedIn, Offer, Refused, SizeRoot, UsageIs, Welcome,
+    Accepted, Entries, Entry, File, LoggedIn, Offer, Partial, PartialsAre, Refused, SizeRoot,
+    UsageIs, Welcome,
 };
-pub use requests::{Hello, List, Login, PathFlag, PathOnly, Put, PutSmall, Rename};
+pub use requests::{
+    DiscardPartial, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
+};
 
 impl<C> Encode<C> for Digest {
     fn encode<W: minicbor::encode::Write>(
@@ -98,6 +101,8 @@ messages! {
         Rename(Rename),
         Usage(Empty),
         DigestOf(PathOnly),
+        Partials(Partials),
+        DiscardPartial(DiscardPartial),
     } with bytes {
         PutSmall(PutSmall),
     }
@@ -115,6 +120,7 @@ messages! {
         Done(Empty),
         UsageIs(UsageIs),
         DigestIs(SizeRoot),
+        PartialsAre(PartialsAre),
         Committed(SizeRoot),
         Refused(Refused),
     } with bytes {

@@ -121,3 +121,21 @@ pub struct Rename {
     #[n(2)]
     pub replace: bool,
 }
+
+/// Body of `PARTIALS`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Partials {
+    /// Only ids greater than this one, bytewise.
+    #[n(0)]
+    pub after: Option<String>,
+}
+
+/// Body of `DISCARD_PARTIAL`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct DiscardPartial {
+    /// The partial's id.
+    #[n(0)]
+    pub id: String,
+}

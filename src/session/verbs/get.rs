@@ -5,13 +5,13 @@ use std::sync::Arc;
 use crate::protocol::message::{File, Offer, PathFlag};
 use crate::protocol::{ClientMessage, ServerMessage};
 use crate::session::answers::{Pending, Reply};
-use crate::session::client::Client;
+use crate::session::client::{Client, WholeFile};
 use crate::session::error::SessionError;
 use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
-use crate::storage::{FileMeta, Sink, Source, StorageError};
+use crate::storage::{FileMeta, FileSource, Sink, Source, StorageError};
 use crate::transfer::{self, Meter, Outcome, ReceivingEnd, TransferError};
-use crate::types::{Layout, RemotePath};
+use crate::types::{Digest, Layout, RemotePath};
 
 /// Answers `GET`: offers, then sends what differs. Nothing is said after the end.
 pub(in crate::session) async fn serve(
@@ -19,15 +19,22 @@ pub(in crate::session) async fn serve(
     request: PathFlag,
 ) -> Result<Option<ServerMessage>, Refusal> {
     let (path, claims) = (RemotePath::parse(&request.path)?, request.flag);
-    let source = context.blocking(move |home| home.source(&path)).await?;
+    let opened =
+        context.blocking(move |home| home.source(&path).map(|it| open(it, claims))).await?;
+    let source = match opened {
+        Opened::Loaded(loaded, meta) => return answer_whole(context, loaded, meta).await,
+        Opened::Unread(source) => source,
+    };
     let layout = Layout::for_size(source.size())?;
     let FileMeta { modified, mode } = source.meta();
     if layout.count() == 1 && !claims {
+        let Some(_memory) = context.memory_for(source.size()).await else { return Ok(None) };
+        let meta = source.meta();
         let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(&source)).await;
-        let (digest, bytes) = loaded.map_err(Refusal::internal)??;
-        return Ok(Some(ServerMessage::File(File { digest, modified, mode }, bytes)));
+        return answer_whole(context, loaded.map_err(Refusal::internal)?, meta).await;
     }
-    let (_route, end) = context.routes.send(context.id);
+    let Some(_turn) = context.transfer_turn().await else { return Ok(None) };
+    let Some((_route, end)) = context.send() else { return Ok(None) };
     let chunk_log2 = layout.chunk_log2();
     let offer = Offer { size: layout.size(), chunk_log2, modified, mode };
     if context.out.send(ServerMessage::Offer(offer).encode(context.id)).await.is_err() {
@@ -44,6 +51,37 @@ pub(in crate::session) async fn serve(
     }
 }
 
+/// A file to be sent.
+enum Opened {
+    /// So small that every request of a session may hold one.
+    Loaded(Result<(Digest, Vec<u8>), TransferError>, FileMeta),
+    Unread(FileSource),
+}
+
+/// Files up to this size are read at once, on the thread that opened them.
+const AT_ONCE: u64 = 64 * 1024;
+
+fn open(source: FileSource, claims: bool) -> Opened {
+    if claims || source.size() > AT_ONCE {
+        return Opened::Unread(source);
+    }
+    Opened::Loaded(transfer::load_whole(&source), source.meta())
+}
+
+/// Sends a whole small file, so that its memory is counted until it is on its way.
+async fn answer_whole(
+    context: &Context,
+    loaded: Result<(Digest, Vec<u8>), TransferError>,
+    meta: FileMeta,
+) -> Result<Option<ServerMessage>, Refusal> {
+    let (digest, bytes) = loaded?;
+    let FileMeta { modified, mode } = meta;
+    let file = ServerMessage::File(File { digest, modified, mode }, bytes);
+    // If the session has ended, nobody waits for this answer.
+    let _ = context.out.send(file.encode(context.id)).await;
+    Ok(None)
+}
+
 /// Where a download goes, decided once its size is known.
 pub(in crate::session) type OpenSink =
     Box<dyn FnOnce(u64, FileMeta) -> Result<Arc<dyn Sink>, StorageError> + Send>;
@@ -56,7 +94,7 @@ pub(in crate::session) async fn ask(
     open: OpenSink,
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
-    let mut pending = client.pending(true)?;
+    let mut pending = client.pending(true).await?;
     let request = PathFlag { path: path.as_str().to_owned(), flag: holds };
     pending.send(ClientMessage::Get(request)).await?;
     match pending.reply().await? {
@@ -66,11 +104,31 @@ pub(in crate::session) async fn ask(
         Reply::Message(ServerMessage::File(file, bytes)) => {
             let meta = FileMeta { modified: file.modified, mode: file.mode };
             let stored = tokio::task::spawn_blocking(move || {
-                meter.expect(bytes.len() as u64);
                 let sink = open(bytes.len() as u64, meta)?;
                 transfer::store_whole(sink.as_ref(), file.digest, &bytes, &meter)
             });
             Ok(stored.await.map_err(|_| TransferError::Thread)??)
+        }
+        Reply::Message(other) => Err(SessionError::Answer(other.kind())),
+    }
+}
+
+/// Fetches a file of one chunk into memory; `None` if it turns out to be larger.
+pub(in crate::session) async fn ask_whole(
+    client: &Client,
+    path: &RemotePath,
+) -> Result<Option<WholeFile>, SessionError> {
+    let mut pending = client.pending(true).await?;
+    let request = PathFlag { path: path.as_str().to_owned(), flag: false };
+    pending.send(ClientMessage::Get(request)).await?;
+    match pending.reply().await? {
+        Reply::Offer(..) => {
+            pending.cancel().await;
+            Ok(None)
+        }
+        Reply::Message(ServerMessage::File(file, bytes)) => {
+            let meta = FileMeta { modified: file.modified, mode: file.mode };
+            Ok(Some(WholeFile { digest: file.digest, meta, bytes }))
         }
         Reply::Message(other) => Err(SessionError::Answer(other.kind())),
     }
@@ -88,7 +146,6 @@ async fn receive(
     let meta = FileMeta { modified: offer.modified, mode: offer.mode };
     let out = client.sender();
     let received = tokio::task::spawn_blocking(move || {
-        meter.expect(offer.size);
         let sink = open(offer.size, meta)?;
         transfer::receive(&sink, holds, end, &out, &meter)
     });

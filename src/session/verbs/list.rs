@@ -25,17 +25,22 @@ pub(in crate::session) async fn serve(
 /// Asks for the entries of `path` whose names are greater than `after`.
 ///
 /// Names that are no single harmless component are left out and counted as hidden: what a server
-/// lists must never lead a client anywhere else.
+/// lists must never lead a client anywhere else. So are names that do not come after `after`, which
+/// could lead it in circles.
 pub(in crate::session) async fn ask(
     client: &Client,
     path: &RemotePath,
     after: Option<String>,
 ) -> Result<Entries, SessionError> {
-    let request = List { path: path.as_str().to_owned(), after };
+    let comes_after =
+        |name: &str, after: &Option<String>| after.as_deref().is_none_or(|after| name > after);
+    let request = List { path: path.as_str().to_owned(), after: after.clone() };
     match client.ask(ClientMessage::List(request)).await? {
         ServerMessage::Entries(mut page) => {
             let count = page.entries.len();
-            page.entries.retain(|entry| check_name(&entry.name).is_ok());
+            page.entries.retain(|entry| {
+                check_name(&entry.name).is_ok() && comes_after(&entry.name, &after)
+            });
             page.hidden = page.hidden.saturating_add((count - page.entries.len()) as u64);
             Ok(page)
         }

@@ -4,6 +4,7 @@ pub(super) mod digest;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod make_directory;
+pub(super) mod partials;
 pub(super) mod put;
 pub(super) mod remove;
 pub(super) mod rename;
@@ -21,9 +22,6 @@ pub(super) async fn serve(
 ) -> Result<Option<ServerMessage>, Refusal> {
     let reply = match message {
         ClientMessage::Put(request) => put::serve(context, request).await?,
-        ClientMessage::PutSmall(request, bytes) => {
-            put::serve_small(context, request, bytes).await?
-        }
         ClientMessage::Get(request) => return get::serve(context, request).await,
         ClientMessage::List(request) => list::serve(context, request).await?,
         ClientMessage::Stat(request) => stat::serve(context, request).await?,
@@ -32,6 +30,10 @@ pub(super) async fn serve(
         ClientMessage::Rename(request) => rename::serve(context, request).await?,
         ClientMessage::Usage(_) => usage::serve(context).await?,
         ClientMessage::DigestOf(request) => digest::serve(context, request).await?,
+        ClientMessage::Partials(request) => partials::serve(context, request).await?,
+        ClientMessage::DiscardPartial(request) => partials::serve_discard(context, request).await?,
+        // The session stores small files by itself, many together.
+        ClientMessage::PutSmall(..) => return Err(Refusal::new(Status::Internal)),
         // The greeting is over: a second one is as wrong as an unknown path.
         ClientMessage::Hello(_) | ClientMessage::Login(_) => {
             return Err(Refusal::new(Status::LoginRefused));

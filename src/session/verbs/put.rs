@@ -1,9 +1,9 @@
-//! `PUT` and `PUT_SMALL`: a file goes to the server.
+//! `PUT`: a file goes to the server. The server's end of `PUT_SMALL` is in `small_files`.
 
 use std::sync::Arc;
 
 use crate::protocol::message::{Accepted, Put, PutSmall, SizeRoot};
-use crate::protocol::{ClientMessage, Kind, ServerMessage, Status, limits};
+use crate::protocol::{ClientMessage, Kind, ServerMessage, Status};
 use crate::session::answers::Reply;
 use crate::session::client::Client;
 use crate::session::error::SessionError;
@@ -11,7 +11,7 @@ use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
 use crate::storage::{FileMeta, PATIENCE, Sink, Source};
 use crate::transfer::{self, Meter, Outcome, TransferError};
-use crate::types::{Layout, RemotePath};
+use crate::types::{Digest, Layout, RemotePath};
 
 /// Answers `PUT`: accepts, receives, commits.
 pub(in crate::session) async fn serve(
@@ -28,7 +28,7 @@ pub(in crate::session) async fn serve(
     let sink = context.blocking(move |home| home.sink(&path, size, meta, PATIENCE)).await?;
     let superseded = sink.cancelled();
     let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
-    let (route, end) = context.routes.receive(context.id, layout);
+    let (route, end) = context.receive(layout).ok_or(TransferError::Interrupted)?;
     let accepted = ServerMessage::Accepted(Accepted { claims }).encode(context.id);
     if context.out.send(accepted).await.is_err() {
         return Err(TransferError::Interrupted.into());
@@ -49,23 +49,6 @@ pub(in crate::session) async fn serve(
     };
     let outcome = received.map_err(Refusal::internal)??;
     Ok(ServerMessage::Committed(SizeRoot { size: outcome.size, root: outcome.root }))
-}
-
-/// Answers `PUT_SMALL`: checks, stores, commits.
-pub(in crate::session) async fn serve_small(
-    context: &Context,
-    request: PutSmall,
-    bytes: Vec<u8>,
-) -> Result<ServerMessage, Refusal> {
-    let path = RemotePath::parse(&request.path)?;
-    if bytes.len() > limits::INLINE_FILE as usize {
-        return Err(Refusal::new(Status::TooLarge));
-    }
-    transfer::check_whole(request.digest, &bytes)?;
-    let meta = FileMeta { modified: request.modified, mode: request.mode };
-    let (size, root) = (bytes.len() as u64, request.digest);
-    context.blocking(move |home| home.put_small(&path, &bytes, meta)).await?;
-    Ok(ServerMessage::Committed(SizeRoot { size, root }))
 }
 
 /// Uploads `source` to `path`: in one message if it is one chunk, else by reconciling.
@@ -92,9 +75,21 @@ async fn ask_small(
     meta: FileMeta,
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
-    let FileMeta { modified, mode } = meta;
     let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
     let (digest, bytes) = loaded.map_err(|_| TransferError::Thread)??;
+    ask_whole(client, path, digest, bytes, meta, &meter).await
+}
+
+/// Uploads a file of one chunk in one message; `digest` is that of `bytes`.
+pub(in crate::session) async fn ask_whole(
+    client: &Client,
+    path: &RemotePath,
+    digest: Digest,
+    bytes: Vec<u8>,
+    meta: FileMeta,
+    meter: &Meter,
+) -> Result<Outcome, SessionError> {
+    let FileMeta { modified, mode } = meta;
     let size = bytes.len() as u64;
     let request = PutSmall { path: path.as_str().to_owned(), digest, modified, mode };
     match client.ask(ClientMessage::PutSmall(request, bytes)).await? {
@@ -122,7 +117,7 @@ async fn ask_large(
         modified,
         mode,
     };
-    let mut pending = client.pending(false)?;
+    let mut pending = client.pending(false).await?;
     let (_route, end) = client.routes().send(pending.id());
     pending.send(ClientMessage::Put(request)).await?;
     let claims = match pending.message().await? {

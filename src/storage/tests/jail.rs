@@ -37,7 +37,7 @@ fn a_link_at_the_end_is_seen_and_removed_but_never_followed() {
     let home = &fixture.home;
     refused!(home.source(&path("file")), StorageError::NotRegular);
     refused!(fixture.sink("file", 3), StorageError::NotRegular);
-    refused!(home.put_small(&path("file"), b"x", FileMeta::default()), StorageError::NotRegular);
+    refused!(put_small(home, &path("file"), b"x", FileMeta::default()), StorageError::NotRegular);
     refused!(home.list(&path("out"), None, 9), StorageError::NotDirectory);
     refused!(home.make_directory(&path("out"), false), StorageError::Exists);
     refused!(home.make_directory(&path("out"), true), StorageError::NotDirectory);

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the disk from outside the jail")]
 
+mod batch;
 mod jail;
 mod local;
 mod names;
@@ -15,7 +16,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
-use super::{FileMeta, Home, HomeSink, Sink, Source, StorageError, Vault};
+use super::{FileMeta, Home, HomeSink, Sink, SmallFile, Source, StorageError, Vault};
 use crate::types::{RemotePath, Username};
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,7 +60,7 @@ impl Fixture {
     }
 
     fn put(&self, name: &str, content: &[u8]) {
-        self.home.put_small(&path(name), content, FileMeta::default()).unwrap();
+        put_small(&self.home, &path(name), content, FileMeta::default()).unwrap();
     }
 
     fn sink(&self, name: &str, size: u64) -> Result<HomeSink, StorageError> {
@@ -77,6 +78,17 @@ impl Fixture {
 
 fn open(vault: &Vault, owner: &str, place: &str, limit: u64) -> Result<Arc<Home>, StorageError> {
     vault.open_home(&Username::parse(owner).unwrap(), &path(place), limit)
+}
+
+/// Stores one small file.
+fn put_small(
+    home: &Arc<Home>,
+    path: &RemotePath,
+    bytes: &[u8],
+    meta: FileMeta,
+) -> Result<(), StorageError> {
+    let file = SmallFile { path: path.clone(), bytes: bytes.to_vec(), meta };
+    home.put_many(&[file]).remove(0)
 }
 
 fn path(text: &str) -> RemotePath {

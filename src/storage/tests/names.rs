@@ -38,7 +38,7 @@ fn five_thousand_entries_come_in_order_a_page_at_a_time() {
 fn stat_tells_size_mode_and_time() {
     let fixture = Fixture::new(100);
     let meta = FileMeta { modified: Some(1_600_000_000_123_456_789), mode: Some(0o6751) };
-    fixture.home.put_small(&path("f"), b"hello", meta).unwrap();
+    put_small(&fixture.home, &path("f"), b"hello", meta).unwrap();
     let entry = fixture.home.stat(&path("f")).unwrap();
     assert_eq!((entry.name.as_str(), entry.kind, entry.size), ("f", EntryKind::File, 5));
     assert_eq!(entry.modified, 1_600_000_000_123_456_789);
@@ -47,7 +47,7 @@ fn stat_tells_size_mode_and_time() {
     assert_eq!(fixture.home.source(&path("f")).unwrap().meta().modified, meta.modified);
     assert_eq!(fixture.home.stat(&RemotePath::default()).unwrap().kind, EntryKind::Directory);
     let unreadable = FileMeta { modified: None, mode: Some(0) };
-    fixture.home.put_small(&path("g"), b"", unreadable).unwrap();
+    put_small(&fixture.home, &path("g"), b"", unreadable).unwrap();
     assert_eq!(fixture.home.stat(&path("g")).unwrap().mode, 0o600, "the server can read it");
     fixture.put("f", b"again");
     assert_eq!(fixture.home.stat(&path("f")).unwrap().mode, 0o751, "a new version keeps it");
@@ -73,7 +73,7 @@ fn the_home_itself_is_no_file_and_stays() {
     let fixture = Fixture::new(100);
     let (home, root) = (&fixture.home, RemotePath::default());
     refused!(home.source(&root), StorageError::IsDirectory);
-    refused!(home.put_small(&root, b"", FileMeta::default()), StorageError::IsDirectory);
+    refused!(put_small(home, &root, b"", FileMeta::default()), StorageError::IsDirectory);
     refused!(home.remove(&root, true), StorageError::Root);
     refused!(home.rename(&root, &path("a"), true), StorageError::Root);
     fixture.put("a", b"1");

@@ -36,7 +36,7 @@ fn ten_of_thirty_two_uploads_fit() {
 fn both_versions_count_until_the_new_one_is_there() {
     let fixture = Fixture::new(100);
     fixture.put("f", &[1; 60]);
-    let outcome = fixture.home.put_small(&path("f"), &[2; 41], FileMeta::default());
+    let outcome = put_small(&fixture.home, &path("f"), &[2; 41], FileMeta::default());
     refused!(outcome, StorageError::Quota { short: 1, limit: 100 });
     assert_eq!(fixture.read("f"), [1; 60]);
     let sink = fixture.sink("f", 40).unwrap();
@@ -172,7 +172,7 @@ fn take(fixture: &Fixture, step: &Step) -> Result<(), StorageError> {
     let bytes = |size: &u64| vec![7; usize::try_from(*size).unwrap()];
     match step {
         Step::Put(name, size) => {
-            fixture.home.put_small(&at(name), &bytes(size), FileMeta::default())
+            put_small(&fixture.home, &at(name), &bytes(size), FileMeta::default())
         }
         Step::Commit(name, size) => fixture.sink(PATHS[*name], *size)?.commit(),
         Step::Abandon(name, size, written) => {
@@ -208,4 +208,41 @@ proptest! {
         let usage = fixture.home.usage();
         prop_assert_eq!(fixture.restart(200).home.usage(), usage);
     }
+}
+
+#[test]
+fn partials_are_told_page_by_page_and_go_only_when_nobody_fills_them() {
+    let fixture = Fixture::new(1000);
+    for name in ["a", "b", "c"] {
+        fixture.sink(name, 100).unwrap().write_at(0, &[1; 10]).unwrap();
+    }
+    let (page, more) = fixture.home.partials(None, 2).unwrap();
+    assert!(more && page.len() == 2);
+    let (rest, more) = fixture.home.partials(Some(&page[1].id), 2).unwrap();
+    assert!(!more && rest.len() == 1);
+    let all: Vec<_> = page.iter().chain(&rest).collect();
+    let mut paths: Vec<_> = all.iter().map(|partial| partial.path.clone().unwrap()).collect();
+    paths.sort();
+    assert_eq!(paths, [path("a"), path("b"), path("c")]);
+    assert!(all.iter().all(|partial| (partial.received, partial.size) == (10, 100)));
+
+    let id = |name: &str| {
+        let is = |partial: &&&crate::storage::Partial| partial.path == Some(path(name));
+        all.iter().find(is).unwrap().id.clone()
+    };
+    let filling = fixture.sink("a", 100).unwrap();
+    refused!(fixture.home.discard_partial(&id("a")), StorageError::InUse);
+    fixture.home.discard_partial(&id("b")).unwrap();
+    refused!(fixture.home.discard_partial(&id("b")), StorageError::NotFound);
+    for bad in ["", "../x", "a/b", "0.trash"] {
+        refused!(fixture.home.discard_partial(bad), StorageError::NotFound);
+    }
+    // Without its note, a partial may be anybody's.
+    let note = format!("partials/ahpu/{}.json", id("c"));
+    std::fs::remove_file(fixture.data.path().join(note)).unwrap();
+    refused!(fixture.home.discard_partial(&id("c")), StorageError::InUse);
+    drop(filling);
+    fixture.home.discard_partial(&id("c")).unwrap();
+    assert_eq!((fixture.home.usage().used, fixture.home.usage().reserved), (10, 0));
+    assert_eq!(fixture.partials().len(), 2);
 }

@@ -1,13 +1,19 @@
 //! A server's directory, server processes, client runs: everything in temporary places, on ports
 //! the system picks.
 
+pub mod pair;
+pub mod peer;
+pub mod person;
 pub mod proxy;
 pub mod service;
 pub mod site;
+pub mod trees;
 
 use std::path::Path;
 use std::process::Output;
 
+pub use pair::Pair;
+pub use person::Person;
 pub use service::Service;
 pub use site::{Server, Site};
 

@@ -1,0 +1,118 @@
+//! Addresses as typed: `sealane://…`, or `NAME:PATH` with the name of a known server.
+
+use thiserror::Error;
+
+use crate::config::environment;
+use crate::trust::{KnownServer, KnownServers, ServerName, Store, TrustError};
+use crate::types::address::AddressError;
+use crate::types::path::PathError;
+use crate::types::username::UsernameError;
+use crate::types::{Address, RemotePath, Username};
+
+/// Why a text is no address.
+#[derive(Debug, Error)]
+pub(super) enum NameError {
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    #[error(transparent)]
+    Path(#[from] PathError),
+    #[error(transparent)]
+    Trust(#[from] TrustError),
+    #[error(
+        "no server is called '{0}'; 'sealane trust add --name {0} ADDRESS' gives one that name"
+    )]
+    Unknown(ServerName),
+    #[error(transparent)]
+    User(#[from] UsernameError),
+}
+
+/// The store of this user.
+pub(super) fn store() -> Store {
+    Store::new(environment::config_directory())
+}
+
+/// Reads an address; a name is looked up among the known servers.
+pub(super) fn address(text: &str) -> Result<Address, NameError> {
+    match split(text) {
+        Some(named) => named.resolve(&store().load()?),
+        None => Ok(Address::parse(text)?),
+    }
+}
+
+/// True if `text` begins like an address, or like the name of a known server.
+pub(super) fn looks_like_address(text: &str) -> bool {
+    let is_known =
+        |named: Named<'_>| store().load().is_ok_and(|known| known.named(&named.name).is_some());
+    Address::looks_like(text) || split(text).is_some_and(is_known)
+}
+
+/// `USER@NAME:PATH`, not looked up yet.
+struct Named<'a> {
+    user: Option<&'a str>,
+    name: ServerName,
+    path: &'a str,
+}
+
+fn split(text: &str) -> Option<Named<'_>> {
+    if text.contains("://") {
+        return None;
+    }
+    let (server, path) = text.split_once(':')?;
+    let (user, name) = match server.rsplit_once('@') {
+        Some((user, name)) => (Some(user), name),
+        None => (None, server),
+    };
+    Some(Named { user, name: ServerName::parse(name).ok()?, path })
+}
+
+impl Named<'_> {
+    fn resolve(self, known: &KnownServers) -> Result<Address, NameError> {
+        let Some(KnownServer { place, user, .. }) = known.named(&self.name) else {
+            return Err(NameError::Unknown(self.name));
+        };
+        Ok(Address {
+            user: self.user.map(Username::parse).transpose()?.or_else(|| user.clone()),
+            host: place.host().to_owned(),
+            port: place.port(),
+            path: RemotePath::parse(self.path)?,
+            is_directory: self.path.is_empty() || self.path.ends_with('/'),
+            pins: Vec::new(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::trust::{Place, Source};
+    use crate::types::{Pin, PinSet};
+
+    fn resolve(text: &str) -> Result<String, String> {
+        let mut known = KnownServers::default();
+        let place = Place::parse("files.example:1").unwrap();
+        let pins = PinSet::new(vec![Pin::of_public_key(b"k")]).unwrap();
+        known.add(&place, &pins, Source::Typed, 0).unwrap();
+        let name = ServerName::parse("work").unwrap();
+        known.set_name(&place, name, Some(Username::parse("ann").unwrap())).unwrap();
+        let address = split(text).ok_or("no name")?.resolve(&known);
+        address.map(|address| address.to_string()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_name_stands_for_a_server_and_an_account() {
+        let expect = |text: &str, address: &str| assert_eq!(resolve(text).unwrap(), address);
+        expect("work:", "sealane://ann@files.example:1/");
+        expect("work:a/b c", "sealane://ann@files.example:1/a/b%20c");
+        expect("work:/a/", "sealane://ann@files.example:1/a/");
+        expect("bob@work:x:y", "sealane://bob@files.example:1/x:y");
+    }
+
+    #[test]
+    fn what_is_no_known_name_is_said() {
+        assert!(resolve("home:x").unwrap_err().starts_with("no server is called 'home'"));
+        assert!(resolve("work:../x").is_err());
+        for other in ["a/b", "sealane://h:1/", "http://h/", "a/b:c", ":x"] {
+            assert!(split(other).is_none(), "{other}");
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! `put -r`, `get -r` and `sync`: whole trees, one after another over one session.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::progress::Progress;
+use super::report::Report;
+use crate::cli::{Exit, Failure, errors};
+use crate::client::tree::{
+    Compare, Done, Ends, Event, Exclude, Listing, Plan, Problem, Rules, TreeError, a_kind,
+    download_tree, list_remote, upload_tree,
+};
+use crate::protocol::Status;
+use crate::session::{Client, SessionError};
+use crate::storage::{StorageError, Tree};
+use crate::transfer::Meter;
+use crate::types::RemotePath;
+
+/// How the trees of one command are brought over.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) client: Arc<Client>,
+    pub(super) meter: Arc<Meter>,
+    pub(super) rules: Rules,
+    pub(super) exclude: Exclude,
+    /// Keep times and modes.
+    pub(super) preserve: bool,
+    /// Only say what would be done.
+    pub(super) dry_run: bool,
+}
+
+impl Job {
+    /// As `put -r` and `get -r` compare: by content, or with `-p` by time.
+    pub(super) fn copying(
+        client: &Arc<Client>,
+        meter: &Arc<Meter>,
+        preserve: bool,
+        dry_run: bool,
+    ) -> Self {
+        let compare = if preserve { Compare::Time } else { Compare::Content };
+        let rules = Rules { compare, delete: false };
+        let (client, meter, exclude) = (client.clone(), meter.clone(), Exclude::default());
+        Self { client, meter, rules, exclude, preserve, dry_run }
+    }
+
+    /// Brings the directory `from` of this machine to `base`, which is made if it is missing.
+    pub(super) async fn upload(
+        &self,
+        tree: Tree,
+        from: &str,
+        base: &RemotePath,
+        report: &mut Report,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        let tree = Arc::new(tree);
+        let source = self.walk(&tree).await?;
+        let target = match list_remote(&self.client, base, &self.exclude).await {
+            Err(error) if error.status() == Some(Status::NotFound) => {
+                self.make_base(base).await?;
+                Listing::default()
+            }
+            listed => listed.map_err(|error| errors::session(&base.to_string(), &error))?,
+        };
+        let names = Names { from: from.to_owned(), to: base.to_string() };
+        let mut plan = Plan::new(source, target, self.rules);
+        names.tell(&mut plan, report, progress);
+        if self.dry_run {
+            names.dry_run(&plan, report, progress);
+            return Ok(());
+        }
+        let ends = self.ends(tree, base);
+        let on = |event| names.tell_event(event, report, progress);
+        let done = upload_tree(&ends, plan, on).await;
+        done.map_err(|error| errors::session(from, &error))
+    }
+
+    async fn make_base(&self, base: &RemotePath) -> Result<(), Failure> {
+        if self.dry_run {
+            return Ok(());
+        }
+        let made = self.client.make_directory(base, false).await;
+        made.map_err(|error| errors::session(&base.to_string(), &error))
+    }
+
+    /// Brings the directory `base` of the server to the tree that `open` opens, or makes unless this
+    /// is a dry run; `to` is what people call it.
+    pub(super) async fn download(
+        &self,
+        base: &RemotePath,
+        open: impl FnOnce(bool) -> Result<Option<Tree>, StorageError>,
+        to: &str,
+        report: &mut Report,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        let listed = list_remote(&self.client, base, &self.exclude).await;
+        let source = listed.map_err(|error| errors::session(&base.to_string(), &error))?;
+        let tree = open(!self.dry_run).map_err(|error| errors::storage(to, &error))?.map(Arc::new);
+        let target = match &tree {
+            Some(tree) => self.walk(tree).await?,
+            None => Listing::default(),
+        };
+        let names = Names { from: base.to_string(), to: to.to_owned() };
+        let mut plan = Plan::new(source, target, self.rules);
+        names.tell(&mut plan, report, progress);
+        let Some(tree) = tree.filter(|_| !self.dry_run) else {
+            names.dry_run(&plan, report, progress);
+            return Ok(());
+        };
+        let ends = self.ends(tree, base);
+        let on = |event| names.tell_event(event, report, progress);
+        let done = download_tree(&ends, plan, on).await;
+        done.map_err(|error| errors::session(&base.to_string(), &error))
+    }
+
+    fn ends(&self, tree: Arc<Tree>, base: &RemotePath) -> Arc<Ends> {
+        let (client, meter) = (self.client.clone(), self.meter.clone());
+        Arc::new(Ends { client, tree, base: base.clone(), preserve: self.preserve, meter })
+    }
+
+    async fn walk(&self, tree: &Arc<Tree>) -> Result<Listing, Failure> {
+        let (tree, exclude) = (tree.clone(), self.exclude.clone());
+        let walk = move || tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
+        match tokio::task::spawn_blocking(walk).await {
+            Ok(walked) => Ok(walked.into()),
+            Err(_) => Err(Failure::new(Exit::Other, "a thread that read a directory died")),
+        }
+    }
+}
+
+/// What people call the two ends of a tree.
+struct Names {
+    from: String,
+    to: String,
+}
+
+impl Names {
+    fn pair(&self, path: &impl std::fmt::Display) -> (String, String) {
+        (below(&self.from, path), below(&self.to, path))
+    }
+
+    /// Says what the plan cannot do or leaves out.
+    fn tell(&self, plan: &mut Plan, report: &mut Report, progress: &Progress) {
+        for Problem { path, error } in plan.problems.drain(..) {
+            report.failed(progress, failure(&below(&self.from, &path), &error));
+        }
+        for entry in &plan.passed_over {
+            let (from, _) = self.pair(&entry.path);
+            report.skipped(progress, &from, a_kind(entry.kind));
+        }
+        if plan.keeps_extras {
+            report.note(progress, "nothing is deleted, because not everything could be listed");
+        }
+        report.unchanged(plan.unchanged);
+    }
+
+    fn tell_event(&self, event: Event, report: &mut Report, progress: &Progress) {
+        let (from, to) = self.pair(&event.path);
+        match event.result {
+            Ok(Done::File(outcome)) => report.done_in_tree(progress, &from, &to, &outcome),
+            Ok(Done::Directory) => report.step(progress, "directory", &to),
+            Ok(Done::Removed) => report.step(progress, "delete", &to),
+            Err(error) => {
+                // A local error is about the local name, a refusal about the remote one.
+                let refused = matches!(error, TreeError::Session(SessionError::Refused(_)));
+                let what = if refused { format!("{from} -> {to}") } else { from };
+                report.failed(progress, failure(&what, &error));
+            }
+        }
+    }
+
+    fn dry_run(&self, plan: &Plan, report: &mut Report, progress: &Progress) {
+        for removal in &plan.obstacles {
+            report.step(progress, "delete", &self.pair(&removal.path).1);
+        }
+        for path in &plan.missing {
+            report.step(progress, "directory", &self.pair(path).1);
+        }
+        for file in &plan.files {
+            report.would_move(progress, &self.pair(&file.path).1, file.size);
+        }
+        for removal in &plan.extras {
+            report.step(progress, "delete", &self.pair(&removal.path).1);
+        }
+    }
+}
+
+fn below(top: &str, path: &impl std::fmt::Display) -> String {
+    let path = path.to_string();
+    let path = path.trim_matches('/');
+    match (top.trim_end_matches('/'), path) {
+        (top, "") => {
+            if top.is_empty() {
+                "/".to_owned()
+            } else {
+                top.to_owned()
+            }
+        }
+        ("", path) => path.to_owned(),
+        (top, path) => format!("{top}/{path}"),
+    }
+}
+
+fn failure(what: &str, error: &TreeError) -> Failure {
+    match error {
+        TreeError::Session(error) => errors::session(what, error),
+        TreeError::InTheWay(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
+            .hint("move it away, or let 'sealane sync --delete' replace it"),
+        TreeError::Name(_) | TreeError::Hidden(_) => {
+            Failure::new(Exit::Other, format!("{what}: {error}"))
+        }
+    }
+}
+
+/// Opens the directory `path` for a download, or makes it if `make` says so.
+pub(super) fn open_or_make(path: &Path, make: bool) -> Result<Option<Tree>, StorageError> {
+    if make {
+        crate::storage::make_directory(path)?;
+    }
+    match Tree::open(path) {
+        Err(StorageError::NotFound) if !make => Ok(None),
+        tree => tree.map(Some),
+    }
+}
+
+/// Opens the directory `name` in `path`, or makes it: a link of this name is refused, because `name`
+/// is the server's.
+pub(super) fn open_or_make_in(
+    path: &Path,
+    name: &str,
+    make: bool,
+) -> Result<Option<Tree>, StorageError> {
+    let above = Tree::open(path)?;
+    if make && let Ok(inside) = RemotePath::default().join(name) {
+        above.make_directory(&inside)?;
+    }
+    match above.child(name) {
+        Err(StorageError::NotFound) if !make => Ok(None),
+        tree => tree.map(Some),
+    }
+}

@@ -1,0 +1,264 @@
+//! `trust`: shows and changes the known servers.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+use serde_json::json;
+
+use super::names;
+use super::remote::Access;
+use super::trusted::{failure, first_contact, now};
+use crate::cli::untrusted::day;
+use crate::cli::{Exit, Failure, Ui};
+use crate::fsio;
+use crate::trust::{KnownServer, KnownServers, Place, ServerName, Source, TrustError};
+use crate::types::{Address, Pin, PinSet, Username};
+
+/// Largest file that is imported, in bytes.
+const MAX_IMPORT: u64 = 8 << 20;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TrustCommand {
+    /// List known servers, one a line
+    List,
+    /// Show a server's keys, or those of all
+    Show {
+        /// Its name, host:port or address
+        server: Option<String>,
+    },
+    /// Remember a server by its keys, without connecting; without keys, look at the one it shows
+    ///
+    /// Example: `sealane trust add --name work 'sealane://ahpu@host/?pin=sha256.…&pin=sha256.…'`
+    Add {
+        /// Call it so: NAME:PATH then works wherever an address does
+        #[arg(long, value_name = "NAME", value_parser = ServerName::parse)]
+        name: Option<ServerName>,
+        /// Its address, or host:port
+        #[arg(value_name = "ADDRESS")]
+        server: String,
+        /// Its keys, the one in use first, then its backups
+        #[arg(value_name = "PIN", value_parser = Pin::parse)]
+        keys: Vec<Pin>,
+    },
+    /// Put a new key in the place of one that is known
+    Replace {
+        /// Its name, host:port or address
+        server: String,
+        /// The key that is known
+        #[arg(long, value_name = "PIN", value_parser = Pin::parse)]
+        old: Pin,
+        /// The key that the administrator confirmed
+        #[arg(long, value_name = "PIN", value_parser = Pin::parse)]
+        new: Pin,
+    },
+    /// Forget a server with all its keys
+    Remove {
+        /// Its name, host:port or address
+        server: String,
+    },
+    /// Print everything known, for `trust import` on another machine
+    Export,
+    /// Take over what another machine exported; nothing known is changed
+    Import {
+        /// The file
+        file: PathBuf,
+    },
+}
+
+/// Runs one of them.
+pub(super) async fn run(ui: Ui, access: &Access, command: TrustCommand) -> Result<(), Failure> {
+    match command {
+        TrustCommand::List => list(ui),
+        TrustCommand::Show { server } => show(ui, server.as_deref()),
+        TrustCommand::Add { name, server, keys } => add(ui, access, name, &server, keys).await,
+        TrustCommand::Replace { server, old, new } => {
+            change(ui, &server, |known, place| known.replace(place, &old, new, now()))
+        }
+        TrustCommand::Remove { server } => change(ui, &server, KnownServers::remove),
+        TrustCommand::Export => export(ui),
+        TrustCommand::Import { file } => import(ui, &file),
+    }
+}
+
+fn load() -> Result<KnownServers, Failure> {
+    names::store().load().map_err(|error| failure(&error))
+}
+
+fn list(ui: Ui) -> Result<(), Failure> {
+    let known = load()?;
+    for server in known.iter() {
+        ui.object(&object("server", server));
+        let name = server.name.as_ref().map_or("-", ServerName::as_str);
+        let keys: Vec<_> =
+            server.pins().iter().flat_map(PinSet::iter).map(Pin::to_string).collect();
+        ui.line(&format!("{name:<12}  {}  {}", server.place, keys.join(" ")));
+    }
+    ui.object(&json!({ "type": "result", "ok": true, "servers": known.iter().count() }));
+    Ok(())
+}
+
+fn show(ui: Ui, server: Option<&str>) -> Result<(), Failure> {
+    let known = load()?;
+    let only = server.map(|text| place(&known, text)).transpose()?;
+    let mut shown = 0;
+    for server in known.iter().filter(|one| only.as_ref().is_none_or(|place| one.place == *place)) {
+        shown += 1;
+        ui.object(&object("server", server));
+        print(ui, server);
+    }
+    match &only {
+        Some(place) if shown == 0 => Err(failure(&TrustError::Unknown(place.to_string()))),
+        _ => {
+            ui.object(&json!({ "type": "result", "ok": true, "servers": shown }));
+            Ok(())
+        }
+    }
+}
+
+fn print(ui: Ui, server: &KnownServer) {
+    ui.line(&server.place.to_string());
+    if let Some(name) = &server.name {
+        let user = server.user.as_ref().map(|user| format!(", account {user}"));
+        ui.line(&format!("  name {name}{}", user.unwrap_or_default()));
+    }
+    for key in &server.keys {
+        let seen = key.last_seen.map_or("never".to_owned(), day);
+        ui.line(&format!("  {:<8} {}", key.state.as_str(), key.pin));
+        ui.line(&format!("           {}", key.pin.read_aloud()));
+        ui.line(&format!(
+            "           from {}, known since {}, {} since {}, last seen {seen}",
+            key.source.as_str(),
+            day(key.first_seen),
+            key.state.as_str(),
+            day(key.since)
+        ));
+    }
+}
+
+fn object(of: &str, server: &KnownServer) -> serde_json::Value {
+    let keys = server.keys.iter().map(|key| {
+        json!({
+            "pin": key.pin.to_string(), "state": key.state.as_str(), "source": key.source.as_str(),
+            "first_seen": key.first_seen, "last_seen": key.last_seen, "since": key.since,
+        })
+    });
+    json!({
+        "type": of, "server": server.place.to_string(), "epoch": server.epoch,
+        "name": server.name.as_ref().map(ServerName::as_str),
+        "user": server.user.as_ref().map(Username::as_str), "keys": keys.collect::<Vec<_>>(),
+    })
+}
+
+async fn add(
+    ui: Ui,
+    access: &Access,
+    name: Option<ServerName>,
+    server: &str,
+    keys: Vec<Pin>,
+) -> Result<(), Failure> {
+    let (place, user, in_address) = server_of(server)?;
+    let is_known = load()?.at(&place).is_some();
+    let (keys, source) = match (keys.is_empty(), in_address.is_empty()) {
+        (false, true) => (keys, Source::Typed),
+        (true, false) => (in_address, Source::Address),
+        (false, false) => {
+            return Err(Failure::new(
+                Exit::Usage,
+                "the address names keys, and so do the arguments",
+            )
+            .hint("leave one of them out"));
+        }
+        (true, true) if !access.pins.is_empty() => (access.pins.clone(), Source::Typed),
+        (true, true) if is_known => (Vec::new(), Source::Typed),
+        (true, true) => {
+            let (pin, source) = first_contact(access, &place).await?;
+            (vec![pin], source)
+        }
+    };
+    let change = |known: &mut KnownServers| {
+        if let Some(pins) = PinSet::new(keys) {
+            known.add(&place, &pins, source, now())?;
+        }
+        name.map_or(Ok(()), |name| known.set_name(&place, name, user))
+    };
+    names::store().update(change).map_err(|error| failure(&error))?;
+    if !is_known && load()?.at(&place).is_some_and(|server| server.keys.len() == 1) {
+        ui.note("no backup key is known: give the whole address, which has both");
+    }
+    done(ui);
+    Ok(())
+}
+
+/// Place, account and keys of `sealane://…` or `host:port`.
+fn server_of(text: &str) -> Result<(Place, Option<Username>, Vec<Pin>), Failure> {
+    if !Address::looks_like(text) {
+        let place = Place::parse(text).ok_or_else(|| no_server(text))?;
+        return Ok((place, None, Vec::new()));
+    }
+    let wrong =
+        |error: crate::types::address::AddressError| Failure::new(Exit::Usage, error.to_string());
+    let address = Address::parse(text).map_err(wrong)?;
+    if !address.path.is_root() {
+        return Err(Failure::new(
+            Exit::Usage,
+            "a name stands for a server and an account, not for a path",
+        )
+        .hint("leave the path out of the address"));
+    }
+    Ok((Place::of(&address), address.user, address.pins))
+}
+
+fn no_server(text: &str) -> Failure {
+    Failure::new(
+        Exit::Usage,
+        format!("'{text}' is neither a known name nor host:port nor an address"),
+    )
+    .hint("'sealane trust list' shows the known servers")
+}
+
+/// The place of a server that is named, or given by host and port, or by address.
+fn place(known: &KnownServers, text: &str) -> Result<Place, Failure> {
+    let named = ServerName::parse(text).ok().and_then(|name| known.named(&name));
+    if let Some(server) = named {
+        return Ok(server.place.clone());
+    }
+    let address = Address::parse(text).ok().map(|address| Place::of(&address));
+    address.or_else(|| Place::parse(text)).ok_or_else(|| no_server(text))
+}
+
+fn change(
+    ui: Ui,
+    server: &str,
+    change: impl FnOnce(&mut KnownServers, &Place) -> Result<(), TrustError>,
+) -> Result<(), Failure> {
+    let place = place(&load()?, server)?;
+    names::store().update(|known| change(known, &place)).map_err(|error| failure(&error))?;
+    done(ui);
+    Ok(())
+}
+
+fn export(ui: Ui) -> Result<(), Failure> {
+    let known = load()?;
+    let text = String::from_utf8_lossy(&known.export()).into_owned();
+    text.lines().for_each(|line| ui.line(line));
+    for server in known.iter() {
+        ui.object(&object("server", server));
+    }
+    Ok(())
+}
+
+fn import(ui: Ui, file: &std::path::Path) -> Result<(), Failure> {
+    let bytes = fsio::read_bounded(file, MAX_IMPORT).map_err(|error| {
+        let exit = if error.is_not_found() { Exit::NotFound } else { Exit::Usage };
+        Failure::new(exit, error.to_string())
+    })?;
+    let added = names::store().update(|known| known.import(file, &bytes));
+    let added = added.map_err(|error| failure(&error))?;
+    ui.note(&format!("{added} servers are new"));
+    ui.object(&json!({ "type": "result", "ok": true, "added": added }));
+    Ok(())
+}
+
+fn done(ui: Ui) {
+    ui.object(&json!({ "type": "result", "ok": true }));
+}

@@ -1,0 +1,154 @@
+//! What is in a tree on the server.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::{Exclude, Problem, TreeError};
+use crate::protocol::Status;
+use crate::protocol::message::Entry;
+use crate::session::{Client, SessionError};
+use crate::storage::{EntryKind, TreeEntry, Unwalked, Walked};
+use crate::types::RemotePath;
+
+/// Directories asked for at once.
+const SIDE_BY_SIDE: usize = 16;
+/// More than this is no tree but a server that makes up names.
+const MOST_ENTRIES: usize = 16 << 20;
+
+/// A tree of either end.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// In order of their paths.
+    pub entries: Vec<TreeEntry>,
+    /// What is missing in `entries`.
+    pub problems: Vec<Problem>,
+}
+
+impl From<Walked> for Listing {
+    fn from(walked: Walked) -> Self {
+        let problem = |unwalked| match unwalked {
+            Unwalked::Directory(path, error) => {
+                Problem { path: path.to_string(), error: error.into() }
+            }
+            Unwalked::Name(path, error) => Problem { path, error: error.into() },
+        };
+        let problems = walked.missing.into_iter().map(problem).collect();
+        Self { entries: walked.entries, problems }
+    }
+}
+
+/// Lists everything below `base`, without what is excluded; several directories at a time.
+///
+/// Cancel safety: dropping the future forgets the answers.
+///
+/// # Errors
+/// [`SessionError`] if `base` itself cannot be listed or the connection fails. A directory below
+/// that cannot be listed is a problem of its own.
+pub async fn list_remote(
+    client: &Arc<Client>,
+    base: &RemotePath,
+    exclude: &Exclude,
+) -> Result<Listing, SessionError> {
+    let mut listing = Listing::default();
+    let mut ahead = vec![RemotePath::default()];
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < SIDE_BY_SIDE.min(client.max_requests())
+            && let Some(here) = ahead.pop()
+        {
+            let (client, base) = (client.clone(), base.clone());
+            running.spawn(async move {
+                let read = read_directory(&client, &base, &here).await;
+                (here, read)
+            });
+        }
+        match running.join_next().await {
+            None => break,
+            Some(Err(_)) => return Err(crate::transfer::TransferError::Thread.into()),
+            Some(Ok((here, Ok((entries, hidden))))) => {
+                listing.add(&here, entries, hidden, exclude, &mut ahead);
+            }
+            Some(Ok((here, Err(error)))) => {
+                if here.is_root()
+                    || matches!(error, TreeError::Session(SessionError::Connection(_)))
+                {
+                    return Err(match error {
+                        TreeError::Session(error) => error,
+                        _ => SessionError::Answer(crate::protocol::Kind::Entries),
+                    });
+                }
+                let gone = matches!(&error, TreeError::Session(error) if error.status() == Some(Status::NotFound));
+                if !gone {
+                    listing.problems.push(Problem { path: here.to_string(), error });
+                }
+            }
+        }
+        if listing.entries.len() > MOST_ENTRIES {
+            return Err(SessionError::Answer(crate::protocol::Kind::Entries));
+        }
+    }
+    listing.entries.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    listing.entries.dedup_by(|one, other| one.path == other.path);
+    Ok(listing)
+}
+
+async fn read_directory(
+    client: &Client,
+    base: &RemotePath,
+    here: &RemotePath,
+) -> Result<(Vec<Entry>, u64), TreeError> {
+    let path = here.components().try_fold(base.clone(), |path, name| path.join(name))?;
+    let (mut entries, mut hidden, mut after) = (Vec::new(), 0, None);
+    loop {
+        let page = client.list(&path, after.take()).await?;
+        hidden = page.hidden.max(hidden);
+        let last = page.entries.last().map(|entry| entry.name.clone());
+        entries.extend(page.entries);
+        // A page that does not get on would be asked for again for ever.
+        if !page.more || last.is_none() || entries.len() > MOST_ENTRIES {
+            return Ok((entries, hidden));
+        }
+        after = last;
+    }
+}
+
+impl Listing {
+    fn add(
+        &mut self,
+        here: &RemotePath,
+        entries: Vec<Entry>,
+        hidden: u64,
+        exclude: &Exclude,
+        ahead: &mut Vec<RemotePath>,
+    ) {
+        if hidden > 0 {
+            self.problems
+                .push(Problem { path: here.to_string(), error: TreeError::Hidden(hidden) });
+        }
+        for entry in entries {
+            let path = match here.join(&entry.name) {
+                Ok(path) => path,
+                Err(error) => {
+                    let path = format!("{here}/{}", entry.name);
+                    self.problems.push(Problem { path, error: error.into() });
+                    continue;
+                }
+            };
+            let kind = match entry.kind {
+                0 => EntryKind::File,
+                1 => EntryKind::Directory,
+                2 => EntryKind::Symlink,
+                _ => EntryKind::Special,
+            };
+            if exclude.matches(&path, kind == EntryKind::Directory) {
+                continue;
+            }
+            if kind == EntryKind::Directory {
+                ahead.push(path.clone());
+            }
+            let Entry { size, modified, mode, .. } = entry;
+            self.entries.push(TreeEntry { path, kind, size, modified, mode });
+        }
+    }
+}

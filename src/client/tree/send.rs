@@ -1,0 +1,147 @@
+//! Files of a tree on their way up: small ones many at once in one message each, large ones beside
+//! them.
+//!
+//! One thread reads and hashes the small ones ahead, within a budget of memory, so that a file costs
+//! no change of threads and no round trip of its own.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use tokio::task::JoinSet;
+
+use super::TreeError;
+use super::plan::FileStep;
+use super::run::{Done, Ends, Event, by_size};
+use crate::session::SessionError;
+use crate::storage::{FileMeta, FileSource, Source};
+use crate::transfer::{self, Meter, Outcome, TransferError};
+use crate::types::Digest;
+
+/// Small files read ahead of their turn.
+const AHEAD: usize = 32;
+/// Transfers of large files at once.
+const LARGE: usize = 4;
+
+/// A small file in memory; one that has grown meanwhile is not.
+enum Loaded {
+    Whole { digest: Digest, bytes: Vec<u8>, meta: FileMeta },
+    Grown(FileSource),
+}
+
+type Ready = (FileStep, Result<Loaded, TransferError>, OwnedSemaphorePermit);
+
+/// Starts sending `files`; each that ends is told to `events`.
+pub(super) fn lanes(
+    ends: &Arc<Ends>,
+    files: Vec<FileStep>,
+    events: &mpsc::Sender<Event>,
+) -> JoinSet<()> {
+    let (small, large) = by_size(files);
+    let mut lanes = JoinSet::new();
+    lanes.spawn(send_small(ends.clone(), small, events.clone()));
+    lanes.spawn(send_large(ends.clone(), large, events.clone()));
+    lanes
+}
+
+async fn send_small(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<Event>) {
+    let (ready, mut arriving) = mpsc::channel(AHEAD);
+    let loading = ends.clone();
+    tokio::task::spawn_blocking(move || load_all(&loading, files, &ready));
+    let limit = super::small_at_once(ends.client.max_requests());
+    let mut running = JoinSet::new();
+    loop {
+        tokio::select! {
+            next = arriving.recv(), if running.len() < limit => match next {
+                Some(ready) => {
+                    let (ends, events) = (ends.clone(), events.clone());
+                    running.spawn(async move {
+                        let (step, loaded, _memory) = ready;
+                        let result = send_loaded(&ends, &step, loaded).await.map(Done::File);
+                        let _ = events.send(Event { path: step.path, result }).await;
+                    });
+                }
+                None if running.is_empty() => return,
+                None => super::hand_on_panic(running.join_next().await),
+            },
+            Some(ended) = running.join_next() => super::hand_on_panic(Some(ended)),
+        }
+    }
+}
+
+/// Reads files one after another until nobody wants them any more.
+fn load_all(ends: &Ends, files: Vec<FileStep>, ready: &mpsc::Sender<Ready>) {
+    let budget = Arc::new(Semaphore::new(super::MEMORY_KIB as usize));
+    for step in files {
+        let wanted = Arc::clone(&budget).acquire_many_owned(super::kib(step.size));
+        let Ok(memory) = Handle::current().block_on(wanted) else { return };
+        let loaded = load(ends, &step);
+        if ready.blocking_send((step, loaded, memory)).is_err() {
+            return;
+        }
+    }
+}
+
+fn load(ends: &Ends, step: &FileStep) -> Result<Loaded, TransferError> {
+    let source = ends.tree.source(&step.path)?;
+    if !super::is_small(source.size()) {
+        return Ok(Loaded::Grown(source));
+    }
+    let (digest, bytes) = transfer::load_whole(&source)?;
+    Ok(Loaded::Whole { digest, bytes, meta: ends.meta(source.meta()) })
+}
+
+async fn send_loaded(
+    ends: &Ends,
+    step: &FileStep,
+    loaded: Result<Loaded, TransferError>,
+) -> Result<Outcome, TreeError> {
+    let path = ends.remote(&step.path)?;
+    let (client, meter) = (&ends.client, &ends.meter);
+    match loaded.map_err(SessionError::from)? {
+        Loaded::Whole { digest, bytes, meta } => {
+            if step.compare && client.digest(&path).await.is_ok_and(|there| there.root == digest) {
+                return Ok(held(bytes.len() as u64, digest, meter));
+            }
+            Ok(client.upload_whole(&path, digest, bytes, meta, meter).await?)
+        }
+        Loaded::Grown(source) => {
+            let meta = ends.meta(source.meta());
+            Ok(client.upload(&path, Arc::new(source), meta, meter.clone()).await?)
+        }
+    }
+}
+
+async fn send_large(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<Event>) {
+    super::side_by_side(LARGE.min(ends.client.max_transfers()), files, |step| {
+        let (ends, events) = (ends.clone(), events.clone());
+        async move {
+            let result = send_one(&ends, &step).await.map(Done::File);
+            let _ = events.send(Event { path: step.path, result }).await;
+        }
+    })
+    .await;
+}
+
+async fn send_one(ends: &Arc<Ends>, step: &FileStep) -> Result<Outcome, TreeError> {
+    let path = ends.remote(&step.path)?;
+    if step.compare {
+        let here = super::root_here(ends, step);
+        let (here, there) = tokio::join!(here, ends.client.digest(&path));
+        let here = here?;
+        if there.is_ok_and(|there| (there.size, there.root) == here) {
+            return Ok(held(here.0, here.1, &ends.meter));
+        }
+    }
+    let (tree, name) = (ends.tree.clone(), step.path.clone());
+    let source = tokio::task::spawn_blocking(move || tree.source(&name)).await;
+    let source = source.map_err(|_| SessionError::from(TransferError::Thread))??;
+    let meta = ends.meta(source.meta());
+    Ok(ends.client.upload(&path, Arc::new(source), meta, ends.meter.clone()).await?)
+}
+
+/// A file that the other end has already.
+pub(super) fn held(size: u64, root: Digest, meter: &Meter) -> Outcome {
+    meter.reused(size);
+    Outcome { size, root, moved: 0, reused: size }
+}

@@ -1,0 +1,221 @@
+//! How long a peer may take for what.
+
+use std::time::Duration;
+
+use sealane::protocol::message::Hello;
+use sealane::protocol::{ClientMessage, Header, Kind};
+use sealane::session::{Ended, SessionError};
+use sealane::types::RemotePath;
+use sealane::wire::WireError;
+use tokio::time::{Instant, sleep};
+
+use crate::support::pair::lying_server;
+use crate::support::peer::{self, Peer, chunk, end, hello, login, pass, put, soon, stat};
+use crate::support::{Pair, noise};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_secs(60);
+const MIB: usize = 1 << 20;
+
+/// Sends one byte a second until nobody listens.
+async fn drip(peer: &mut Peer, bytes: &[u8]) {
+    for byte in bytes {
+        if peer.is_over() {
+            return;
+        }
+        peer.send(&[*byte]).await;
+        sleep(SECOND).await;
+    }
+}
+
+fn assert_about(since: Instant, expected: Duration) {
+    let took = since.elapsed();
+    assert!(took >= expected && took <= expected + 2 * SECOND, "{took:?}, not {expected:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_login_deadline_holds_against_a_peer_that_drips() {
+    let pair = Pair::new();
+    let agent = Some("x".repeat(500));
+    let long_hello = ClientMessage::Hello(Hello { version: 1, agent }).encode(1);
+    let long_login = [hello(1), login(2, &"x".repeat(1000))].concat();
+    for bytes in [long_hello, long_login] {
+        let mut peer = pair.peer();
+        let since = Instant::now();
+        drip(&mut peer, &bytes).await;
+        assert!(peer.closed_at_last().await.is_err());
+        assert_about(since, 30 * SECOND);
+    }
+    assert_eq!(pair.evaluations(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_says_nothing_has_until_the_login_deadline() {
+    let pair = Pair::new();
+    for bytes in [vec![], hello(1), hello(1)[..5].to_vec()] {
+        let mut peer = pair.peer();
+        let since = Instant::now();
+        peer.send(&bytes).await;
+        assert!(peer.closed_at_last().await.is_err());
+        assert_about(since, 30 * SECOND);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_login_deadline_ends_with_the_login() {
+    let pair = Pair::new();
+    let mut peer = pair.logged_in().await;
+    sleep(4 * MINUTE).await;
+    peer.assert_alive().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_minutes_of_silence_end_a_session() {
+    let pair = Pair::new();
+    let mut peer = pair.logged_in().await;
+    sleep(4 * MINUTE).await;
+    peer.exchange(stat("")).await;
+    let since = Instant::now();
+    assert_eq!(peer.closed().await.unwrap(), Ended::Idle);
+    assert_about(since, 5 * MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_with_a_request_under_way_is_not_idle() {
+    let pair = Pair::new();
+    let bytes = noise(2 * MIB, 1);
+    let mut peer = pair.logged_in().await;
+    let id = peer.ask(put("slow", bytes.len())).await;
+    peer.answer_to(id).await;
+    pass(301).await;
+    peer.assert_alive().await;
+    pass(301).await;
+    peer.send(&[chunk(id, &bytes, 0), chunk(id, &bytes, 1), end(id, &bytes)].concat()).await;
+    peer.answer_to(id).await;
+    assert!(std::fs::read(pair.home().join("slow")).unwrap() == bytes);
+    // Now nothing is under way, and the time begins anew.
+    let since = Instant::now();
+    assert_eq!(peer.closed().await.unwrap(), Ended::Idle);
+    assert_about(since, 5 * MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minute_without_a_byte_in_the_middle_of_a_frame_ends_it() {
+    let pair = Pair::new();
+    let whole = stat("file").encode(3);
+    for length in [1, 5, 9, 10, whole.len() - 1] {
+        let mut peer = pair.logged_in().await;
+        let since = Instant::now();
+        peer.send(&whole[..length]).await;
+        let ended = peer.closed().await;
+        assert!(matches!(ended, Err(WireError::Stalled(_))), "{length}: {ended:?}");
+        assert_about(since, MINUTE);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_peer_is_not_a_stalled_one() {
+    let pair = Pair::new();
+    let mut peer = pair.logged_in().await;
+    for byte in stat("").encode(3) {
+        peer.send(&[byte]).await;
+        sleep(9 * SECOND).await;
+    }
+    peer.answer_to(3).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_minute_without_a_byte_in_the_middle_of_a_chunk_ends_the_session() {
+    let pair = Pair::new();
+    let bytes = noise(2 * MIB, 2);
+    // In the header, in the prefix, in the bytes.
+    for (number, length) in [5, 20, 500_000].into_iter().enumerate() {
+        let mut peer = pair.logged_in().await;
+        let id = peer.ask(put(&format!("file {length}"), bytes.len())).await;
+        peer.answer_to(id).await;
+        peer.send(&chunk(id, &bytes, 0)).await;
+        peer.acknowledged(id, 0).await;
+        peer.send(&chunk(id, &bytes, 1)[..length]).await;
+        pass(58).await;
+        assert!(!peer.is_over());
+        pass(3).await;
+        let ended = peer.closed_at_last().await;
+        assert!(matches!(ended, Err(WireError::Stalled(_))), "{length}: {ended:?}");
+        assert_eq!(pair.partials().len(), number + 1, "what was acknowledged stays");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_for_a_minute_is_given_up() {
+    let pair = Pair::new();
+    for number in 0..300 {
+        pair.file(&format!("{number:0200}"), b"");
+    }
+    let mut peer = pair.logged_in_over(4096).await;
+    for _ in 0..3 {
+        peer.ask(peer::list("")).await;
+    }
+    let since = Instant::now();
+    assert!(peer.ended().await.is_err());
+    assert_about(since, MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_is_answered_at_once_and_whatever_is_under_way() {
+    let pair = Pair::new();
+    let mut peer = pair.logged_in().await;
+    let since = Instant::now();
+    peer.assert_alive().await;
+    peer.ask(put("file", 5 * MIB)).await;
+    peer.assert_alive().await;
+    assert_eq!(since.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_of_another_length_closes() {
+    let pair = Pair::new();
+    for length in [0, 7, 9] {
+        let mut peer = pair.logged_in().await;
+        let header = Header::new(Kind::Ping, 0, length).encode();
+        peer.send(&[&header[..], &[0; 9][..length as usize]].concat()).await;
+        assert!(matches!(peer.closed().await, Err(WireError::Frame(_))), "{length}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_pings_a_silent_server_and_gives_up() {
+    let (client, mut server) = lying_server().await;
+    let since = Instant::now();
+    let root = RemotePath::default();
+    let (answer, at) = soon(async {
+        tokio::join!(client.stat(&root), async {
+            server.request(Kind::Ping).await;
+            since.elapsed()
+        })
+    })
+    .await;
+    assert_eq!(at, 15 * SECOND);
+    let error = answer.unwrap_err();
+    let SessionError::Connection(why) = &error else { panic!("{error}") };
+    assert!(matches!(**why, WireError::Stalled(_)), "{why}");
+    assert_about(since, 30 * SECOND);
+    // Those that come later are told at once.
+    assert!(matches!(client.usage().await, Err(SessionError::Connection(_))));
+    assert_about(since, 30 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_waits_as_long_as_its_pings_are_answered() {
+    let (client, mut server) = lying_server().await;
+    let root = RemotePath::default();
+    let answering = async {
+        let id = server.request(Kind::Stat).await;
+        for _ in 0..40 {
+            server.request(Kind::Ping).await;
+            server.send(&super::greeting::sample(Kind::Pong, 0)).await;
+        }
+        server.send(&super::greeting::sample(Kind::Entry, id)).await;
+    };
+    let (answer, ()) = soon(async { tokio::join!(client.stat(&root), answering) }).await;
+    assert_eq!(answer.unwrap().name, "keep");
+}

@@ -1,0 +1,114 @@
+//! `get -r` from a server that lists what is not there and names what must not be named: nothing is
+//! written outside the tree, and nothing waits for ever.
+
+use std::sync::Arc;
+
+use sealane::client::tree::{
+    Compare, Ends, Exclude, Listing, Plan, Rules, download_tree, list_remote,
+};
+use sealane::protocol::message::{Entries, Entry, File};
+use sealane::protocol::{ClientMessage, Kind, ServerMessage};
+use sealane::storage::{EntryKind, Tree, TreeEntry};
+use sealane::transfer::Meter;
+use sealane::types::{Digest, RemotePath};
+
+use super::liar::path;
+use crate::support::names;
+use crate::support::pair::lying_server;
+use crate::support::peer::soon;
+
+fn entry(name: &str, kind: u8) -> Entry {
+    Entry { name: name.to_owned(), kind, size: 4, modified: 0, mode: 0o644 }
+}
+
+#[tokio::test]
+async fn names_that_lead_elsewhere_are_counted_and_never_used() {
+    let (client, mut server) = lying_server().await;
+    let client = Arc::new(client);
+    let lying = async {
+        loop {
+            let (header, body) = server.next().await.unwrap();
+            let ClientMessage::List(list) = ClientMessage::decode(header.kind, &body).unwrap()
+            else {
+                panic!("{:?}", header.kind)
+            };
+            let entries = if list.path == "tree" {
+                let bad = ["..", ".", "", "../up", "a/b", "/etc", "\0", "back\\slash"];
+                let mut entries: Vec<_> = bad.map(|name| entry(name, 0)).into();
+                entries.extend([entry("good", 0), entry("down", 1), entry("good", 0)]);
+                entries
+            } else {
+                // For ever deeper.
+                vec![entry("down", 1)]
+            };
+            let page = Entries { entries, more: false, hidden: 0 };
+            server.say(header.id, ServerMessage::Entries(page)).await;
+        }
+    };
+    let base = path("tree");
+    let exclude = Exclude::default();
+    let listing = soon(async {
+        tokio::select! {
+            listing = list_remote(&client, &base, &exclude) => listing.unwrap(),
+            () = lying => unreachable!(),
+        }
+    })
+    .await;
+    let good = listing.entries.iter().filter(|entry| entry.kind == EntryKind::File);
+    assert_eq!(good.map(|entry| entry.path.as_str()).collect::<Vec<_>>(), ["good"]);
+    assert!(listing.entries.len() <= 65);
+    assert!(listing.problems.iter().any(|problem| problem.error.to_string().contains("8 names")));
+}
+
+#[tokio::test]
+async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
+    let (client, mut server) = lying_server().await;
+    let directory = tempfile::tempdir().unwrap();
+    let outside = tempfile::tempdir().unwrap();
+    std::os::unix::fs::symlink(outside.path(), directory.path().join("way")).unwrap();
+    let listed = |name: &str| TreeEntry {
+        path: RemotePath::parse(name).unwrap(),
+        kind: EntryKind::File,
+        size: 4,
+        modified: 0,
+        mode: 0o644,
+    };
+    // As if the link had been planted after the listing.
+    let entries = vec![listed("forged"), listed("good"), listed("way/in")];
+    let source = Listing { entries, problems: Vec::new() };
+    let rules = Rules { compare: Compare::Time, delete: false };
+    let plan = Plan::new(source, Listing::default(), rules);
+    let ends = Arc::new(Ends {
+        client: Arc::new(client),
+        tree: Arc::new(Tree::open(directory.path()).unwrap()),
+        base: RemotePath::default(),
+        preserve: false,
+        meter: Arc::new(Meter::default()),
+    });
+    let lying = async {
+        loop {
+            let (header, body) = server.next().await.unwrap();
+            assert_eq!(header.kind, Kind::Get);
+            let ClientMessage::Get(get) = ClientMessage::decode(header.kind, &body).unwrap() else {
+                panic!()
+            };
+            let digest = Digest::of_bytes(if get.path == "forged" { b"true" } else { b"evil" });
+            let file = File { digest, modified: None, mode: None };
+            server.say(header.id, ServerMessage::File(file, b"evil".to_vec())).await;
+        }
+    };
+    let mut failed = Vec::new();
+    soon(async {
+        let work = download_tree(&ends, plan, |event| {
+            if event.result.is_err() {
+                failed.push(event.path.to_string());
+            }
+        });
+        tokio::select! { done = work => done.unwrap(), () = lying => unreachable!() }
+    })
+    .await;
+    failed.sort();
+    assert_eq!(failed, ["forged", "way/in"]);
+    assert_eq!(names(directory.path()), ["good", "way"]);
+    assert_eq!(names(outside.path()), Vec::<String>::new());
+}

@@ -1,0 +1,142 @@
+//! The server's half of a session over a pipe in memory: no socket, no TLS, and a clock that stands
+//! still until a test moves it or everybody waits for it.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealane::accounts::{
+    AccountManager, AccountStore, Authenticator, DirectoryStore, Exposure, LoginSettings,
+};
+use sealane::protocol::{ServerMessage, Side};
+use sealane::session::{self, Client, ClientSettings, Ended, Limits};
+use sealane::storage::Vault;
+use sealane::types::{Secret, Username};
+use sealane::wire::WireError;
+use tempfile::TempDir;
+use tokio::io::{DuplexStream, duplex};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::peer::{Peer, hello, login, still};
+use super::service::COST;
+use super::site::PASSWORD;
+
+/// The one account.
+pub const USER: &str = "ann";
+/// Bytes that may be on their way in each direction.
+const PIPE: usize = 64 * 1024;
+/// From the connection to a successful login.
+pub const LOGIN_DEADLINE: Duration = Duration::from_secs(30);
+
+/// How a server's session ended.
+pub type Served = JoinHandle<Result<Ended, WireError>>;
+
+/// A server without a door: every connection is made by a test.
+pub struct Pair {
+    pub directory: TempDir,
+    pub drain: CancellationToken,
+    service: Arc<session::Service>,
+}
+
+impl Pair {
+    /// A server with default limits that knows [`USER`].
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let accounts = directory.path().join("accounts");
+        std::fs::create_dir(&accounts).unwrap();
+        let store: Arc<dyn AccountStore> = Arc::new(DirectoryStore::open(&accounts).unwrap());
+        let manager = AccountManager::new(store.clone(), COST, Default::default()).unwrap();
+        let password = Secret::new(PASSWORD.to_owned());
+        manager.add(&Username::parse(USER).unwrap(), &password, 1 << 40, None).unwrap();
+        let settings = LoginSettings { cost: COST, ..LoginSettings::default() };
+        let service = session::Service {
+            authenticator: Authenticator::new(store, settings).unwrap(),
+            vault: Vault::open(&directory.path().join("data")).unwrap(),
+            exposure: Exposure::Network,
+            limits: Limits::default(),
+        };
+        std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
+        Self { directory, drain: CancellationToken::new(), service: Arc::new(service) }
+    }
+
+    /// Logins evaluated so far.
+    pub fn evaluations(&self) -> u64 {
+        self.service.authenticator.evaluations()
+    }
+
+    pub fn home(&self) -> PathBuf {
+        self.directory.path().join("data/homes").join(USER)
+    }
+
+    /// Names of what is kept of interrupted uploads.
+    pub fn partials(&self) -> Vec<String> {
+        let place = self.directory.path().join("data/partials").join(USER);
+        let names = if place.exists() { super::names(&place) } else { Vec::new() };
+        names.into_iter().filter(|name| name.ends_with(".part")).collect()
+    }
+
+    /// Puts a file into the home, as if it had been uploaded before.
+    pub fn file(&self, name: &str, bytes: &[u8]) {
+        std::fs::write(self.home().join(name), bytes).unwrap();
+    }
+
+    /// A connection that has said nothing yet, with `pipe` bytes of room each way.
+    pub fn connect(&self, pipe: usize) -> (DuplexStream, Served) {
+        let (near, far) = duplex(pipe);
+        let (service, drain) = (self.service.clone(), self.drain.clone());
+        let deadline = Instant::now() + LOGIN_DEADLINE;
+        let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
+        let served =
+            tokio::spawn(
+                async move { session::serve(far, &service, &visit, deadline, drain).await },
+            );
+        (near, served)
+    }
+
+    /// A peer that has said nothing yet.
+    pub fn peer(&self) -> Peer {
+        self.peer_over(PIPE)
+    }
+
+    /// As [`Pair::peer`], with little or much room on the way.
+    pub fn peer_over(&self, pipe: usize) -> Peer {
+        let (stream, served) = self.connect(pipe);
+        Peer::new(stream, Side::Server, Some(served))
+    }
+
+    /// A peer that has logged in; its next request has id 3.
+    pub async fn logged_in(&self) -> Peer {
+        self.logged_in_over(PIPE).await
+    }
+
+    pub async fn logged_in_over(&self, pipe: usize) -> Peer {
+        let _still = still();
+        let mut peer = self.peer_over(pipe);
+        peer.send(&hello(1)).await;
+        peer.send(&login(2, PASSWORD)).await;
+        assert!(matches!(peer.answer_to(1).await, ServerMessage::Welcome(_)));
+        assert!(matches!(peer.answer_to(2).await, ServerMessage::LoggedIn(_)));
+        peer
+    }
+
+    /// The real client, logged in.
+    pub async fn client(&self) -> (Client, Served) {
+        let _still = still();
+        let (stream, served) = self.connect(PIPE);
+        let password = Secret::new(PASSWORD.to_owned());
+        let client = Client::login(stream, ClientSettings::default(), USER, &password).await;
+        (client.unwrap(), served)
+    }
+}
+
+/// The real client, and a server that says whatever a test lets it say.
+pub async fn lying_server() -> (Client, Peer) {
+    let (near, far) = duplex(PIPE);
+    let mut server = Peer::new(far, Side::Client, None);
+    let password = Secret::new(PASSWORD.to_owned());
+    let login = Client::login(near, ClientSettings::default(), USER, &password);
+    let (client, ()) = tokio::join!(login, server.let_in());
+    (client.unwrap(), server)
+}

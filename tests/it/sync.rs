@@ -1,0 +1,164 @@
+//! `sync` in both directions: what is unchanged costs nothing, what is gone goes, what is excluded
+//! stays, and afterwards both ends are the same.
+
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use crate::support::site::sealane;
+use crate::support::trees::{make, marks, same};
+use crate::support::{Server, Site, fails, names, noise, ok, result, stderr, stdout};
+
+struct Stage {
+    site: Site,
+    server: Server,
+    tree: PathBuf,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let site = Site::new();
+        site.account("ann", "1G");
+        let server = site.start();
+        let tree = site.local().join("tree");
+        let files = [
+            ("a/one", noise(5000, 1)),
+            ("a/b/two", noise(5000, 2)),
+            ("large", noise((2 << 20) + 5, 3)),
+            ("hollow/", Vec::new()),
+            ("note.o", noise(50, 4)),
+        ];
+        make(&tree, &files);
+        Self { site, server, tree }
+    }
+
+    fn at(&self, path: &str) -> String {
+        self.site.address(&self.server, "ann", path)
+    }
+
+    fn home(&self, path: &str) -> PathBuf {
+        self.site.home("ann").join(path)
+    }
+
+    fn up(&self, flags: &[&str]) -> std::process::Output {
+        let address = self.at("copy/");
+        let ends = [self.tree.to_str().unwrap(), &address];
+        sealane(["sync", "--json"].iter().chain(flags).chain(&ends))
+    }
+
+    fn down(&self, flags: &[&str]) -> std::process::Output {
+        let address = self.at("copy");
+        let ends = [&address, self.tree.to_str().unwrap()];
+        sealane(["sync", "--json"].iter().chain(flags).chain(&ends))
+    }
+}
+
+/// Other bytes of the same length under the same time.
+fn forge(path: &Path) {
+    let before = std::fs::metadata(path).unwrap().modified().unwrap();
+    std::fs::write(path, noise(5000, 99)).unwrap();
+    set_time(path, before);
+}
+
+fn set_time(path: &Path, time: SystemTime) {
+    std::fs::OpenOptions::new().write(true).open(path).unwrap().set_modified(time).unwrap();
+}
+
+#[test]
+fn a_second_run_moves_nothing_and_a_touched_file_moves_alone() {
+    let stage = Stage::new();
+    ok(stage.up(&[]));
+    same(&stage.tree, &stage.home("copy"));
+    assert_eq!(marks(&stage.tree, false), marks(&stage.home("copy"), false));
+    let again = ok(stage.up(&["--delete"]));
+    let (sent, held) = (&result(&again)["sent"], &result(&again)["held"]);
+    assert_eq!((sent, held), (&0.into(), &((2 << 20) + 5 + 10_050).into()));
+    assert_eq!(stdout(&again).lines().count(), 1, "{}", stdout(&again));
+
+    set_time(&stage.tree.join("a/one"), SystemTime::UNIX_EPOCH);
+    set_time(&stage.tree.join("large"), SystemTime::UNIX_EPOCH);
+    let touched = ok(stage.up(&[]));
+    assert_eq!(result(&touched)["sent"], 5000, "a large one is reconciled");
+    assert_eq!(marks(&stage.tree, false), marks(&stage.home("copy"), false));
+
+    let down = ok(stage.down(&[]));
+    assert_eq!(result(&down)["sent"], 0);
+    std::fs::remove_dir_all(&stage.tree).unwrap();
+    ok(stage.down(&[]));
+    same(&stage.home("copy"), &stage.tree);
+    assert_eq!(marks(&stage.home("copy"), true), marks(&stage.tree, true));
+}
+
+#[test]
+fn what_the_source_does_not_have_goes_only_when_asked_for() {
+    let stage = Stage::new();
+    ok(stage.up(&[]));
+    std::fs::remove_dir_all(stage.tree.join("a")).unwrap();
+    std::fs::remove_file(stage.tree.join("large")).unwrap();
+    make(&stage.tree, &[("large/now/a directory", noise(7, 7)), ("a", noise(8, 8))]);
+    fails(stage.up(&[]), 9, "at the other end");
+    assert!(stage.home("copy/a/b/two").is_file());
+
+    let plan = ok(stage.up(&["--delete", "-n"]));
+    assert!(stdout(&plan).contains(r#""step":"delete","path":"copy/a/b/two""#));
+    assert!(stage.home("copy/a/b/two").is_file());
+    let output = ok(stage.up(&["--delete"]));
+    assert_eq!(result(&output)["deleted"], 5);
+    same(&stage.tree, &stage.home("copy"));
+
+    make(&stage.tree, &[("x/y/z", noise(9, 9)), ("hollow/in", noise(9, 9))]);
+    ok(stage.down(&[]));
+    assert!(stage.tree.join("x/y/z").is_file());
+    ok(stage.down(&["--delete"]));
+    same(&stage.home("copy"), &stage.tree);
+}
+
+#[test]
+fn what_is_excluded_is_neither_brought_nor_removed() {
+    let stage = Stage::new();
+    make(&stage.home("copy"), &[("kept.o", noise(3, 3)), ("a/cache/x", noise(3, 4))]);
+    make(&stage.home("copy"), &[("gone", noise(3, 5))]);
+    let flags = ["--delete", "--exclude", "*.o", "--exclude", "cache/", "--exclude", "/a/b/*"];
+    ok(stage.up(&flags));
+    assert_eq!(names(&stage.home("copy")), ["a", "hollow", "kept.o", "large"]);
+    assert_eq!(names(&stage.home("copy/a")), ["b", "cache", "one"]);
+    assert_eq!(names(&stage.home("copy/a/b")), Vec::<String>::new());
+    fails(stage.up(&["--exclude", "[x"]), 2, "is no pattern");
+}
+
+#[test]
+fn a_change_under_the_same_size_and_time_takes_a_checksum() {
+    let stage = Stage::new();
+    ok(stage.up(&[]));
+    forge(&stage.tree.join("a/one"));
+    assert_eq!(result(&ok(stage.up(&[])))["sent"], 0);
+    assert_eq!(result(&ok(stage.up(&["--checksum"])))["sent"], 5000);
+    same(&stage.tree, &stage.home("copy"));
+    forge(&stage.home("copy/a/b/two"));
+    assert_eq!(result(&ok(stage.down(&["--checksum"])))["sent"], 5000);
+    same(&stage.tree, &stage.home("copy"));
+    set_time(&stage.tree.join("large"), SystemTime::UNIX_EPOCH);
+    assert_eq!(result(&ok(stage.up(&["-c"])))["sent"], 0);
+}
+
+#[test]
+fn nothing_is_deleted_when_a_part_could_not_be_listed() {
+    let stage = Stage::new();
+    ok(stage.up(&[]));
+    std::fs::remove_file(stage.tree.join("a/one")).unwrap();
+    make(&stage.tree, &[("back\\slash", Vec::new())]);
+    let output = stage.up(&["--delete"]);
+    assert!(stderr(&output).contains("nothing is deleted"), "{}", stderr(&output));
+    fails(output, 9, "back\\slash");
+    assert!(stage.home("copy/a/one").is_file());
+}
+
+#[test]
+fn the_two_ends_are_a_directory_here_and_an_address() {
+    let stage = Stage::new();
+    let tree = stage.tree.to_str().unwrap();
+    fails(sealane(["sync", tree, "/tmp"]), 2, "one end must be an address");
+    fails(sealane(["sync", &stage.at("a"), &stage.at("b")]), 2, "a directory of this machine");
+    fails(sealane(["sync", "/does/not/exist", &stage.at("b")]), 3, "no such file");
+    fails(sealane(["sync", &format!("{tree}/large"), &stage.at("b")]), 1, "not a directory");
+    fails(sealane(["sync", &stage.at("none"), tree]), 3, "no such file");
+}

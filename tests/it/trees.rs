@@ -1,0 +1,285 @@
+//! Trees through the real programs: `put -r` and `get -r` bring all of a directory over, say what
+//! they leave behind, and write nowhere else.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+use crate::support::site::{client, sealane, until};
+use crate::support::trees::{content, make, marks, same};
+use crate::support::{Server, Site, fails, names, noise, ok, result, stderr, stdout};
+
+struct Stage {
+    site: Site,
+    server: Server,
+}
+
+impl Stage {
+    fn new() -> Self {
+        let site = Site::new();
+        site.account("ann", "1G");
+        let server = site.start();
+        Self { site, server }
+    }
+
+    fn at(&self, path: &str) -> String {
+        self.site.address(&self.server, "ann", path)
+    }
+
+    fn home(&self, path: &str) -> PathBuf {
+        self.site.home("ann").join(path)
+    }
+
+    /// A directory of the client.
+    fn local(&self, name: &str) -> PathBuf {
+        let path = self.site.local().join(name);
+        std::fs::create_dir_all(&path).unwrap();
+        path
+    }
+
+    /// A tree of the client with files of all sizes.
+    fn tree(&self) -> PathBuf {
+        let tree = self.local("tree");
+        let mut files = vec![
+            ("empty".to_owned(), Vec::new()),
+            ("hollow/".to_owned(), Vec::new()),
+            ("a/b/c/deep".to_owned(), noise(10_000, 1)),
+            ("a/one chunk".to_owned(), noise(1 << 20, 2)),
+            ("a/large é".to_owned(), noise((3 << 20) + 7, 3)),
+            ("a-b".to_owned(), b"sorts between a and a/".to_vec()),
+        ];
+        files.extend((0..150).map(|i| (format!("many/{i}"), noise(i * 37, i as u64))));
+        let files: Vec<_> =
+            files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+        make(&tree, &files);
+        tree
+    }
+}
+
+fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
+}
+
+#[test]
+fn a_tree_goes_up_and_comes_back_the_same() {
+    let stage = Stage::new();
+    let tree = stage.tree();
+    let output = ok(sealane(["put", "-r", "--json", text(&tree), &stage.at("")]));
+    assert_eq!(result(&output)["files"], 155);
+    same(&tree, &stage.home("tree"));
+
+    // As scp does it: into a directory that is there, else under the new name.
+    ok(sealane(["put", "-r", text(&tree), &stage.at("copy")]));
+    same(&tree, &stage.home("copy"));
+    ok(sealane(["put", "-r", text(&tree), &stage.at("copy")]));
+    same(&tree, &stage.home("copy/tree"));
+
+    let back = stage.site.local().join("back");
+    ok(sealane(["get", "-r", &stage.at("tree"), text(&back)]));
+    same(&tree, &back);
+    ok(sealane(["get", "-r", &stage.at("tree"), text(&back)]));
+    same(&tree, &back.join("tree"));
+    let home = stage.local("home");
+    ok(sealane(["get", "-r", &stage.at("tree"), &stage.at("copy/empty"), text(&home)]));
+    assert_eq!(names(&home), ["empty", "tree"]);
+    assert_eq!(names(&stage.site.partials("ann")), Vec::<String>::new());
+}
+
+#[test]
+fn what_is_there_already_is_not_sent_again() {
+    let stage = Stage::new();
+    let tree = stage.tree();
+    ok(sealane(["put", "-r", text(&tree), &stage.at("")]));
+    std::fs::remove_dir_all(stage.home("tree/a/b")).unwrap();
+    std::fs::write(stage.home("tree/many/100"), noise(3700, 7)).unwrap();
+    let output = ok(sealane(["put", "-r", "--json", text(&tree), &stage.at("")]));
+    same(&tree, &stage.home("tree"));
+    assert_eq!(result(&output)["sent"], 13_700, "{}", stdout(&output));
+
+    let back = stage.site.local().join("back");
+    ok(sealane(["get", "-r", &stage.at("tree"), text(&back)]));
+    std::fs::remove_file(back.join("many/149")).unwrap();
+    std::fs::write(back.join("many/100"), noise(3700, 7)).unwrap();
+    std::fs::rename(&back, stage.local("into").join("tree")).unwrap();
+    let into = stage.local("into");
+    let output = ok(sealane(["get", "-r", "--json", &stage.at("tree"), text(&into)]));
+    same(&tree, &into.join("tree"));
+    assert_eq!(result(&output)["sent"], 149 * 37 + 3700);
+}
+
+#[test]
+fn an_interrupted_tree_goes_on_where_it_stopped() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    let files: Vec<_> = (0..3000).map(|i| (format!("d{}/{i}", i % 7), noise(2000, i))).collect();
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    make(&tree, &files);
+    let mut put = client(["put", "-r", text(&tree), &stage.at("")]).spawn().unwrap();
+    let arrived = || content(&stage.home("tree")).len();
+    until("some files arrive", || stage.home("tree/d3").is_dir() && arrived() > 50);
+    put.kill().unwrap();
+    put.wait().unwrap();
+    ok(sealane(["put", "-r", text(&tree), &stage.at("")]));
+    same(&tree, &stage.home("tree"));
+    let again = ok(sealane(["put", "-r", "--json", text(&tree), &stage.at("")]));
+    assert_eq!(result(&again)["sent"], 0);
+}
+
+#[test]
+fn times_and_modes_come_along_when_asked_for() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    make(&tree, &[("d/f", b"1".to_vec()), ("d/g", b"2".to_vec()), ("locked/x", b"3".to_vec())]);
+    std::fs::set_permissions(tree.join("d/f"), PermissionsExt::from_mode(0o640)).unwrap();
+    ok(sealane(["put", "-rp", text(&tree), &stage.at("")]));
+    assert_eq!(marks(&tree, false), marks(&stage.home("tree"), false));
+    std::fs::set_permissions(stage.home("tree/locked"), PermissionsExt::from_mode(0o500)).unwrap();
+    let back = stage.site.local().join("back");
+    ok(sealane(["get", "-rp", &stage.at("tree"), text(&back)]));
+    assert_eq!(marks(&stage.home("tree"), true), marks(&back, true));
+    let again = ok(sealane(["put", "-rp", "--json", text(&tree), &stage.at("")]));
+    assert_eq!((&result(&again)["sent"], &result(&again)["files"]), (&0.into(), &3.into()));
+    std::fs::set_permissions(back.join("locked"), PermissionsExt::from_mode(0o700)).unwrap();
+}
+
+#[test]
+fn links_and_special_files_stay_behind_with_a_note() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    make(&tree, &[("d/f", b"1".to_vec())]);
+    symlink("..", tree.join("d/loop")).unwrap();
+    symlink("/etc/passwd", tree.join("passwd")).unwrap();
+    let fifo = tree.join("fifo");
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0)
+        .unwrap();
+    let output = ok(sealane(["put", "-r", text(&tree), &stage.at("")]));
+    for words in ["d/loop: skipped: it is a symbolic link", "fifo: skipped: it is a special file"] {
+        assert!(stderr(&output).contains(words), "{}", stderr(&output));
+    }
+    assert_eq!(names(&stage.home("tree")), ["d"]);
+    assert_eq!(names(&stage.home("tree/d")), ["f"]);
+    // A link that the user names is followed.
+    symlink(&tree, stage.site.local().join("named")).unwrap();
+    ok(sealane(["put", "-rq", text(&stage.site.local().join("named")), &stage.at("")]));
+    assert_eq!(names(&stage.home("named/d")), ["f"]);
+
+    symlink("/etc/passwd", stage.home("tree/d/planted")).unwrap();
+    let back = stage.site.local().join("back");
+    let output = ok(sealane(["get", "-r", &stage.at("tree"), text(&back)]));
+    assert!(stderr(&output).contains("d/planted: skipped"), "{}", stderr(&output));
+    assert_eq!(names(&back.join("d")), ["f"]);
+}
+
+#[test]
+fn links_in_the_destination_lead_nowhere() {
+    let stage = Stage::new();
+    let outside = stage.local("outside");
+    std::fs::write(outside.join("victim"), b"precious").unwrap();
+    let tree = stage.local("tree");
+    make(&tree, &[("d/f", noise(9, 1)), ("victim", noise(9, 2)), ("z", noise(2 << 20, 3))]);
+    ok(sealane(["put", "-r", text(&tree), &stage.at("")]));
+    let back = stage.local("back/tree");
+    symlink(&outside, back.join("d")).unwrap();
+    symlink(outside.join("victim"), back.join("victim")).unwrap();
+    symlink(outside.join("new"), back.join("z")).unwrap();
+    let output = sealane(["get", "-r", &stage.at("tree"), text(&stage.local("back"))]);
+    assert_eq!(stderr(&output).matches("error: ").count(), 3, "{}", stderr(&output));
+    fails(output, 9, "there is a symbolic link of this name");
+    // The name of the tree is the server's too.
+    symlink(&outside, stage.local("again").join("tree")).unwrap();
+    fails(
+        sealane(["get", "-r", &stage.at("tree"), text(&stage.local("again"))]),
+        1,
+        "not a directory",
+    );
+    assert_eq!(names(&outside), ["victim"]);
+    assert_eq!(std::fs::read(outside.join("victim")).unwrap(), b"precious");
+}
+
+#[test]
+fn what_is_in_the_way_stops_that_path_only() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    make(&tree, &[("d/x/f", noise(9, 1)), ("f", noise(9, 2)), ("ok", noise(9, 3))]);
+    make(&stage.home("tree"), &[("d/x", noise(9, 1)), ("f/", Vec::new())]);
+    let output = sealane(["put", "-r", text(&tree), &stage.at("")]);
+    assert_eq!(stderr(&output).matches("error: ").count(), 2, "{}", stderr(&output));
+    fails(output, 9, "tree/d/x: there is a file of this name at the other end");
+    assert_eq!(names(&stage.home("tree")), ["d", "f", "ok"]);
+    let output = sealane(["get", "-r", &stage.at("tree"), text(&stage.site.local())]);
+    assert_eq!(stderr(&output).matches("error: ").count(), 2, "{}", stderr(&output));
+    fails(output, 9, "there is a directory of this name at the other end");
+}
+
+#[test]
+fn names_that_cannot_travel_are_listed_and_the_rest_arrives() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    make(
+        &tree,
+        &[("good", noise(9, 1)), ("bad\u{1b}[2J", noise(9, 2)), ("back\\slash", noise(9, 3))],
+    );
+    let deep = vec!["d"; 70].join("/");
+    make(&tree, &[(&format!("{deep}/f"), noise(9, 4))]);
+    let output = sealane(["put", "-r", text(&tree), &stage.at("")]);
+    let words = stderr(&output);
+    assert!(!words.contains('\u{1b}'), "{words}");
+    assert!(words.contains("deeper than 64 components"), "{words}");
+    fails(output, 9, "back\\slash: the path has a character that is not allowed");
+    assert!(stage.home("tree/good").is_file());
+    // 64 levels are as deep as any path goes.
+    assert!(stage.home(&format!("tree/{}", vec!["d"; 63].join("/"))).is_dir());
+
+    std::fs::write(stage.home("tree/b\u{7}ell"), b"").unwrap();
+    let back = stage.site.local().join("back");
+    let output = sealane(["get", "-r", &stage.at("tree"), text(&back)]);
+    fails(output, 9, "1 names in it cannot be fetched");
+    assert!(back.join("good").is_file());
+}
+
+#[test]
+fn a_dry_run_says_what_would_be_done_and_does_nothing() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    make(&tree, &[("d/f", noise(9, 1)), ("g", noise(9, 2))]);
+    let output = ok(sealane(["put", "-rn", text(&tree), &stage.at("")]));
+    assert_eq!(stdout(&output), "directory  tree/d\nfile       tree/d/f\nfile       tree/g\n");
+    assert_eq!(names(&stage.home("")), Vec::<String>::new());
+    ok(sealane(["put", "-r", text(&tree), &stage.at("")]));
+    let back = stage.site.local().join("back");
+    let output = ok(sealane(["get", "-rn", &stage.at("tree"), text(&back)]));
+    assert!(stdout(&output).contains("back/d/f\n"), "{}", stdout(&output));
+    assert!(!back.exists());
+}
+
+#[test]
+fn a_missing_tree_and_a_missing_place_are_said() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    fails(sealane(["put", "-r", text(&tree), &stage.at("no/such/place")]), 3, "no such file");
+    fails(sealane(["get", "-r", &stage.at("none"), text(&tree)]), 3, "none: no such file");
+    fails(sealane(["get", "-r", &stage.at(""), "/no/such/place"]), 3, "no such file");
+    fails(sealane(["put", text(&tree), &stage.at("x")]), 1, "-r sends a directory");
+}
+
+#[test]
+fn a_tree_that_changes_under_the_walk_never_makes_a_wrong_file() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    let files: Vec<_> = (0..400).map(|i| (format!("d{}/{i}", i % 9), noise(5000, i))).collect();
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    make(&tree, &files);
+    let before = content(&tree);
+    let mut put = client(["put", "-rq", text(&tree), &stage.at("")]).spawn().unwrap();
+    until("it has begun", || stage.home("tree").exists());
+    // Files vanish, directories become files and links, names move.
+    std::fs::remove_dir_all(tree.join("d8")).unwrap();
+    std::fs::rename(tree.join("d7"), tree.join("moved")).unwrap();
+    std::fs::write(tree.join("d7"), b"a file now").unwrap();
+    std::fs::rename(tree.join("d6"), tree.join("elsewhere")).unwrap();
+    symlink("elsewhere", tree.join("d6")).unwrap();
+    let status = put.wait().unwrap();
+    assert!(matches!(status.code(), Some(0 | 9)), "{status}");
+    for (name, bytes) in content(&stage.home("tree")) {
+        assert!(before[&name] == bytes, "{name}");
+    }
+}

@@ -1,0 +1,4 @@
+//! Whom a client believes: known servers, first contact, and those in the middle.
+
+mod contact;
+mod store;
