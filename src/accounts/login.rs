@@ -1,25 +1,27 @@
 //! From a name and a password to a [`Principal`], at the same price for every failure.
 //!
 //! Each refused login costs the work of exactly one argon2 evaluation of the configured cost and says
-//! the same thing; the reason is for the log alone. Delays and lockouts per source are not decided here.
+//! the same thing; the reason is for the log alone.
 
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use time::{Date, OffsetDateTime};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::types::{Secret, Username};
 
+use super::check::Checker;
+use super::guessing::{Attempt, Blocks, Guard};
 use super::hasher::{HashError, Hasher};
 use super::home::{HomeError, HomeMap};
-use super::password::{HashCost, StoredPassword, TypedPasswordError, check_typed};
+use super::password::{HashCost, TypedPasswordError};
 use super::pool::Pool;
-use super::principal::{Principal, Upgrade};
-use super::record::{Record, RecordProblem};
-use super::samples::is_sample;
+use super::principal::Principal;
+use super::record::RecordProblem;
 use super::store::{AccountError, AccountStore};
 
 /// How logins are checked.
@@ -79,6 +81,13 @@ pub enum LoginError {
     /// Refused. The reason goes to the log, never to the peer.
     #[error("login refused")]
     Refused(RefusalReason),
+    /// Too many failures from there, or for this account from places it is not known at; nothing was
+    /// evaluated. The same for names that do not exist.
+    #[error("too many failed logins")]
+    TooManyFailures {
+        /// When it is worth trying again.
+        wait: Duration,
+    },
 }
 
 /// Why a login was refused, for the log.
@@ -124,24 +133,12 @@ pub struct Authenticator {
     /// Places for logins, evaluated or waiting.
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
+    /// The places and the worker that no stranger can take.
+    known_places: Arc<Semaphore>,
+    known_worker: Arc<Semaphore>,
+    guard: Arc<Guard>,
     pool: Pool,
     queue_deadline: Duration,
-}
-
-#[derive(Debug)]
-struct Checker {
-    store: Arc<dyn AccountStore>,
-    hasher: Hasher,
-    homes: HomeMap,
-    legacy_deadline: Option<Date>,
-    clock: fn() -> OffsetDateTime,
-}
-
-/// What a correct password opens, before its stored form is looked after.
-struct Checked {
-    record: Record,
-    stored: StoredPassword,
-    principal: Principal,
 }
 
 impl Authenticator {
@@ -166,7 +163,11 @@ impl Authenticator {
             checker,
             pool,
             places: Arc::new(Semaphore::new(places)),
-            workers: Arc::new(Semaphore::new(workers)),
+            // A single worker is everybody's.
+            workers: Arc::new(Semaphore::new(workers.saturating_sub(1).max(1))),
+            known_places: Arc::new(Semaphore::new(places)),
+            known_worker: Arc::new(Semaphore::new(usize::from(workers > 1))),
+            guard: Arc::default(),
             queue_deadline: settings.queue_deadline,
         })
     }
@@ -183,7 +184,7 @@ impl Authenticator {
         self.checker.hasher.work()
     }
 
-    /// Checks a login. On success the stored password is brought up to date if it can be; that
+    /// Checks a login that no peer asked for, without counting failures. On success the stored password is brought up to date if it can be; that
     /// never fails the login (see [`Principal::upgrade`]).
     ///
     /// Cancel safety: dropping the future while it waits gives its place back. Once the check has
@@ -198,130 +199,91 @@ impl Authenticator {
         password: Secret,
         exposure: Exposure,
     ) -> Result<Principal, LoginError> {
-        let _place = self.places.try_acquire().map_err(|_| LoginError::Busy)?;
-        let worker = timeout(self.queue_deadline, Arc::clone(&self.workers).acquire_owned())
+        self.run(username, password, exposure, None).await
+    }
+
+    /// As [`Authenticator::login`], for a peer at `source`: failures are counted, and whoever has too
+    /// many must wait. Places from which the account has logged in since the start have a count, and a
+    /// worker, of their own.
+    ///
+    /// # Errors
+    /// Those of [`Authenticator::login`], and [`LoginError::TooManyFailures`] after no evaluation.
+    pub async fn login_from(
+        &self,
+        source: IpAddr,
+        username: &str,
+        password: Secret,
+        exposure: Exposure,
+    ) -> Result<Principal, LoginError> {
+        let attempt = Attempt::new(username, source);
+        if let Some(wait) = self.guard.wait(&attempt, Instant::now()) {
+            return Err(LoginError::TooManyFailures { wait });
+        }
+        self.run(username, password, exposure, Some(attempt)).await
+    }
+
+    /// Who must wait now because of failures.
+    #[must_use]
+    pub fn blocks(&self) -> Blocks {
+        self.guard.blocks(Instant::now())
+    }
+
+    /// Forgets the failures of an account and, if one is given, of a source.
+    pub fn unblock(&self, name: &Username, source: Option<IpAddr>) {
+        self.guard.unblock(name, source);
+    }
+
+    async fn run(
+        &self,
+        username: &str,
+        password: Secret,
+        exposure: Exposure,
+        attempt: Option<Attempt>,
+    ) -> Result<Principal, LoginError> {
+        let is_known = attempt.as_ref().is_some_and(|attempt| self.guard.is_known(attempt));
+        let places = if is_known { &self.known_places } else { &self.places };
+        let _place = places.try_acquire().map_err(|_| LoginError::Busy)?;
+        let worker = timeout(self.queue_deadline, self.worker(is_known))
             .await
             .ok()
-            .and_then(Result::ok)
+            .flatten()
             .ok_or(LoginError::Busy)?;
-        let checker = Arc::clone(&self.checker);
+        let (checker, guard) = (Arc::clone(&self.checker), Arc::clone(&self.guard));
         let username = username.to_owned();
-        let outcome = self
-            .pool
-            .run(move || {
-                // The permit lives in here: a caller who goes away does not free a thread in use.
-                let _worker = worker;
-                checker.login(&username, &password, exposure)
-            })
-            .await;
-        match outcome {
-            Some(Ok(principal)) => Ok(principal),
-            Some(Err(RefusalReason::ResetRequired)) => Err(LoginError::ResetRequired),
-            Some(Err(reason)) => Err(LoginError::Refused(reason)),
-            None => Err(LoginError::Refused(RefusalReason::Internal("the check panicked".into()))),
-        }
-    }
-}
-
-impl Checker {
-    fn login(
-        &self,
-        username: &str,
-        password: &Secret,
-        exposure: Exposure,
-    ) -> Result<Principal, RefusalReason> {
-        let mut evaluated = None;
-        match self.check(username, password.expose(), exposure, &mut evaluated) {
-            Ok(checked) => Ok(self.with_upgrade(checked, password.expose())),
-            Err(reason) => {
-                // Here, and only here, every failure is brought to the same price.
-                match evaluated {
-                    None => self.hasher.spend(),
-                    Some(cost) => self.hasher.top_up(cost),
-                }
-                Err(reason)
+        let check = move || {
+            // The permit lives in here: a caller who goes away does not free a thread in use.
+            let _worker = worker;
+            // Asked again: while this one waited, others may have failed.
+            if let Some(attempt) = &attempt
+                && let Err(wait) = guard.admit(attempt, Instant::now())
+            {
+                return Err(LoginError::TooManyFailures { wait });
             }
-        }
-    }
-
-    fn check(
-        &self,
-        username: &str,
-        password: &str,
-        exposure: Exposure,
-        evaluated: &mut Option<HashCost>,
-    ) -> Result<Checked, RefusalReason> {
-        check_typed(password)?;
-        let name = Username::parse(username).map_err(|_| RefusalReason::UnknownUser)?;
-        let record = self.store.load(&name)?.ok_or(RefusalReason::UnknownUser)?;
-        if record.is_disabled()? {
-            return Err(RefusalReason::Disabled);
-        }
-        let stored = record.password()?;
-        let quota = record.quota()?;
-        let home = self.homes.resolve(record.home_path()?)?;
-        *evaluated = stored.cost();
-        match self.hasher.verify(&stored, password) {
-            Ok(true) => {}
-            Ok(false) => return Err(RefusalReason::WrongPassword),
-            Err(error) => return Err(RefusalReason::Internal(error.to_string())),
-        }
-        if exposure == Exposure::Network && is_sample(username, password) {
-            return Err(RefusalReason::SampleAccount);
-        }
-        let is_old = matches!(stored, StoredPassword::Md5(_) | StoredPassword::Wrapped(_));
-        if is_old && self.legacy_deadline.is_some_and(|last| (self.clock)().date() > last) {
-            return Err(RefusalReason::ResetRequired);
-        }
-        let principal = Principal::new(name, home, quota);
-        Ok(Checked { record, stored, principal })
-    }
-
-    /// Notes the day, once a day, for whoever follows the accounts that nobody uses. Best effort: a
-    /// record that cannot be written now is written another day.
-    fn note_day(&self, record: &Record) {
-        let day = (self.clock)().date().to_string();
-        let is_noted = |record: &Record| record.last_login() == Some(day.as_str());
-        // Read again: of many logins at once, one writes.
-        let is_due = !is_noted(record)
-            && matches!(self.store.load(record.name()), Ok(Some(now)) if !is_noted(&now));
-        if is_due {
-            let _ = self.store.update(record.name(), &mut |record| record.set_last_login(&day));
-        }
-    }
-
-    fn with_upgrade(&self, checked: Checked, password: &str) -> Principal {
-        let Checked { record, stored, principal } = checked;
-        let principal = self.upgraded(&record, &stored, principal, password);
-        self.note_day(&record);
-        principal
-    }
-
-    fn upgraded(
-        &self,
-        record: &Record,
-        stored: &StoredPassword,
-        principal: Principal,
-        password: &str,
-    ) -> Principal {
-        if !stored.wants_upgrade(self.hasher.cost()) {
-            return principal;
-        }
-        let upgrade = match self.upgrade(record, password) {
-            Ok(true) => Upgrade::Done,
-            Ok(false) => Upgrade::Superseded,
-            Err(text) => Upgrade::Failed(text),
+            let outcome = checker.login(&username, &password, exposure);
+            if let Some(attempt) = &attempt {
+                match &outcome {
+                    Ok(_) => guard.succeeded(attempt, Instant::now()),
+                    // The password was right, or nobody knows.
+                    Err(RefusalReason::ResetRequired | RefusalReason::Internal(_)) => {}
+                    Err(_) => guard.failed(attempt, Instant::now()),
+                }
+            }
+            match outcome {
+                Ok(principal) => Ok(principal),
+                Err(RefusalReason::ResetRequired) => Err(LoginError::ResetRequired),
+                Err(reason) => Err(LoginError::Refused(reason)),
+            }
         };
-        principal.with_upgrade(upgrade)
+        let panicked = || RefusalReason::Internal("the check panicked".into());
+        self.pool.run(check).await.unwrap_or_else(|| Err(LoginError::Refused(panicked())))
     }
 
-    /// Swaps the stored password for a native hash, unless it is no longer the one just verified:
-    /// otherwise a login with the old password would undo a reset.
-    fn upgrade(&self, record: &Record, password: &str) -> Result<bool, String> {
-        let new = self.hasher.hash(password).map_err(|error| error.to_string())?;
-        let verified = record.password_text().map_err(|problem| problem.to_string())?;
-        self.store
-            .compare_and_swap_password(record.name(), verified, &new)
-            .map_err(|error| error.to_string())
+    async fn worker(&self, is_known: bool) -> Option<OwnedSemaphorePermit> {
+        let any = Arc::clone(&self.workers).acquire_owned();
+        if !is_known {
+            return any.await.ok();
+        }
+        let reserved = Arc::clone(&self.known_worker).acquire_owned();
+        tokio::select! { worker = any => worker.ok(), worker = reserved => worker.ok() }
     }
 }

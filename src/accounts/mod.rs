@@ -1,9 +1,11 @@
 //! Who may log in: account records, their passwords, and what a successful login yields.
 //!
 //! The live store is the legacy one, `NAME.db` files with one JSON object each; MD5 passwords in
-//! them work and become argon2id at the first login. This room does not know connections, limits on
-//! guessing (that is `session` and `server`) or user files: it hands out a [`Principal`].
+//! them work and become argon2id at the first login. This room does not know connections or user
+//! files: it hands out a [`Principal`].
 
+mod check;
+mod guessing;
 mod hasher;
 mod home;
 mod legacy;
@@ -19,6 +21,7 @@ mod strict_json;
 #[cfg(test)]
 mod tests;
 
+pub use guessing::Blocks;
 pub use hasher::{HashError, Hasher};
 pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
 pub use legacy::{

@@ -35,6 +35,10 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         Status::LoginRefused => failure(Exit::Login, format!("{what}: {text}")).hint(
             "account or password is wrong, or the account is disabled; the server's log says which",
         ),
+        Status::TooManyFailures => failure(Exit::Login, format!("{what}: {text}")).hint(
+            "wait some minutes, log in from where you logged in before, or ask for \
+             'sealane-admin account unblock NAME'",
+        ),
         Status::ResetRequired => failure(Exit::Login, format!("{what}: {text}")).hint(
             "your password was right, but it was stored in an old form for too long: ask for a new one \
              (sealane-admin account passwd NAME)",

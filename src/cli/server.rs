@@ -91,8 +91,13 @@ fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
     let authenticator =
         Authenticator::new(store, settings.login).map_err(|error| wrong(error.to_string()))?;
     let vault = Vault::open(&settings.data).map_err(|error| data(&settings.data, &error))?;
+    let socket = settings.data.join(config::CONTROL_SOCKET);
+    let control = server::bind_control(&socket).map_err(|error| {
+        Failure::new(Exit::Usage, format!("control socket '{}': {error}", socket.display()))
+    })?;
     Ok(server::Settings {
         keys,
+        control: Some(control),
         authenticator,
         vault,
         limits: settings.limits,

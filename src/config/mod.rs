@@ -28,6 +28,9 @@ use crate::session;
 /// Largest configuration file in bytes.
 pub const MAX_FILE: u64 = 256 * 1024;
 
+/// Name of the socket in the data directory on which the running server answers its administrator.
+pub const CONTROL_SOCKET: &str = ".control";
+
 /// What a configuration file says, defaults filled in. Paths are the file's directory joined with
 /// what is written.
 #[derive(Clone, Debug)]

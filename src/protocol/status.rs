@@ -45,6 +45,8 @@ statuses! {
     Version = 102, "no common protocol version";
     /// The password is right, but an administrator must set a new one first.
     ResetRequired = 103, "the password must be reset by the administrator";
+    /// Too many failed logins from there, or for the account from places it is not known at.
+    TooManyFailures = 104, "too many failed logins";
     /// Nothing has this name.
     NotFound = 200, "no such file or directory";
     /// Something has this name.

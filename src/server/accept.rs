@@ -1,7 +1,6 @@
 //! The door: takes connections as long as there is room, secures each, hands it to a session.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -15,7 +14,7 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::keys::{Current, Keys};
 use super::socket;
-use crate::session::{self, Service, Visit};
+use crate::session::{self, Registry, Service, Terms, Visit};
 use crate::tls;
 
 /// Pause after a failed accept (no descriptors left, say), so that the failure is not a busy loop.
@@ -24,6 +23,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 pub(super) struct Door {
     pub(super) keys: Keys,
     pub(super) service: Arc<Service>,
+    pub(super) registry: Registry,
     pub(super) login_deadline: Duration,
     pub(super) places: Arc<Semaphore>,
     pub(super) tasks: TaskTracker,
@@ -46,18 +46,23 @@ impl Door {
                     continue;
                 }
             };
-            let span = info_span!("connection", id = serial.fetch_add(1, Ordering::Relaxed), %peer);
+            let id = serial.fetch_add(1, Ordering::Relaxed);
+            let span = info_span!("connection", id, %peer);
+            let visit = self.registry.enter(id, peer);
             let guest = Guest {
                 keys: self.keys.current(),
                 service: self.service.clone(),
                 deadline: Instant::now() + self.login_deadline,
                 drain: self.drain.clone(),
             };
-            let visit = async move {
-                guest.serve(stream, peer).await;
+            let whole = async move {
+                tokio::select! {
+                    () = guest.serve(stream, &visit) => {}
+                    () = visit.ended() => info!("session ended by the administrator"),
+                }
                 drop(place);
             };
-            self.tasks.spawn(visit.instrument(span));
+            self.tasks.spawn(whole.instrument(span));
         }
     }
 }
@@ -70,7 +75,8 @@ struct Guest {
 }
 
 impl Guest {
-    async fn serve(self, stream: TcpStream, peer: SocketAddr) {
+    async fn serve(self, stream: TcpStream, visit: &Visit) {
+        let peer = visit.peer();
         if let Err(error) = socket::prepare(&stream) {
             warn!(%error, "socket options");
         }
@@ -81,9 +87,9 @@ impl Guest {
             Ok(Err(error)) => return info!(%peer, %error, "handshake failed"),
             Err(_) => return info!(%peer, "no handshake in time"),
         };
-        let visit =
-            Visit { deadline: self.deadline, drain: self.drain, keys: self.keys.announce(&stream) };
-        match session::serve(stream, &self.service, visit).await {
+        let keys = self.keys.announce(&stream);
+        let terms = Terms { deadline: self.deadline, drain: self.drain, keys };
+        match session::serve(stream, &self.service, visit, terms).await {
             Ok(ended) => info!(?ended, "session ended"),
             Err(error) => info!(%error, "session ended"),
         }

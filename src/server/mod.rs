@@ -4,21 +4,24 @@
 //! signal. Byte layouts and requests are for the rooms below; nothing is printed here.
 
 mod accept;
+mod control;
 mod keys;
 mod socket;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+pub use control::{Answer, Question, SessionStatus, Status, bind_control};
 pub use keys::{KeyError, KeyFiles, Keys};
 use thiserror::Error;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{info, warn};
 
+use self::control::Control;
 use crate::accounts::{Authenticator, Exposure};
-use crate::session::{Limits, Service};
+use crate::session::{Limits, Registry, Service};
 use crate::storage::Vault;
 
 /// Everything a server needs, in the rooms' own types.
@@ -38,6 +41,8 @@ pub struct Settings {
     pub connections: usize,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
+    /// The socket for the administrator's questions, if there is to be one.
+    pub control: Option<UnixListener>,
     /// Age at which the partial of an interrupted upload is removed.
     pub partial_expiry: Duration,
 }
@@ -66,6 +71,9 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     let local = listener.local_addr()?;
     let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
+    let registry = Registry::default();
+    let control =
+        Control { authenticator: settings.authenticator.clone(), registry: registry.clone() };
     let service = Service {
         authenticator: settings.authenticator,
         vault: settings.vault.clone(),
@@ -75,6 +83,7 @@ pub async fn run(
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
     let mut door = accept::Door {
         keys: settings.keys,
+        registry,
         service: Arc::new(service),
         login_deadline: settings.login_deadline,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
@@ -84,6 +93,7 @@ pub async fn run(
     info!(%local, ?exposure, "serving");
     tokio::select! {
         never = door.accept_forever(&listener) => match never {},
+        never = answer_forever(&control, settings.control) => match never {},
         never = sweep_forever(settings.vault, settings.partial_expiry) => match never {},
         () = shutdown => {}
     }
@@ -95,6 +105,16 @@ pub async fn run(
         warn!(sessions = tasks.len(), "sessions cut off at the end of the drain time");
     }
     Ok(())
+}
+
+async fn answer_forever(
+    control: &Control,
+    socket: Option<UnixListener>,
+) -> std::convert::Infallible {
+    match socket {
+        Some(listener) => control.answer_forever(&listener).await,
+        None => std::future::pending().await,
+    }
 }
 
 async fn sweep_forever(vault: Arc<Vault>, expiry: Duration) -> std::convert::Infallible {

@@ -1,5 +1,7 @@
 //! The first two frames of a client, and the only ones that anybody may send.
 
+use std::net::IpAddr;
+
 use tokio::io::AsyncRead;
 use tracing::{info, warn};
 
@@ -24,6 +26,7 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     out: &FrameSender,
     service: &Service,
     keys: Option<Keys>,
+    peer: IpAddr,
 ) -> Result<Option<Greeted>, WireError> {
     let Some((header, ClientMessage::Hello(hello))) = expect(reader, Kind::Hello, 0).await? else {
         return Ok(None);
@@ -39,7 +42,7 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     else {
         return Ok(None);
     };
-    match admit(service, login).await {
+    match admit(service, login, peer).await {
         Ok((user, home)) => {
             if let Some(keys) = keys {
                 out.send(ServerMessage::Keys(keys).encode(0)).await?;
@@ -80,15 +83,23 @@ fn welcome(hello: &Hello) -> Option<Welcome> {
     })
 }
 
-async fn admit(service: &Service, login: Login) -> Result<(Username, SharedHome), Status> {
+async fn admit(
+    service: &Service,
+    login: Login,
+    peer: IpAddr,
+) -> Result<(Username, SharedHome), Status> {
     let Login { user: typed, password } = login;
     let password = Secret::new(password);
     let user = text::printable(&typed);
-    match service.authenticator.login(&typed, password, service.exposure).await {
+    match service.authenticator.login_from(peer, &typed, password, service.exposure).await {
         Ok(principal) => open_home(service, &principal).await,
         Err(LoginError::Busy) => {
             warn!(user, "login not tried: too many at once");
             Err(Status::Busy)
+        }
+        Err(LoginError::TooManyFailures { wait }) => {
+            warn!(user, %peer, wait = wait.as_secs(), "login not tried: too many failures");
+            Err(Status::TooManyFailures)
         }
         Err(LoginError::ResetRequired) => {
             warn!(user, "login refused: the record is of an old form and the deadline has passed");

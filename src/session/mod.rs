@@ -12,6 +12,7 @@ mod client;
 mod error;
 mod greeting;
 mod refusal;
+mod registry;
 mod requests;
 mod server;
 mod small_files;
@@ -19,7 +20,8 @@ mod verbs;
 
 pub use client::{Client, ClientSettings, WholeFile};
 pub use error::SessionError;
-pub use server::{Ended, Limits, Service, Visit, serve};
+pub use registry::{Registry, SessionInfo, Visit};
+pub use server::{Ended, Limits, Service, Terms, serve};
 
 /// Program and version, as both ends tell each other for their logs.
 pub const AGENT: &str = concat!("sealane/", env!("CARGO_PKG_VERSION"));

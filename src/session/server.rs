@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::greeting::greet;
 use super::refusal::Refusal;
+use super::registry::Visit;
 use super::requests::{Context, Requests};
 use super::small_files::Arrived;
 use crate::accounts::{Authenticator, Exposure};
@@ -52,7 +53,7 @@ pub struct Service {
 
 /// What a server knows of one connection before anything is said on it.
 #[derive(Debug)]
-pub struct Visit {
+pub struct Terms {
     /// Everything up to the login must happen before.
     pub deadline: Instant,
     /// Once cancelled, new requests are refused and the session ends when those under way have.
@@ -76,13 +77,19 @@ pub enum Ended {
 
 /// Serves one connection whose peer may have proved nothing yet.
 ///
-/// See [`Visit`] for when it ends; one that has not logged in ends at once when the server shuts down.
+/// `visit` says where it comes from, and hears what becomes of it; see [`Terms`] for when it ends. One
+/// that has not logged in ends at once when the server shuts down.
 ///
 /// Cancel safety: dropping the future ends the session; uploads under way keep their partials.
 ///
 /// # Errors
 /// [`WireError`] if the connection failed or the peer broke the protocol.
-pub async fn serve<S>(stream: S, service: &Service, visit: Visit) -> Result<Ended, WireError>
+pub async fn serve<S>(
+    stream: S,
+    service: &Service,
+    visit: &Visit,
+    terms: Terms,
+) -> Result<Ended, WireError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
 {
@@ -91,9 +98,9 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let Visit { deadline, drain, keys } = visit;
+    let Terms { deadline, drain, keys } = terms;
     let greeted = tokio::select! {
-        greeted = timeout_at(deadline, greet(&mut reader, &out, service, keys)) => Some(greeted),
+        greeted = timeout_at(deadline, greet(&mut reader, &out, service, keys, visit.peer().ip())) => Some(greeted),
         () = drain.cancelled() => None,
     };
     let result = match greeted {
@@ -102,7 +109,9 @@ where
         Some(Ok(Err(error))) => Err(error),
         Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
         Some(Ok(Ok(Some((user, home, last_id))))) => {
+            visit.logged_in(&user, &home);
             let session = Authenticated {
+                visit,
                 reader,
                 out: out.clone(),
                 limits: service.limits,
@@ -122,7 +131,8 @@ where
 }
 
 /// A session whose peer has logged in.
-struct Authenticated<R> {
+struct Authenticated<'a, R> {
+    visit: &'a Visit,
     reader: FrameReader<R>,
     out: FrameSender,
     limits: Limits,
@@ -131,7 +141,7 @@ struct Authenticated<R> {
     tasks: JoinSet<()>,
 }
 
-impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
+impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
     async fn run(mut self, user: &Username, drain: CancellationToken) -> Result<Ended, WireError> {
         info!(%user, "logged in");
         let result = self.requests_until_the_end(&drain).await;
@@ -214,8 +224,10 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<R> {
                     }
                     return Ok(());
                 }
+                let moves = matches!(header.kind, Kind::Put | Kind::Get);
+                let transfer = moves.then(|| self.visit.transfer());
                 self.tasks.spawn(async move {
-                    let _held = held;
+                    let _held = (held, transfer);
                     answer(context, message).await;
                 });
                 Ok(())

@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod guessing;
 mod inputs;
 mod migration;
 mod pair;

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::arguments::AccountCommand;
 use super::migration::{self, Import};
 use super::password::{generated, new_password};
+use super::running;
 use crate::accounts::{AccountError, AccountManager, PasswordState, Summary};
 use crate::admin::{self, AdminError};
 use crate::cli::{Failure, Ui};
@@ -54,6 +55,7 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
         AccountCommand::Undo { backup } => {
             migration::undo(ui, settings, &desk.manager, backup.as_deref())
         }
+        AccountCommand::Unblock { name, source } => running::unblock(ui, settings, &name, source),
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {

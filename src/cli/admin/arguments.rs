@@ -1,6 +1,6 @@
 //! The command line of `sealane-admin`.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
@@ -62,10 +62,18 @@ pub(super) enum Command {
     /// Add, show, change and remove accounts.
     #[command(subcommand)]
     Account(AccountCommand),
+    /// Show the running server: sessions, transfers, quotas, who must wait after failed logins.
+    ///
+    /// Only the server's own user and root may ask.
+    #[command(after_help = "Example:\n  sealane-admin status --json")]
+    Status,
+    /// End sessions of the running server.
+    #[command(subcommand)]
+    Sessions(SessionsCommand),
     /// Propose what one password check should cost on this machine.
     ///
     /// Run it on the server's machine while it has nothing else to do, and put what it prints into
-    /// [login] of the configuration. Records of a lower cost are raised at their next login.
+    /// `[login]` of the configuration. Records of a lower cost are raised at their next login.
     #[command(after_help = "Example:\n  sealane-admin calibrate --target-ms 150")]
     Calibrate {
         /// How long one check should take; never less is proposed than OWASP recommends.
@@ -155,6 +163,19 @@ pub(super) enum AccountCommand {
         #[arg(value_name = "FILE")]
         backup: Option<PathBuf>,
     },
+    /// Let an account log in again at once, after too many failed logins.
+    ///
+    /// Nobody is locked out for good: such delays end by themselves within minutes, and places from
+    /// which the account has logged in do not have them. The server must be running.
+    #[command(after_help = "Example:\n  sealane-admin account unblock bob --source 192.0.2.7")]
+    Unblock {
+        /// The account.
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        name: Username,
+        /// Forget the failures of this address, too.
+        #[arg(long, value_name = "IP")]
+        source: Option<IpAddr>,
+    },
     /// List all accounts, one a line.
     #[command(after_help = "Example:\n  sealane-admin account list --json")]
     List,
@@ -195,6 +216,21 @@ pub(super) enum AccountCommand {
         /// The account.
         #[arg(value_name = "NAME", value_parser = Username::parse)]
         name: Username,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SessionsCommand {
+    /// End one session, or all of an account. What was being uploaded goes on with the next run.
+    #[command(after_help = "Examples:\n  sealane-admin sessions kill 17\n  \
+                      sealane-admin sessions kill --account bob")]
+    Kill {
+        /// The session, as `status` numbers it.
+        #[arg(value_name = "ID", required_unless_present = "account")]
+        id: Option<u64>,
+        /// All sessions of this account.
+        #[arg(long, value_name = "NAME", value_parser = Username::parse)]
+        account: Option<Username>,
     },
 }
 

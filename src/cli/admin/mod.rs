@@ -8,6 +8,7 @@ mod arguments;
 mod migration;
 mod password;
 mod report_page;
+mod running;
 mod server;
 
 use std::ffi::OsString;
@@ -16,7 +17,7 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use self::arguments::{Arguments, Command};
+use self::arguments::{Arguments, Command, SessionsCommand};
 use super::{Exit, Failure, Ui};
 use crate::accounts::{AccountError, ManageError};
 use crate::admin::AdminError;
@@ -49,6 +50,10 @@ fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Address { user } => server::address(ui, &settings()?, user),
         Command::Cert(command) => server::certificates(ui, &settings, command),
         Command::Calibrate { target_ms } => server::calibrate(ui, &settings()?, target_ms),
+        Command::Status => running::status(ui, &settings()?),
+        Command::Sessions(SessionsCommand::Kill { id, account }) => {
+            running::kill(ui, &settings()?, id, account.as_ref())
+        }
         Command::Account(command) => account::run(ui, &settings()?, command),
     }
 }

@@ -87,8 +87,10 @@ impl Pair {
         let (near, far) = duplex(pipe);
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
-        let visit = session::Visit { deadline, drain, keys: None };
-        let served = tokio::spawn(async move { session::serve(far, &service, visit).await });
+        let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
+        let terms = session::Terms { deadline, drain, keys: None };
+        let served =
+            tokio::spawn(async move { session::serve(far, &service, &visit, terms).await });
         (near, served)
     }
 

@@ -24,6 +24,7 @@ pub struct Service {
     pub address: SocketAddr,
     pub pins: PinSet,
     pub store: Arc<dyn AccountStore>,
+    pub authenticator: Authenticator,
     stop: CancellationToken,
 }
 
@@ -49,10 +50,11 @@ impl Service {
         let address = listener.local_addr().unwrap();
         let settings = server::Settings {
             keys: server::Keys::fixed(identity.unwrap()).unwrap(),
-            authenticator,
+            authenticator: authenticator.clone(),
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             limits,
             login_deadline,
+            control: None,
             connections: 256,
             drain: Duration::from_secs(20),
             partial_expiry: Duration::from_secs(3600),
@@ -62,7 +64,7 @@ impl Service {
             server::run(listener, settings, stopped).await.unwrap();
         });
         let pins = PinSet::new(vec![key.pin]).unwrap();
-        Self { directory, address, pins, store, stop }
+        Self { directory, address, pins, store, authenticator, stop }
     }
 
     pub fn account(&self, name: &str, quota: u64) {

@@ -1,0 +1,140 @@
+//! Who is connected: what an administrator may see of a running server's sessions, and how one is ended.
+//!
+//! It holds what sessions say about themselves and knows nothing of their requests.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+
+use super::server::SharedHome;
+use crate::storage::Usage;
+use crate::types::Username;
+
+/// The sessions of a server. Cloning shares them.
+#[derive(Clone, Debug, Default)]
+pub struct Registry {
+    visits: Arc<Mutex<BTreeMap<u64, Arc<Inner>>>>,
+}
+
+/// One connection, as long as it lasts.
+#[derive(Debug)]
+pub struct Visit {
+    registry: Registry,
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    id: u64,
+    peer: SocketAddr,
+    since: Instant,
+    account: Mutex<Option<(Username, SharedHome)>>,
+    transfers: AtomicUsize,
+    end: CancellationToken,
+}
+
+/// A request that moves a file, as long as it is held.
+#[derive(Debug)]
+pub(super) struct Transfer(Arc<Inner>);
+
+/// One connection as an administrator sees it.
+#[derive(Clone, Debug)]
+pub struct SessionInfo {
+    /// Its number, as in the log.
+    pub id: u64,
+    /// Where it comes from.
+    pub peer: SocketAddr,
+    /// How long it has lasted.
+    pub age: Duration,
+    /// The account and what it uses, once logged in.
+    pub account: Option<(Username, Usage)>,
+    /// Files on the move.
+    pub transfers: usize,
+}
+
+impl Registry {
+    /// Notes a connection until the visit is dropped.
+    #[must_use]
+    pub fn enter(&self, id: u64, peer: SocketAddr) -> Visit {
+        let inner = Arc::new(Inner {
+            id,
+            peer,
+            since: Instant::now(),
+            account: Mutex::default(),
+            transfers: AtomicUsize::new(0),
+            end: CancellationToken::new(),
+        });
+        self.visits().insert(id, Arc::clone(&inner));
+        Visit { registry: self.clone(), inner }
+    }
+
+    /// Every connection, oldest first.
+    #[must_use]
+    pub fn sessions(&self) -> Vec<SessionInfo> {
+        self.visits().values().map(|visit| visit.info()).collect()
+    }
+
+    /// Ends the sessions for which `is_meant` says so; gives how many. What they were uploading stays
+    /// as a partial.
+    pub fn end(&self, is_meant: impl Fn(&SessionInfo) -> bool) -> usize {
+        let visits: Vec<_> = self.visits().values().cloned().collect();
+        let meant = visits.iter().filter(|visit| is_meant(&visit.info()));
+        meant.map(|visit| visit.end.cancel()).count()
+    }
+
+    fn visits(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Inner>>> {
+        self.visits.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Visit {
+    /// Where it comes from.
+    #[must_use]
+    pub fn peer(&self) -> SocketAddr {
+        self.inner.peer
+    }
+
+    /// Completes when an administrator ends it.
+    pub async fn ended(&self) {
+        self.inner.end.cancelled().await;
+    }
+
+    pub(super) fn logged_in(&self, user: &Username, home: &SharedHome) {
+        let mut account = self.inner.account.lock().unwrap_or_else(PoisonError::into_inner);
+        *account = Some((user.clone(), Arc::clone(home)));
+    }
+
+    pub(super) fn transfer(&self) -> Transfer {
+        self.inner.transfers.fetch_add(1, Ordering::Relaxed);
+        Transfer(Arc::clone(&self.inner))
+    }
+}
+
+impl Inner {
+    fn info(&self) -> SessionInfo {
+        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        SessionInfo {
+            id: self.id,
+            peer: self.peer,
+            age: self.since.elapsed(),
+            account: account.as_ref().map(|(user, home)| (user.clone(), home.usage())),
+            transfers: self.transfers.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        self.registry.visits().remove(&self.inner.id);
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        self.0.transfers.fetch_sub(1, Ordering::Relaxed);
+    }
+}

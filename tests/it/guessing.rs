@@ -1,0 +1,68 @@
+//! A running server, guessed at and asked about it.
+
+use std::os::unix::fs::PermissionsExt;
+
+use sealane::client::{Target, connect};
+use sealane::types::{Address, PinSet, Secret};
+
+use super::support::site::{PASSWORD, client, sealane};
+use super::support::{Site, fails, ok, result, stdout};
+
+fn wrong(address: &str) -> std::process::Output {
+    client(["ls", address]).env("SEALANE_PASSWORD", "wrong").output().unwrap()
+}
+
+#[test]
+fn a_guesser_must_wait_an_owner_need_not_and_the_administrator_can_let_in() {
+    let site = Site::new();
+    for name in ["stranger", "owner"] {
+        site.account(name, "1M");
+    }
+    fails(site.admin(["status"]), 6, "cannot ask the server");
+    let server = site.start();
+    let socket = site.root().join("data/.control");
+    assert_eq!(socket.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+
+    // Known here from its first login; its own mistakes do not count for others.
+    let owner = site.address(&server, "owner", "");
+    ok(sealane(["ls", &owner]));
+    let stranger = site.address(&server, "stranger", "");
+    for _ in 0..4 {
+        fails(wrong(&stranger), 4, "login refused");
+    }
+    fails(wrong(&stranger), 4, "too many failed logins");
+    fails(sealane(["ls", &stranger]), 4, "too many failed logins");
+    let nobody = site.address(&server, "nobody", "");
+    fails(sealane(["ls", &nobody]), 4, "too many failed logins");
+    ok(sealane(["ls", &owner]));
+
+    let status = result(&ok(site.admin(["status", "--json"])));
+    assert_eq!(status["blocked_sources"][0][0], "127.0.0.1");
+    assert_eq!(status["evaluations"], 6);
+    assert!(stdout(&ok(site.admin(["status"]))).contains("source 127.0.0.1: no logins for"));
+    ok(site.admin(["account", "unblock", "stranger", "--source", "127.0.0.1"]));
+    ok(sealane(["ls", &stranger]));
+}
+
+#[tokio::test]
+async fn a_session_is_seen_and_ended() {
+    let site = Site::new();
+    site.account("bob", "1M");
+    let server = site.start();
+    let address = Address::parse(&site.address(&server, "bob", "")).unwrap();
+    let target = Target {
+        host: address.host,
+        port: address.port,
+        user: address.user.unwrap(),
+        pins: PinSet::new(address.pins).unwrap(),
+    };
+    let session = connect(&target, &Secret::new(PASSWORD.to_owned())).await.unwrap();
+    let status = result(&ok(site.admin(["status", "--json"])));
+    assert_eq!(status["sessions"][0]["account"], "bob");
+    assert_eq!(status["sessions"][0]["usage"][2], 1 << 20);
+    fails(site.admin(["sessions", "kill", "--account", "alice"]), 3, "no such session");
+    ok(site.admin(["sessions", "kill", "--account", "bob"]));
+    assert!(session.usage().await.is_err(), "the session goes on");
+    let status = result(&ok(site.admin(["status", "--json"])));
+    assert_eq!(status["sessions"].as_array().unwrap().len(), 0);
+}
