@@ -110,7 +110,9 @@ pub enum RefusalReason {
     #[error("its password is stored in an old form and the deadline has passed")]
     ResetRequired,
     /// A published password, from outside this machine.
-    #[error("a sample account with its published password may log in from this machine only")]
+    #[error(
+        "a sample account with its published password, on a server that other machines can reach"
+    )]
     SampleAccount,
     /// The typed password is empty or too long.
     #[error(transparent)]

@@ -36,8 +36,7 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
             "account or password is wrong, or the account is disabled; the server's log says which",
         ),
         Status::TooManyFailures => failure(Exit::Login, format!("{what}: {text}")).hint(
-            "wait some minutes, log in from where you logged in before, or ask for \
-             'sealane-admin account unblock NAME'",
+            "wait a minute and try again, or ask for 'sealane-admin account unblock'",
         ),
         Status::ResetRequired => failure(Exit::Login, format!("{what}: {text}")).hint(
             "your password was right, but it was stored in an old form for too long: ask for a new one \
@@ -64,7 +63,7 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
             failure(Exit::Other, format!("{what}: {text}")).hint("-r removes all it holds")
         }
         Status::IsDirectory => failure(Exit::Other, format!("{what}: {text}"))
-            .hint("end the path with a slash to mean the directory, or name a file in it"),
+            .hint("-r brings a directory with all it holds, or name a file in it"),
         Status::Changed | Status::InUse => {
             failure(Exit::Integrity, format!("{what}: {text}")).hint("run the same command again")
         }

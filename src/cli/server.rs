@@ -119,13 +119,9 @@ fn key_file(error: &FsError) -> Failure {
 }
 
 fn data(path: &Path, error: &StorageError) -> Failure {
-    let failure =
-        Failure::new(Exit::Usage, format!("data directory '{}': {error}", path.display()));
     match error {
-        StorageError::InUse | StorageError::DataDirectory { .. } => {
-            failure.hint("is another sealaned using it?")
-        }
-        _ => failure,
+        StorageError::DataDirectory { .. } => Failure::new(Exit::Usage, error.to_string()),
+        _ => Failure::new(Exit::Usage, format!("data directory '{}': {error}", path.display())),
     }
 }
 

@@ -269,7 +269,7 @@ fn every_record_is_listed_and_json_is_json() {
     let list = server.run(&["account", "list"]).succeeds().stdout;
     let lines: Vec<_> = list.lines().collect();
     assert_eq!(lines[1].split("  ").next(), Some("ahpu"));
-    assert!(lines[1].contains("md5") && lines[1].contains("from this machine only"), "{list}");
+    assert!(lines[1].contains("md5") && lines[1].contains("its password is published"), "{list}");
     assert!(lines[2].starts_with("bad   unusable") && lines[2].contains("bad.db"), "{list}");
     assert_eq!(lines[3], "bob   argon2id  10.0 GiB  homes/bob");
     for command in ["list", "show"] {

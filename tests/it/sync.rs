@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::support::site::sealane;
 use crate::support::trees::{make, marks, same};
-use crate::support::{Server, Site, fails, names, noise, ok, result, stderr, stdout};
+use crate::support::{Person, Server, Site, fails, names, noise, ok, result, stderr, stdout};
 
 struct Stage {
     site: Site,
@@ -161,4 +161,17 @@ fn the_two_ends_are_a_directory_here_and_an_address() {
     fails(sealane(["sync", "/does/not/exist", &stage.at("b")]), 3, "no such file");
     fails(sealane(["sync", &format!("{tree}/large"), &stage.at("b")]), 1, "not a directory");
     fails(sealane(["sync", &stage.at("none"), tree]), 3, "no such file");
+}
+
+#[test]
+fn a_known_server_is_called_by_its_name() {
+    let stage = Stage::new();
+    let person = Person::new();
+    ok(person.run(["trust", "add", "--name", "work", &stage.at("")]));
+    ok(person.run(["sync", stage.tree.to_str().unwrap(), "ann@work:copy/"]));
+    same(&stage.tree, &stage.home("copy"));
+    std::fs::remove_dir_all(&stage.tree).unwrap();
+    ok(person.run(["sync", "ann@work:copy", stage.tree.to_str().unwrap()]));
+    same(&stage.tree, &stage.home("copy"));
+    fails(person.run(["sync", "nobody:copy", "/tmp"]), 2, "one end must be an address");
 }

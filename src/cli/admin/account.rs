@@ -209,7 +209,9 @@ fn remarks(summary: &Summary) -> Vec<String> {
         remarks.push("disabled".into());
     }
     if summary.is_sample {
-        remarks.push("its password is published: it may log in from this machine only".into());
+        remarks.push(
+            "its password is published: a server that other machines can reach refuses it".into(),
+        );
     }
     remarks
 }

@@ -48,10 +48,12 @@ pub(super) enum Command {
     Get(Get),
     Sync(Sync),
     Ls(List),
+    /// Show one file or directory
     Stat(One),
     Mkdir(MakeDirectory),
     Rm(Remove),
     Mv(Rename),
+    /// Show what the account uses and may use
     Df(One),
     Verify(Verify),
     #[command(subcommand)]
@@ -151,7 +153,7 @@ pub(super) struct List {
     pub(super) address: Address,
 }
 
-/// Show one file or directory (stat), what the account uses and may use (df), partials below a path (partial ls)
+/// One address
 #[derive(Args, Debug)]
 pub(super) struct One {
     #[arg(value_parser = names::address)]
@@ -171,7 +173,7 @@ pub(super) struct MakeDirectory {
 /// Remove files or directories
 #[derive(Args, Debug)]
 pub(super) struct Remove {
-    /// A directory with all it holds (partial rm: all partials at or below the path)
+    /// With all that is below
     #[arg(short, long)]
     pub(super) recursive: bool,
     #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]

@@ -41,7 +41,7 @@ pub(super) async fn put(ui: Ui, access: &Access, args: Put) -> Result<(), Failur
         upload_all(&client, uploads, &meter, |(number, result)| {
             let name = names.get(number).map_or("a file", String::as_str);
             let target = targets.get(number).map_or("", String::as_str);
-            note(&mut report, &progress, name, target, result);
+            note(&mut report, &progress, name, target, name, result);
         })
         .await;
     }
@@ -119,7 +119,7 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
         download_all(&client, downloads, &meter, |(number, result)| {
             let name = names.get(number).map_or("a file", String::as_str);
             let target = targets.get(number).map_or("", String::as_str);
-            note(&mut report, &progress, name, target, result);
+            note(&mut report, &progress, name, target, target, result);
         })
         .await;
     }
@@ -153,6 +153,7 @@ fn note(
     progress: &Progress,
     from: &str,
     to: &str,
+    local: &str,
     result: Result<Outcome, SessionError>,
 ) {
     match result {
@@ -162,7 +163,7 @@ fn note(
             let what = if matches!(error, SessionError::Refused(_)) && from != to {
                 format!("{from} -> {to}")
             } else {
-                from.to_owned()
+                local.to_owned()
             };
             report.failed(progress, errors::session(&what, &error));
         }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::args::Sync;
+use super::names;
 use super::progress::Progress;
 use super::remote::{self, Access};
 use super::report::Report;
@@ -53,8 +54,8 @@ pub(super) async fn sync(ui: Ui, access: &Access, args: Sync) -> Result<(), Fail
 fn way(source: String, target: String) -> Result<Way, Failure> {
     let wrong = |text: String| Failure::new(Exit::Usage, text);
     let address =
-        |text: &str| Address::parse(text).map_err(|error| wrong(format!("'{text}': {error}")));
-    match (Address::looks_like(&source), Address::looks_like(&target)) {
+        |text: &str| names::address(text).map_err(|error| wrong(format!("'{text}': {error}")));
+    match (names::looks_like_address(&source), names::looks_like_address(&target)) {
         (false, true) => {
             let to = address(&target)?;
             // Opened before anybody is asked for a password.
@@ -65,7 +66,9 @@ fn way(source: String, target: String) -> Result<Way, Failure> {
         (true, false) => Ok(Way::Down { from: address(&source)?, to: target }),
         (true, true) => Err(wrong("one end must be a directory of this machine".into())
             .hint("'sealane get -r' first, then sync")),
-        (false, false) => Err(wrong("one end must be an address (sealane://…)".into())
-            .hint("between two directories of this machine, use rsync")),
+        (false, false) => {
+            Err(wrong("one end must be an address (sealane://… or NAME:PATH)".into())
+                .hint("between two directories of this machine, use rsync"))
+        }
     }
 }

@@ -26,7 +26,9 @@ pub(super) enum TrustCommand {
         /// Its name, host:port or address
         server: Option<String>,
     },
-    /// Remember a server by its keys, without connecting; without keys, look at the one it shows
+    /// Remember a server by the keys in the address, without connecting
+    ///
+    /// Without keys it looks at the one that the server shows, and asks for it at a terminal (or takes it with --accept-new).
     ///
     /// Example: `sealane trust add --name work 'sealane://ahpu@host/?pin=sha256.…&pin=sha256.…'`
     Add {
