@@ -27,21 +27,20 @@ pub(super) async fn put(ui: Ui, access: &Access, args: Put) -> Result<(), Failur
         .iter()
         .map(|source| plan_upload(source, &args.address, several, args.preserve))
         .collect::<Result<Vec<_>, _>>()?;
-    let names: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
-    let targets: Vec<_> = uploads.iter().map(|upload| upload.to.to_string()).collect();
+    let here = files.iter().map(|path| path.display().to_string());
+    let names: Vec<_> = here.zip(uploads.iter().map(|upload| upload.to.to_string())).collect();
     let client = access.login(&args.address).await?;
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(ui, meter.clone());
     let mut report = Report::new(ui).planning(args.dry_run);
     if args.dry_run {
-        for (name, target) in names.iter().zip(&targets) {
-            report.would_move(&progress, &format!("{name} -> {target}"), 0);
+        for (from, to) in &names {
+            report.would_move(&progress, &format!("{from} -> {to}"), 0);
         }
     } else {
         upload_all(&client, uploads, &meter, |(number, result)| {
-            let name = names.get(number).map_or("a file", String::as_str);
-            let target = targets.get(number).map_or("", String::as_str);
-            note(&mut report, &progress, name, target, name, result);
+            let (from, to) = named(&names, number);
+            note(&mut report, &progress, from, to, from, result);
         })
         .await;
     }
@@ -106,20 +105,21 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
             downloads.push(plan_download(address, &args.destination, several, args.preserve)?);
         }
     }
-    let names: Vec<_> = downloads.iter().map(|download| download.from.to_string()).collect();
-    let targets: Vec<_> = downloads.iter().map(|to| to.to.display().to_string()).collect();
+    let names: Vec<_> = downloads
+        .iter()
+        .map(|download| (download.from.to_string(), download.to.display().to_string()))
+        .collect();
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(ui, meter.clone());
     let mut report = Report::new(ui).planning(args.dry_run);
     if args.dry_run {
-        for (name, target) in names.iter().zip(&targets) {
-            report.would_move(&progress, &format!("{name} -> {target}"), 0);
+        for (from, to) in &names {
+            report.would_move(&progress, &format!("{from} -> {to}"), 0);
         }
     } else {
         download_all(&client, downloads, &meter, |(number, result)| {
-            let name = names.get(number).map_or("a file", String::as_str);
-            let target = targets.get(number).map_or("", String::as_str);
-            note(&mut report, &progress, name, target, target, result);
+            let (from, to) = named(&names, number);
+            note(&mut report, &progress, from, to, to, result);
         })
         .await;
     }
@@ -146,6 +146,11 @@ async fn is_remote_directory(client: &Client, address: &Address) -> Result<bool,
         Ok(entry) => Ok(entry.kind == 1),
         Err(error) => Err(errors::session(&address.path.to_string(), &error)),
     }
+}
+
+/// Where file `number` of a job comes from and goes to, as people know it.
+fn named(names: &[(String, String)], number: usize) -> (&str, &str) {
+    names.get(number).map_or(("a file", ""), |(from, to)| (from, to))
 }
 
 fn note(
