@@ -6,6 +6,7 @@
 pub mod address;
 pub mod chunk;
 pub mod digest;
+pub mod grant;
 pub mod path;
 pub mod pin;
 pub mod secret;
@@ -16,6 +17,7 @@ pub mod username;
 pub use address::Address;
 pub use chunk::Layout;
 pub use digest::{Digest, RootBuilder};
+pub use grant::{Grant, Permission, Permissions};
 pub use path::RemotePath;
 pub use pin::{Pin, PinSet};
 pub use secret::Secret;
