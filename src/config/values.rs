@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use time::{Date, Month};
 
+use crate::net::Congestion;
 use crate::types::{Address, Pin};
 
 /// A whole number from 1 to `MAX`.
@@ -66,6 +67,14 @@ pub(super) fn host_and_port<'de, D: Deserializer<'de>>(
         // Anything but host and port would not be what this key is for.
         let is_plain = !text.contains(['/', '?', '@']);
         is_plain.then_some(Some(address))
+    })
+}
+
+pub(super) fn congestion<'de, D: Deserializer<'de>>(from: D) -> Result<Congestion, D::Error> {
+    text(from, "\"bbr\" or \"system\"", |text| match text {
+        "bbr" => Some(Congestion::Bbr),
+        "system" => Some(Congestion::System),
+        _ => None,
     })
 }
 
