@@ -12,6 +12,7 @@
 
 mod admin;
 mod guessing;
+mod hostile;
 mod inputs;
 mod migration;
 mod pair;

@@ -4,7 +4,7 @@
 mod cancel;
 mod downloads;
 mod drain;
-mod greeting;
+pub mod greeting;
 mod liar;
 mod random;
 mod requests;
