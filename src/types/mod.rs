@@ -6,6 +6,7 @@
 pub mod address;
 pub mod chunk;
 pub mod digest;
+pub mod duration;
 pub mod path;
 pub mod pin;
 pub mod secret;

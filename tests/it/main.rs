@@ -13,6 +13,7 @@
 mod admin;
 mod guessing;
 mod inputs;
+mod lasting;
 mod migration;
 mod pair;
 mod partials;
