@@ -23,6 +23,9 @@ use crate::storage::{FileMeta, Sink, Source, StorageError};
 use crate::transfer::{FileMeter, Meter, Outcome};
 use crate::types::{Digest, RemotePath};
 
+/// How often one question may lose to what the server still does for the session before.
+const GHOSTS: u32 = 4;
+
 /// A new session on its way.
 pub type Dialling = Pin<Box<dyn Future<Output = Result<Client, ConnectError>> + Send>>;
 
@@ -118,11 +121,12 @@ impl Link {
     where
         Asking: Future<Output = Result<T, SessionError>>,
     {
-        let mut again = false;
+        let (mut again, mut ghosts) = (false, 0);
         loop {
             let (number, client) = self.session();
             match ask(client, again).await {
                 Err(error) if is_passing(&error) => self.seek(number, error).await?,
+                Err(error) if again && ghosts < GHOSTS && is_by_ghost(&error) => ghosts += 1,
                 answer => {
                     self.gets_on();
                     return answer;
@@ -198,6 +202,11 @@ impl Link {
             client.close().await;
         }
     }
+}
+
+/// The server still does for the dead session what this one asked for again.
+fn is_by_ghost(error: &SessionError) -> bool {
+    matches!(error.status(), Some(Status::Superseded | Status::InUse))
 }
 
 /// The same failure once more, as far as sessions are lost by it.

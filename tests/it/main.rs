@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod faults;
 mod guessing;
 mod inputs;
 mod lasting;
