@@ -30,7 +30,7 @@ mod whole;
 mod tests;
 
 pub use error::TransferError;
-pub use meter::{Meter, Outcome};
+pub use meter::{FileMeter, Meter, Outcome};
 pub use receive::receive;
 pub use root::root_of;
 pub use routes::{ReceivingEnd, Route, Routes, SendingEnd};

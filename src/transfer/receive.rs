@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
 
+use tokio::runtime::Handle;
+
 use super::routes::{Incoming, ReceivingEnd};
 use super::send::buffer_size;
 use super::{Meter, Outcome, TransferError};
@@ -11,14 +13,14 @@ use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage};
 use crate::storage::Sink;
 use crate::types::digest::chunk_digest;
 use crate::types::{Digest, Layout, RootBuilder};
-use crate::wire::{ChunkBuffer, FrameSender};
+use crate::wire::{ChunkBuffer, FrameSender, WireError};
 
 /// Digests in a page of claims: small enough that the sender can begin while the rest is hashed.
 const PAGE: usize = 16;
 
 /// Receives a file into `sink` and commits it.
 ///
-/// `claims` says whether this end announced claims. Blocks: run it on a thread that may; it starts one
+/// `claims` says whether this end announced claims. Blocks: run it on a thread of a runtime that may; it starts one
 /// more thread to hash what is held. It ends early when the route of `end` is closed.
 ///
 /// Memory: 2 chunks, 1 more while claiming, and 32 bytes for each chunk held.
@@ -36,8 +38,12 @@ pub fn receive(
     let (id, layout) = (end.id(), end.layout());
     let (claimed, claims_made) = channel();
     std::thread::scope(|scope| {
+        let closed = end.closed();
         if claims {
-            let hash = || claim(sink.as_ref(), layout, id, out, claimed);
+            // Whoever ends the transfer need not wait until the peer takes what was claimed.
+            let (runtime, closed) = (Handle::current(), closed.clone());
+            let say = move |page: Vec<u8>| out.send_blocking_until(page, &runtime, &closed);
+            let hash = move || claim(sink.as_ref(), layout, id, say, claimed);
             std::thread::Builder::new()
                 .name("claims".into())
                 .spawn_scoped(scope, hash)
@@ -55,13 +61,19 @@ pub fn receive(
             moved: 0,
             reused: 0,
         };
-        receiver.run(end, out)
+        receiver.run(end, out).inspect_err(|_| closed.cancel())
     })
 }
 
 /// Hashes what the sink holds and announces it, page by page. Stops quietly when a chunk cannot be
 /// read (it is not held, then) or the connection has ended (the other thread notices too).
-fn claim(sink: &dyn Sink, layout: Layout, id: u32, out: &FrameSender, claimed: Sender<Digest>) {
+fn claim(
+    sink: &dyn Sink,
+    layout: Layout,
+    id: u32,
+    say: impl Fn(Vec<u8>) -> Result<(), WireError>,
+    claimed: Sender<Digest>,
+) {
     let mut buffer = vec![0; buffer_size(&layout)];
     let mut page = ClaimsPage { first: 0, digests: Vec::with_capacity(PAGE), last: false };
     for index in 0..layout.whole_chunks(sink.held()) {
@@ -77,7 +89,7 @@ fn claim(sink: &dyn Sink, layout: Layout, id: u32, out: &FrameSender, claimed: S
         }
         page.digests.push(digest);
         if page.digests.len() == PAGE {
-            if out.send_blocking(page.encode(id)).is_err() {
+            if say(page.encode(id)).is_err() {
                 return;
             }
             page.first = index + 1;
@@ -86,7 +98,7 @@ fn claim(sink: &dyn Sink, layout: Layout, id: u32, out: &FrameSender, claimed: S
     }
     drop(claimed);
     page.last = true;
-    let _ = out.send_blocking(page.encode(id));
+    let _ = say(page.encode(id));
 }
 
 struct Receiving<'a> {

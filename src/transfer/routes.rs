@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::send::buffer_size;
 use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
@@ -38,6 +39,7 @@ struct Inlet {
     layout: Layout,
     pool: tokio::sync::Mutex<BufferPool>,
     chunks: mpsc::Sender<Incoming>,
+    _until_closed: DropGuard,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +71,7 @@ pub struct ReceivingEnd {
     id: u32,
     layout: Layout,
     incoming: mpsc::Receiver<Incoming>,
+    closed: CancellationToken,
 }
 
 impl ReceivingEnd {
@@ -82,6 +85,11 @@ impl ReceivingEnd {
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// Cancelled when the route is closed.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
     }
 
     pub(super) fn next(&mut self) -> Option<Incoming> {
@@ -114,9 +122,11 @@ impl Routes {
     pub fn receive(&self, id: u32, layout: Layout) -> (Route, ReceivingEnd) {
         let (chunks, incoming) = mpsc::channel(limits::WINDOW + 1);
         let pool = BufferPool::new(limits::WINDOW, buffer_size(&layout));
-        let inlet = Inlet { layout, pool: tokio::sync::Mutex::new(pool), chunks };
+        let closed = CancellationToken::new();
+        let (pool, _until_closed) = (tokio::sync::Mutex::new(pool), closed.clone().drop_guard());
+        let inlet = Inlet { layout, pool, chunks, _until_closed };
         let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
-        (route, ReceivingEnd { id, layout, incoming })
+        (route, ReceivingEnd { id, layout, incoming, closed })
     }
 
     /// Opens the route of a transfer that sends a file under `id`.

@@ -9,6 +9,7 @@ pub mod day;
 pub mod digest;
 pub mod grant;
 pub mod network;
+pub mod duration;
 pub mod path;
 pub mod pin;
 pub mod secret;

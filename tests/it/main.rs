@@ -11,9 +11,11 @@
 )]
 
 mod admin;
+mod faults;
 mod guessing;
 mod hostile;
 mod inputs;
+mod lasting;
 mod migration;
 mod pair;
 mod partials;

@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 
 use super::plan::{FileStep, Plan, Removal};
 use super::{TreeError, receive, send};
+use crate::client::Link;
 use crate::protocol::Status;
-use crate::session::{Client, SessionError};
+use crate::session::SessionError;
 use crate::storage::{FileMeta, StorageError, Tree, TreeEntry};
 use crate::transfer::{Meter, Outcome, TransferError};
 use crate::types::RemotePath;
@@ -21,8 +22,8 @@ const SIDE_BY_SIDE: usize = 32;
 /// The two ends of a tree, and how its files are brought over.
 #[derive(Debug)]
 pub struct Ends {
-    /// The session.
-    pub client: Arc<Client>,
+    /// The session, and those after it.
+    pub client: Arc<Link>,
     /// The tree on this machine.
     pub tree: Arc<Tree>,
     /// The tree on the server.

@@ -30,8 +30,10 @@ pub(in crate::session) async fn serve(
     let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
     let (route, end) = context.receive(layout).ok_or(TransferError::Interrupted)?;
     let accepted = ServerMessage::Accepted(Accepted { claims }).encode(context.id);
-    if context.out.send(accepted).await.is_err() {
-        return Err(TransferError::Interrupted.into());
+    // A peer that takes nothing any more does not keep the place either.
+    tokio::select! {
+        sent = context.out.send(accepted) => sent.map_err(|_| TransferError::Interrupted)?,
+        () = superseded.cancelled() => return Err(Refusal::new(Status::Superseded)),
     }
     let out = context.out.clone();
     let mut work = tokio::task::spawn_blocking(move || {
