@@ -38,7 +38,7 @@ pub(super) async fn sync(ui: Ui, access: &Access, args: Sync) -> Result<(), Fail
     let job = Job { client: client.clone(), meter, rules, exclude, preserve, dry_run };
     match way {
         Way::Up { tree, from, to } => {
-            job.upload(tree, &from, &to.path, &mut report, &progress).await?;
+            job.upload(tree, &from, &to.path, false, &mut report, &progress).await?;
         }
         Way::Down { from, to } => {
             let open = |make| trees::open_or_make(Path::new(&to), make);
