@@ -11,4 +11,5 @@ mod requests;
 mod takeover;
 mod time;
 mod trees;
+mod trips;
 mod uploads;
