@@ -12,4 +12,5 @@ mod requests;
 mod takeover;
 mod time;
 mod trees;
+mod trips;
 mod uploads;
