@@ -18,6 +18,7 @@ mod pair;
 mod partials;
 mod resume;
 mod sessions;
+mod shifted;
 mod support;
 mod sync;
 mod tidy;
