@@ -21,6 +21,7 @@ mod pair;
 mod partials;
 mod resume;
 mod sessions;
+mod shifted;
 mod support;
 mod sync;
 mod tidy;

@@ -21,7 +21,7 @@ async fn stopped(pair: &Pair, bytes: &[u8], more: usize) -> (Peer, u32) {
     let mut peer = pair.logged_in().await;
     let id = peer.ask(put("file", bytes.len())).await;
     let accepted = peer.answer_to(id).await;
-    assert_eq!(accepted, ServerMessage::Accepted(Accepted { claims: false }));
+    assert_eq!(accepted, ServerMessage::Accepted(Accepted { claims: false, pieces: None }));
     peer.send(&chunk(id, bytes, 0)).await;
     peer.acknowledged(id, 0).await;
     peer.send(&chunk(id, bytes, 1)[..more]).await;
