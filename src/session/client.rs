@@ -203,6 +203,15 @@ impl Client {
         verbs::list::ask(self, path, after).await
     }
 
+    /// All entries of the directory `path`, sorted by name. The server reads it once, however large it
+    /// is; memory is what is returned. Cancel safety: dropping the future forgets the answers.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn list_whole(&self, path: &RemotePath) -> Result<Entries, SessionError> {
+        verbs::list::ask_whole(self, path).await
+    }
+
     /// What is at `path`.
     ///
     /// # Errors

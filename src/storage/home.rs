@@ -12,7 +12,7 @@ use super::claims::Claims;
 use super::home_sink::HomeSink;
 use super::jail::{Directory, EntryKind};
 use super::ledger::{Ledger, Usage};
-use super::listing::{self, Entry, Page};
+use super::listing::{self, Entry, Page, Scan};
 use super::source::FileSource;
 use super::vault::Lease;
 use super::{FileMeta, Sink, StorageError, walk};
@@ -230,6 +230,14 @@ impl Home {
         max: usize,
     ) -> Result<Page, StorageError> {
         listing::page(&self.root.descend(path)?, after, max)
+    }
+
+    /// Begins to read a whole directory, in one pass.
+    ///
+    /// # Errors
+    /// As [`Home::list`].
+    pub fn scan(&self, path: &RemotePath) -> Result<Scan, StorageError> {
+        Scan::new(self.root.descend(path)?)
     }
 
     /// Makes a directory and, with `parents`, those above it; with `parents` it may be there.

@@ -31,7 +31,7 @@ pub use home::{Home, PATIENCE};
 pub use home_sink::HomeSink;
 pub use jail::EntryKind;
 pub use ledger::Usage;
-pub use listing::{Entry, Page};
+pub use listing::{Entry, Page, Scan};
 pub use local::{LocalSink, spool};
 pub use partials::Partial;
 pub use seam::{FileMeta, Sink, Source};

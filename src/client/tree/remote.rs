@@ -5,16 +5,14 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::{Exclude, Problem, TreeError};
-use crate::protocol::Status;
 use crate::protocol::message::Entry;
+use crate::protocol::{Status, limits};
 use crate::session::{Client, SessionError};
 use crate::storage::{EntryKind, TreeEntry, Unwalked, Walked};
 use crate::types::RemotePath;
 
 /// Directories asked for at once.
 const SIDE_BY_SIDE: usize = 16;
-/// More than this is no tree but a server that makes up names.
-const MOST_ENTRIES: usize = 16 << 20;
 
 /// A tree of either end.
 #[derive(Debug, Default)]
@@ -84,7 +82,7 @@ pub async fn list_remote(
                 }
             }
         }
-        if listing.entries.len() > MOST_ENTRIES {
+        if listing.entries.len() > limits::ENTRIES_IN_ALL {
             return Err(SessionError::Answer(crate::protocol::Kind::Entries));
         }
     }
@@ -99,18 +97,8 @@ async fn read_directory(
     here: &RemotePath,
 ) -> Result<(Vec<Entry>, u64), TreeError> {
     let path = here.components().try_fold(base.clone(), |path, name| path.join(name))?;
-    let (mut entries, mut hidden, mut after) = (Vec::new(), 0, None);
-    loop {
-        let page = client.list(&path, after.take()).await?;
-        hidden = page.hidden.max(hidden);
-        let last = page.entries.last().map(|entry| entry.name.clone());
-        entries.extend(page.entries);
-        // A page that does not get on would be asked for again for ever.
-        if !page.more || last.is_none() || entries.len() > MOST_ENTRIES {
-            return Ok((entries, hidden));
-        }
-        after = last;
-    }
+    let all = client.list_whole(&path).await?;
+    Ok((all.entries, all.hidden))
 }
 
 impl Listing {

@@ -110,6 +110,9 @@ pub struct List {
     /// Only names greater than this one, bytewise.
     #[n(1)]
     pub after: Option<String>,
+    /// All of it, in any order and in as many `ENTRIES` as it takes.
+    #[n(2)]
+    pub whole: Option<bool>,
 }
 
 /// Body of `STAT` and `DIGEST`.

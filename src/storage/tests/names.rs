@@ -35,6 +35,32 @@ fn five_thousand_entries_come_in_order_a_page_at_a_time() {
 }
 
 #[test]
+fn all_of_a_directory_comes_in_one_pass() {
+    let fixture = Fixture::new(1 << 20);
+    for number in 0..2500 {
+        std::fs::write(fixture.disk(&number.to_string()), b"x").unwrap();
+    }
+    std::fs::write(fixture.disk("line\nbreak"), b"").unwrap();
+    let mut scan = fixture.home.scan(&RemotePath::default()).unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let page = scan.next_page(1000).unwrap();
+        assert!(page.entries.len() <= 1000);
+        let (more, hidden) = (page.more, page.hidden);
+        seen.extend(page.entries.into_iter().map(|entry| entry.name));
+        if !more {
+            assert_eq!(hidden, 1);
+            break;
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 2500);
+    assert!(scan.next_page(1000).unwrap().entries.is_empty());
+    refused!(fixture.home.scan(&path("0")), StorageError::NotDirectory);
+}
+
+#[test]
 fn stat_tells_size_mode_and_time() {
     let fixture = Fixture::new(100);
     let meta = FileMeta { modified: Some(1_600_000_000_123_456_789), mode: Some(0o6751) };

@@ -6,6 +6,7 @@ mod downloads;
 mod drain;
 mod greeting;
 mod liar;
+mod listing;
 mod random;
 mod requests;
 mod takeover;

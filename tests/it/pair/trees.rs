@@ -41,7 +41,7 @@ async fn names_that_lead_elsewhere_are_counted_and_never_used() {
                 // For ever deeper.
                 vec![entry("down", 1)]
             };
-            let page = Entries { entries, more: false, hidden: 0 };
+            let page = Entries { entries, more: false, hidden: 0, follows: None };
             server.say(header.id, ServerMessage::Entries(page)).await;
         }
     };

@@ -222,7 +222,7 @@ pub fn digest_of(path: &str) -> ClientMessage {
 }
 
 pub fn list(path: &str) -> ClientMessage {
-    ClientMessage::List(List { path: path.to_owned(), after: None })
+    ClientMessage::List(List { path: path.to_owned(), after: None, whole: None })
 }
 
 pub fn get(path: &str, claims: bool) -> ClientMessage {
