@@ -253,6 +253,21 @@ impl Client {
         verbs::rename::ask(self, from, to, replace).await
     }
 
+    /// Whether this server knows [`Client::set_meta`]; one that does not would close the connection.
+    #[must_use]
+    pub fn can_set_meta(&self) -> bool {
+        self.welcome.version >= 3
+    }
+
+    /// Gives the file or directory `path` the time and mode that `meta` names. Its owner can always read
+    /// and write it (and enter a directory), whatever the mode says.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), SessionError> {
+        verbs::set_meta::ask(self, path, meta).await
+    }
+
     /// Bytes used, reserved and allowed.
     ///
     /// # Errors

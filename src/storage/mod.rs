@@ -25,6 +25,11 @@ mod tree;
 mod vault;
 mod walk;
 
+/// Permissions that the server keeps for itself on every file of a home.
+pub const OWNED_FILE: u32 = 0o600;
+/// And on every directory.
+pub const OWNED_DIRECTORY: u32 = 0o700;
+
 pub use batch::SmallFile;
 pub use error::StorageError;
 pub use home::{Home, PATIENCE};

@@ -11,7 +11,7 @@ use super::remote::{self, Access};
 use super::report::Report;
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::tree::{Compare, Exclude, Rules};
+use crate::client::tree::{Compare, Exclude, Preserve, Rules};
 use crate::storage::Tree;
 use crate::transfer::Meter;
 use crate::types::Address;
@@ -28,7 +28,7 @@ pub(super) async fn sync(ui: Ui, access: &Access, args: Sync) -> Result<(), Fail
     let exclude = Exclude::new(&args.excludes);
     let exclude = exclude.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let compare = if args.checksum { Compare::Digest } else { Compare::Time };
-    let rules = Rules { compare, delete: args.delete };
+    let rules = Rules { compare, delete: args.delete, preserve: Preserve::No };
     let (Way::Up { to: address, .. } | Way::Down { from: address, .. }) = &way;
     let client = access.login(address).await?;
     let meter = Arc::new(Meter::default());

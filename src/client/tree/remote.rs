@@ -17,6 +17,8 @@ const SIDE_BY_SIDE: usize = 16;
 /// A tree of either end.
 #[derive(Debug, Default)]
 pub struct Listing {
+    /// The tree's own directory, by the empty path, if it is to keep its time and mode.
+    pub top: Option<TreeEntry>,
     /// In order of their paths.
     pub entries: Vec<TreeEntry>,
     /// What is missing in `entries`.
@@ -32,7 +34,7 @@ impl From<Walked> for Listing {
             Unwalked::Name(path, error) => Problem { path, error: error.into() },
         };
         let problems = walked.missing.into_iter().map(problem).collect();
-        Self { entries: walked.entries, problems }
+        Self { top: None, entries: walked.entries, problems }
     }
 }
 

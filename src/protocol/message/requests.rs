@@ -124,6 +124,21 @@ pub struct PathOnly {
     pub path: String,
 }
 
+/// Body of `SET_META`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SetMeta {
+    /// The file or directory.
+    #[n(0)]
+    pub path: String,
+    /// Modification time, nanoseconds since 1970 UTC; as it is if missing.
+    #[n(1)]
+    pub modified: Option<i64>,
+    /// Permission bits; as they are if missing.
+    #[n(2)]
+    pub mode: Option<u32>,
+}
+
 /// Body of `RENAME`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

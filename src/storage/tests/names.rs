@@ -80,6 +80,27 @@ fn stat_tells_size_mode_and_time() {
 }
 
 #[test]
+fn time_and_mode_can_be_set_on_files_and_directories_and_nothing_else() {
+    let fixture = Fixture::new(100);
+    let home = &fixture.home;
+    fixture.put("f", b"x");
+    home.make_directory(&path("d"), false).unwrap();
+    std::os::unix::fs::symlink("f", fixture.disk("link")).unwrap();
+    let meta = FileMeta { modified: Some(-5), mode: Some(0o6040) };
+    for (name, mode) in [("f", 0o640), ("d", 0o740)] {
+        home.set_meta(&path(name), meta).unwrap();
+        let entry = home.stat(&path(name)).unwrap();
+        assert_eq!((entry.modified, entry.mode), (-5, mode), "the server can still reach it");
+        home.set_meta(&path(name), FileMeta::default()).unwrap();
+        assert_eq!(home.stat(&path(name)).unwrap(), entry);
+    }
+    refused!(home.set_meta(&path("link"), meta), StorageError::NotRegular);
+    refused!(home.set_meta(&path("link/x"), meta), StorageError::NotDirectory);
+    refused!(home.set_meta(&path("none"), meta), StorageError::NotFound);
+    refused!(home.set_meta(&RemotePath::default(), meta), StorageError::Root);
+}
+
+#[test]
 fn directories_are_made_one_by_one_or_with_parents() {
     let fixture = Fixture::new(100);
     let home = &fixture.home;

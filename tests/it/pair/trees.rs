@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use sealane::client::tree::{
-    Compare, Ends, Exclude, Listing, Plan, Rules, download_tree, list_remote,
+    Compare, Ends, Exclude, Listing, Plan, Preserve, Rules, download_tree, list_remote,
 };
 use sealane::protocol::message::{Entries, Entry, File};
 use sealane::protocol::{ClientMessage, Kind, ServerMessage};
@@ -75,8 +75,8 @@ async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
     };
     // As if the link had been planted after the listing.
     let entries = vec![listed("forged"), listed("good"), listed("way/in")];
-    let source = Listing { entries, problems: Vec::new() };
-    let rules = Rules { compare: Compare::Time, delete: false };
+    let source = Listing { entries, ..Listing::default() };
+    let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
     let plan = Plan::new(source, Listing::default(), rules);
     let ends = Arc::new(Ends {
         client: Arc::new(client),
