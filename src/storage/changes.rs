@@ -5,7 +5,8 @@ use rustix::path::Arg;
 use super::gate::{Operation, Pass};
 use super::home::Home;
 use super::jail::{Directory, EntryKind, Facts};
-use super::{StorageError, walk};
+use super::partial::set_meta;
+use super::{FileMeta, OWNED_DIRECTORY, OWNED_FILE, StorageError, walk};
 use crate::types::RemotePath;
 
 impl Home {
@@ -29,6 +30,23 @@ impl Home {
             _ => unlink(&pass, &directory, name)?,
         }
         directory.sync()
+    }
+
+    /// Gives a file or directory the time and permissions that `meta` names. The server can always read
+    /// and write a file and enter a directory, as for uploads.
+    ///
+    /// # Errors
+    /// [`StorageError::Root`] for the home itself; [`StorageError::NotFound`];
+    /// [`StorageError::NotRegular`] for a link or special file.
+    pub fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), StorageError> {
+        let pass = self.gate.pass(Operation::SetMeta)?;
+        let (directory, name) = pass.root().holder(path)?;
+        let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
+        let with = |owner: u32| FileMeta { mode: meta.mode.map(|mode| mode | owner), ..meta };
+        match facts.kind {
+            EntryKind::Directory => set_meta(directory.child(name)?, with(OWNED_DIRECTORY)),
+            _ => set_meta(directory.file(name)?.0, with(OWNED_FILE)),
+        }
     }
 
     /// Gives a file, link or directory another name. With `replace` it takes the place of a file,

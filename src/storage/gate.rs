@@ -56,6 +56,8 @@ operations! {
     Remove needs Write;
     /// Give something another name, perhaps in place of a file.
     Rename needs Write;
+    /// Change the time and permissions of a file or directory.
+    SetMeta needs Write;
     /// See what one path is.
     Stat needs List;
     /// Bring a file, perhaps in place of another.

@@ -12,7 +12,7 @@ use super::gate::{NOTE, PART, Pass};
 use super::jail::{Directory, Facts};
 use super::ledger::Reservation;
 use super::partial::{PartialFile, umask};
-use super::{FileMeta, Sink, StorageError};
+use super::{FileMeta, OWNED_FILE, Sink, StorageError};
 use crate::types::RemotePath;
 
 /// A file being uploaded into a [`Home`].
@@ -171,7 +171,7 @@ impl Staged for HomeSink {
         self.claim.check()?;
         let present = replaceable(&self.target, &self.name)?;
         let mode = self.meta.mode.or(present.map(|facts| facts.mode));
-        self.partial.finish(0o600 | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
+        self.partial.finish(OWNED_FILE | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
     }
 
     fn publish(&self) -> Result<(), StorageError> {

@@ -5,6 +5,7 @@
 //! Nothing is trusted to stay as it was listed: each step finds out by itself and fails for itself.
 
 mod exclude;
+mod marks;
 mod plan;
 mod receive;
 mod remote;
@@ -24,7 +25,7 @@ use crate::types::Digest;
 use crate::types::path::PathError;
 
 pub use exclude::{BadPattern, Exclude};
-pub use plan::{Compare, FileStep, Plan, Removal, Rules, a_kind};
+pub use plan::{Compare, FileStep, Plan, Preserve, Removal, Rules, a_kind};
 pub use remote::{Listing, list_remote};
 pub use run::{Done, Ends, Event, download_tree, upload_tree};
 

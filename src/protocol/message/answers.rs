@@ -153,6 +153,9 @@ pub struct Entries {
     /// Names in the directory that break the rules for paths and are left out.
     #[n(2)]
     pub hidden: u64,
+    /// The next `ENTRIES` of this answer follows by itself; only if all of it was asked for.
+    #[n(3)]
+    pub follows: Option<bool>,
 }
 
 /// What an interrupted upload left.

@@ -7,6 +7,7 @@ mod drain;
 pub mod greeting;
 mod liar;
 mod link;
+mod listing;
 mod random;
 mod requests;
 mod takeover;
