@@ -25,3 +25,4 @@ mod sync;
 mod tidy;
 mod trees;
 mod trust;
+mod verify;
