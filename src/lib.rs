@@ -11,7 +11,7 @@
 //! | 5 | [`server`], [`client`], [`admin`]: sockets, signals, jobs |
 //! | 4 | [`session`]: who may say what, when; one file per verb |
 //! | 3 | [`transfer`]: moves chunks between a store and a wire |
-//! | 2 | [`wire`], [`tls`], [`storage`], [`accounts`], [`trust`]: one kind of IO each |
+//! | 2 | [`net`], [`wire`], [`tls`], [`storage`], [`accounts`], [`trust`]: one kind of IO each |
 //! | 1 | [`protocol`]: pure; [`fsio`]: small files |
 //! | 0 | [`types`]: paths, digests, chunk arithmetic, pins, secrets |
 //!
@@ -23,6 +23,7 @@ pub mod cli;
 pub mod client;
 pub mod config;
 pub mod fsio;
+pub mod net;
 pub mod protocol;
 pub mod server;
 pub mod session;

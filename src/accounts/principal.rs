@@ -1,6 +1,6 @@
 //! What a successful login yields: who it is and what is theirs.
 
-use crate::types::Username;
+use crate::types::{Grant, Username};
 
 use super::home::HomeDirectory;
 
@@ -10,6 +10,7 @@ pub struct Principal {
     name: Username,
     home: HomeDirectory,
     quota: u64,
+    grant: Grant,
     upgrade: Upgrade,
 }
 
@@ -28,7 +29,7 @@ pub enum Upgrade {
 
 impl Principal {
     pub(super) fn new(name: Username, home: HomeDirectory, quota: u64) -> Self {
-        Self { name, home, quota, upgrade: Upgrade::NotNeeded }
+        Self { name, home, quota, grant: Grant::full(), upgrade: Upgrade::NotNeeded }
     }
 
     pub(super) fn with_upgrade(self, upgrade: Upgrade) -> Self {
@@ -51,6 +52,12 @@ impl Principal {
     #[must_use]
     pub fn quota(&self) -> u64 {
         self.quota
+    }
+
+    /// What may be done with the home.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        &self.grant
     }
 
     /// What became of the stored password.

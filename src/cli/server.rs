@@ -103,6 +103,7 @@ fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
         limits: settings.limits,
         login_deadline: settings.login_deadline,
         connections: settings.connections,
+        congestion: settings.congestion,
         drain: settings.drain,
         partial_expiry: settings.partial_expiry,
     })

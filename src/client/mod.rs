@@ -16,6 +16,7 @@ use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
+use crate::net::{self, Congestion};
 use crate::protocol::keys::EXPORTER;
 use crate::session::{Client, ClientSettings, SessionError};
 use crate::tls::{self, TlsError, TlsStream};
@@ -84,6 +85,7 @@ pub struct Secured {
     stream: TlsStream<TcpStream>,
     pin: Pin,
     exporter: [u8; 32],
+    congestion: String,
 }
 
 /// Connects and checks the server's key.
@@ -94,14 +96,14 @@ pub struct Secured {
 /// [`ConnectError`], all but `Session`.
 pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
     let config = tls::client_config(target.pins.clone())?;
-    let stream = reach(&target.host, target.port).await?;
+    let (stream, congestion) = reach(&target.host, target.port).await?;
     // A server that changes its keys is asked for the one that is likeliest to be known.
     let wanted = target.pins.iter().next().copied().unwrap_or_else(|| Pin::of_public_key(b""));
     let handshake = async { Ok(tls::connect_wanting(config, &wanted, stream).await?) };
     let stream = in_time(handshake).await?;
     let pin = tls::peer_pin(&stream).ok_or(TlsError::BadProof)?;
     let exporter = tls::exporter(&stream, EXPORTER)?;
-    Ok(Secured { stream, pin, exporter })
+    Ok(Secured { stream, pin, exporter, congestion })
 }
 
 /// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a handshake, and
@@ -112,7 +114,7 @@ pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
 /// # Errors
 /// [`ConnectError`], all but `Session`.
 pub async fn look(host: &str, port: u16) -> Result<Pin, ConnectError> {
-    let stream = reach(host, port).await?;
+    let (stream, _) = reach(host, port).await?;
     in_time(async { Ok(tls::look(stream).await?) }).await
 }
 
@@ -121,6 +123,12 @@ impl Secured {
     #[must_use]
     pub fn pin(&self) -> Pin {
         self.pin
+    }
+
+    /// Name of the congestion control in force.
+    #[must_use]
+    pub fn congestion(&self) -> &str {
+        &self.congestion
     }
 
     /// Logs in. With the session comes what the server announced of its keys, its signatures verified.
@@ -141,11 +149,12 @@ impl Secured {
     }
 }
 
-async fn reach(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+/// A connection, and the name of its congestion control.
+async fn reach(host: &str, port: u16) -> Result<(TcpStream, String), ConnectError> {
     let connect = async { TcpStream::connect((host, port)).await.map_err(ConnectError::Network) };
     let stream = in_time(connect).await?;
-    stream.set_nodelay(true).map_err(ConnectError::Network)?;
-    Ok(stream)
+    let congestion = net::prepare(&stream, Congestion::Bbr).map_err(ConnectError::Network)?;
+    Ok((stream, congestion))
 }
 
 async fn in_time<T>(

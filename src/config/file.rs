@@ -7,6 +7,7 @@ use serde::Deserialize;
 use time::Date;
 
 use super::values::{self, Count};
+use crate::net::Congestion;
 use crate::types::address::DEFAULT_PORT;
 use crate::types::{Address, Pin};
 
@@ -22,6 +23,8 @@ pub(super) struct File {
     pub(super) listen: SocketAddr,
     #[serde(deserialize_with = "values::host_and_port")]
     pub(super) public_address: Option<Address>,
+    #[serde(deserialize_with = "values::congestion")]
+    pub(super) congestion: Congestion,
     pub(super) tls: Tls,
     pub(super) accounts: Accounts,
     pub(super) storage: Storage,
@@ -93,6 +96,7 @@ impl Default for File {
         Self {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
             public_address: None,
+            congestion: Congestion::default(),
             tls: Tls::default(),
             accounts: Accounts::default(),
             storage: Storage::default(),

@@ -23,6 +23,7 @@ pub use template::template;
 use crate::accounts::LoginSettings;
 use crate::admin::{CertificateFiles, Reach};
 use crate::fsio;
+use crate::net::Congestion;
 use crate::session;
 
 /// Largest configuration file in bytes.
@@ -55,6 +56,8 @@ pub struct Settings {
     pub limits: session::Limits,
     /// Connections served at once.
     pub connections: usize,
+    /// How connections find out how fast they may send.
+    pub congestion: Congestion,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
 }

@@ -40,6 +40,7 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
             stall: file.limits.stall_seconds.seconds(),
         },
         connections: file.limits.connections.count(),
+        congestion: file.congestion,
         drain: file.limits.drain_seconds.seconds(),
     };
     keep_apart(&settings)?;

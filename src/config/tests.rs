@@ -167,6 +167,7 @@ fn wrong_values_say_what_was_expected() {
         ),
         ("listen = 9901", "line 1, listen: invalid type: integer `9901`, expected a string"),
         ("public_address = 'u@h'", "expected a host and port"),
+        ("congestion = 'cubic'", "expected \"bbr\" or \"system\""),
         ("public_address = 'h:0'", "expected a host and port"),
         ("public_address = 'h/x'", "expected a host and port"),
         ("public_address = 'h?pin=x'", "expected a host and port"),

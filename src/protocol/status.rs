@@ -65,6 +65,8 @@ statuses! {
     Path = 207, "the path is refused";
     /// Not possible for the home itself.
     Root = 208, "this cannot be done to the home itself";
+    /// The key that logged in was not given that permission.
+    Forbidden = 209, "this key may not do that";
     /// The account's limit is reached.
     Quota = 300, "over the quota";
     /// The server's disk is full.

@@ -10,10 +10,10 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{Instrument, info, info_span, warn};
+use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::keys::{Current, Keys};
-use super::socket;
+use crate::net::{self, Congestion};
 use crate::session::{self, Registry, Service, Terms, Visit};
 use crate::tls;
 
@@ -25,6 +25,7 @@ pub(super) struct Door {
     pub(super) service: Arc<Service>,
     pub(super) registry: Registry,
     pub(super) login_deadline: Duration,
+    pub(super) congestion: Congestion,
     pub(super) places: Arc<Semaphore>,
     pub(super) tasks: TaskTracker,
     pub(super) drain: CancellationToken,
@@ -52,6 +53,7 @@ impl Door {
             let guest = Guest {
                 keys: self.keys.current(),
                 service: self.service.clone(),
+                congestion: self.congestion,
                 deadline: Instant::now() + self.login_deadline,
                 drain: self.drain.clone(),
             };
@@ -70,6 +72,7 @@ impl Door {
 struct Guest {
     keys: Arc<Current>,
     service: Arc<Service>,
+    congestion: Congestion,
     deadline: Instant,
     drain: CancellationToken,
 }
@@ -77,8 +80,9 @@ struct Guest {
 impl Guest {
     async fn serve(self, stream: TcpStream, visit: &Visit) {
         let peer = visit.peer();
-        if let Err(error) = socket::prepare(&stream) {
-            warn!(%error, "socket options");
+        match net::prepare(&stream, self.congestion) {
+            Ok(congestion) => debug!(congestion, "connected"),
+            Err(error) => warn!(%error, "socket options"),
         }
         let secured =
             timeout_at(self.deadline, tls::accept(self.keys.config.clone(), stream)).await;

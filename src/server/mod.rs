@@ -6,7 +6,6 @@
 mod accept;
 mod control;
 mod keys;
-mod socket;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -21,6 +20,7 @@ use tracing::{info, warn};
 
 use self::control::Control;
 use crate::accounts::{Authenticator, Exposure};
+use crate::net::{self, Congestion};
 use crate::session::{Limits, Registry, Service};
 use crate::storage::Vault;
 
@@ -39,6 +39,8 @@ pub struct Settings {
     pub login_deadline: Duration,
     /// Connections served at once; further ones wait to be accepted. At least 1.
     pub connections: usize,
+    /// How connections find out how fast they may send.
+    pub congestion: Congestion,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
     /// The socket for the administrator's questions, if there is to be one.
@@ -86,10 +88,14 @@ pub async fn run(
         registry,
         service: Arc::new(service),
         login_deadline: settings.login_deadline,
+        congestion: settings.congestion,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
         tasks: tasks.clone(),
         drain: drain.clone(),
     };
+    if settings.congestion == Congestion::Bbr && !net::offers_bbr() {
+        info!("this system offers no BBR: connections use its own congestion control");
+    }
     info!(%local, ?exposure, "serving");
     tokio::select! {
         never = door.accept_forever(&listener) => match never {},

@@ -125,7 +125,9 @@ async fn open_home(
     }
     let (vault, owner) = (service.vault.clone(), user.clone());
     let (home, quota) = (principal.home().path().clone(), principal.quota());
-    let opened = tokio::task::spawn_blocking(move || vault.open_home(&owner, &home, quota)).await;
+    let grant = principal.grant().clone();
+    let open = move || vault.open_home(&owner, &home, quota, grant);
+    let opened = tokio::task::spawn_blocking(open).await;
     match opened {
         Ok(Ok(home)) => Ok((user, home)),
         Ok(Err(error)) => {

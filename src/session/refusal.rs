@@ -62,12 +62,14 @@ impl From<StorageError> for Refusal {
                 return Self::new(Status::DiskFull).short(short, None);
             }
             StorageError::Exists => Status::Exists,
+            StorageError::Forbidden => Status::Forbidden,
             StorageError::InUse => Status::InUse,
             StorageError::IsDirectory => Status::IsDirectory,
             StorageError::NotDirectory => Status::NotDirectory,
             StorageError::NotEmpty => Status::NotEmpty,
             StorageError::NotFound => Status::NotFound,
             StorageError::NotRegular => Status::NotRegular,
+            StorageError::Path(error) => return (*error).into(),
             StorageError::Quota { short, limit } => {
                 let (short, limit) = (Some(*short), Some(*limit));
                 return Self::new(Status::Quota).short(short, limit);

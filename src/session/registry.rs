@@ -121,7 +121,9 @@ impl Inner {
             id: self.id,
             peer: self.peer,
             age: self.since.elapsed(),
-            account: account.as_ref().map(|(user, home)| (user.clone(), home.usage())),
+            account: account
+                .as_ref()
+                .map(|(user, home)| (user.clone(), home.usage_for_administrator())),
             transfers: self.transfers.load(Ordering::Relaxed),
         }
     }

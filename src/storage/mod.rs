@@ -8,6 +8,7 @@ mod batch;
 mod changes;
 mod claims;
 mod error;
+mod gate;
 mod home;
 mod home_sink;
 mod jail;
@@ -27,6 +28,7 @@ mod walk;
 
 pub use batch::SmallFile;
 pub use error::StorageError;
+pub use gate::Operation;
 pub use home::{Home, PATIENCE};
 pub use home_sink::HomeSink;
 pub use jail::EntryKind;

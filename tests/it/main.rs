@@ -13,6 +13,7 @@
 mod admin;
 mod faults;
 mod guessing;
+mod hostile;
 mod inputs;
 mod lasting;
 mod migration;

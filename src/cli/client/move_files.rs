@@ -57,9 +57,9 @@ async fn put_tree(
     several: bool,
 ) -> Result<(), Failure> {
     let from = source.display().to_string();
-    let base = tree_target(&moving.link, source, address, several).await?;
     let tree = Tree::open(source).map_err(|error| errors::storage(&from, &error))?;
-    job.upload(tree, &from, &base, &mut moving.report, &moving.progress).await
+    let (base, is_new) = tree_target(&moving.link, source, address, several, job.dry_run).await?;
+    job.upload(tree, &from, &base, is_new, &mut moving.report, &moving.progress).await
 }
 
 fn would_move(moving: &mut Moving, names: &[(String, String)]) {
@@ -73,25 +73,32 @@ fn is_directory(path: &Path) -> bool {
     path != Path::new("-") && path.is_dir()
 }
 
-/// Where a directory goes: into the one that the address names, or it becomes that one.
+/// Where a directory goes: into the one that the address names, or it becomes that one. Says whether it was
+/// made here, so that nothing can be in it: that is asked for together with what is there.
 async fn tree_target(
     link: &Link,
     source: &Path,
     address: &Address,
     several: bool,
-) -> Result<RemotePath, Failure> {
+    dry_run: bool,
+) -> Result<(RemotePath, bool), Failure> {
     let into = several || address.is_directory || {
-        let there = link.stat(&address.path).await;
+        let make = async { !dry_run && link.make_directory(&address.path, false).await.is_ok() };
+        let (is_new, there) = tokio::join!(make, link.stat(&address.path));
+        if is_new {
+            return Ok((address.path.clone(), true));
+        }
         there.is_ok_and(|entry| entry.kind == 1)
     };
     // `.` and `..` have no name to go by: what they hold goes there itself.
     if !into || source.file_name().is_none() {
-        return Ok(address.path.clone());
+        return Ok((address.path.clone(), false));
     }
-    inside(source, address).map_err(|error| {
+    let base = inside(source, address).map_err(|error| {
         Failure::new(Exit::Usage, format!("'{}': {error}", source.display()))
             .hint("give it another name on the server: put it to a full path")
-    })
+    })?;
+    Ok((base, false))
 }
 
 /// Fetches files and, with `-r`, directories.

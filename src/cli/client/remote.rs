@@ -63,6 +63,7 @@ impl Access {
         let target = Target::new(address, user, trusted.pins.clone());
         let why = |error| untrusted::connecting(&server, &error, trusted.known.as_ref());
         let secured = client::secure(&target).await.map_err(why)?;
+        self.ui.detail(&format!("connected; congestion control {}", secured.congestion()));
         trusted.proved(self.ui, secured.pin())?;
         let proved = secured.pin();
         let (client, announced) = secured.login(&target.user, &password).await.map_err(why)?;

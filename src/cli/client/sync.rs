@@ -29,7 +29,9 @@ pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     let job = Job { rules, exclude, ..Job::copying(&moving, true, args.dry_run) };
     let (report, progress) = (&mut moving.report, &moving.progress);
     let brought = match way {
-        Way::Up { tree, from, to } => job.upload(tree, &from, &to.path, report, progress).await,
+        Way::Up { tree, from, to } => {
+            job.upload(tree, &from, &to.path, false, report, progress).await
+        }
         Way::Down { from, to } => {
             let open = |make| trees::open_or_make(Path::new(&to), make);
             job.download(&from.path, open, &to, report, progress).await

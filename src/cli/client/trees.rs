@@ -41,18 +41,24 @@ impl Job {
         Self { client, meter, rules, exclude, preserve, dry_run }
     }
 
-    /// Brings the directory `from` of this machine to `base`, which is made if it is missing.
+    /// Brings the directory `from` of this machine to `base`, which is made if it is missing. `is_new`
+    /// says that it was made just now: then there is nothing in it.
     pub(super) async fn upload(
         &self,
         tree: Tree,
         from: &str,
         base: &RemotePath,
+        is_new: bool,
         report: &mut Report,
         progress: &Progress,
     ) -> Result<(), Failure> {
         let tree = Arc::new(tree);
         let source = walk(&tree, &self.exclude).await?;
-        let target = match list_remote(&self.client, base, &self.exclude).await {
+        let listed = match is_new {
+            true => Ok(Listing::default()),
+            false => list_remote(&self.client, base, &self.exclude).await,
+        };
+        let target = match listed {
             Err(error) if error.status() == Some(Status::NotFound) => {
                 self.make_base(base).await?;
                 Listing::default()

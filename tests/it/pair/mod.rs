@@ -4,7 +4,7 @@
 mod cancel;
 mod downloads;
 mod drain;
-mod greeting;
+pub mod greeting;
 mod liar;
 mod link;
 mod random;
@@ -12,4 +12,5 @@ mod requests;
 mod takeover;
 mod time;
 mod trees;
+mod trips;
 mod uploads;

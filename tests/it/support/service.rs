@@ -56,6 +56,7 @@ impl Service {
             login_deadline,
             control: None,
             connections: 256,
+            congestion: Default::default(),
             drain: Duration::from_secs(20),
             partial_expiry: Duration::from_secs(3600),
         };

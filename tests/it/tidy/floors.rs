@@ -9,7 +9,7 @@ const FLOORS: [(u8, &[&str]); 8] = [
     (5, &["server", "client", "admin"]),
     (4, &["session"]),
     (3, &["transfer"]),
-    (2, &["wire", "tls", "storage", "accounts", "trust"]),
+    (2, &["net", "wire", "tls", "storage", "accounts", "trust"]),
     (1, &["protocol", "fsio"]),
     (0, &["types"]),
 ];
