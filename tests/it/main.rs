@@ -27,3 +27,4 @@ mod sync;
 mod tidy;
 mod trees;
 mod trust;
+mod verify;

@@ -55,7 +55,7 @@ impl Job {
         progress: &Progress,
     ) -> Result<(), Failure> {
         let tree = Arc::new(tree);
-        let source = self.walk(&tree).await?;
+        let source = walk(&tree, &self.exclude).await?;
         let (listed, top) = match is_new {
             true => (Ok(Listing::default()), None),
             false => self.list(base).await,
@@ -106,7 +106,7 @@ impl Job {
         let source = Listing { top, ..source };
         let tree = open(!self.dry_run).map_err(|error| errors::storage(to, &error))?.map(Arc::new);
         let target = match &tree {
-            Some(tree) => self.walk(tree).await?,
+            Some(tree) => walk(tree, &self.exclude).await?,
             None => Listing::default(),
         };
         let names = Names { from: base.to_string(), to: to.to_owned() };
@@ -146,17 +146,18 @@ impl Job {
         let (client, meter) = (self.client.clone(), self.meter.clone());
         Arc::new(Ends { client, tree, base: base.clone(), preserve: self.preserve, meter })
     }
+}
 
-    async fn walk(&self, tree: &Arc<Tree>) -> Result<Listing, Failure> {
-        let (tree, exclude) = (tree.clone(), self.exclude.clone());
-        let walk = move || {
-            let walked = tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
-            Listing { top: tree.top().ok(), ..walked.into() }
-        };
-        match tokio::task::spawn_blocking(walk).await {
-            Ok(listing) => Ok(listing),
-            Err(_) => Err(Failure::new(Exit::Other, "a thread that read a directory died")),
-        }
+/// What is in a tree of this machine, without what is excluded.
+pub(super) async fn walk(tree: &Arc<Tree>, exclude: &Exclude) -> Result<Listing, Failure> {
+    let (tree, exclude) = (tree.clone(), exclude.clone());
+    let walk = move || {
+        let walked = tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
+        Listing { top: tree.top().ok(), ..walked.into() }
+    };
+    match tokio::task::spawn_blocking(walk).await {
+        Ok(listing) => Ok(listing),
+        Err(_) => Err(Failure::new(Exit::Other, "a thread that read a directory died")),
     }
 }
 
@@ -222,7 +223,8 @@ impl Names {
     }
 }
 
-fn below(top: &str, path: &impl std::fmt::Display) -> String {
+/// The path of something below `top`, as people know it.
+pub(super) fn below(top: &str, path: &impl std::fmt::Display) -> String {
     let path = path.to_string();
     let path = path.trim_matches('/');
     match (top.trim_end_matches('/'), path) {
@@ -238,7 +240,8 @@ fn below(top: &str, path: &impl std::fmt::Display) -> String {
     }
 }
 
-fn failure(what: &str, error: &TreeError) -> Failure {
+/// Why a path of a tree was not dealt with.
+pub(super) fn failure(what: &str, error: &TreeError) -> Failure {
     match error {
         TreeError::Session(error) => errors::session(what, error),
         TreeError::InTheWay(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
