@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use time::{Date, Month};
 
+use crate::accounts::PasswordEncoding;
 use crate::types::{Address, Pin};
 
 /// A whole number from 1 to `MAX`.
@@ -84,6 +85,22 @@ pub(super) fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Date>, D:
         let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
         is_written_so.then_some(Some(date))
     })
+}
+
+pub(super) fn encodings<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<PasswordEncoding>, D::Error> {
+    let expected = "one or both of \"utf-8\" and \"gbk\"";
+    let names = Vec::<String>::deserialize(from)?;
+    let encodings: Option<Vec<_>> =
+        names.iter().map(|name| PasswordEncoding::parse(name)).collect();
+    match encodings {
+        Some(encodings) if matches!(encodings.len(), 1 | 2) => Ok(encodings),
+        _ => {
+            let names = format!("{names:?}");
+            Err(D::Error::invalid_value(Unexpected::Other(&names), &expected))
+        }
+    }
 }
 
 pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {

@@ -1,5 +1,6 @@
 //! Removing and renaming in a home: every change keeps the ledger exact.
 
+use std::ffi::CStr;
 use std::sync::atomic::Ordering;
 
 use rustix::path::Arg;
@@ -25,7 +26,10 @@ impl Home {
         let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
         match (facts.kind, recursive) {
             (EntryKind::Directory, true) => return self.remove_tree(&directory, name),
-            (EntryKind::Directory, false) => directory.remove_directory(name)?,
+            (EntryKind::Directory, false) => {
+                let _names = self.lock_names();
+                directory.remove_directory(name)?;
+            }
             _ => self.unlink(&directory, name)?,
         }
         directory.sync()
@@ -33,8 +37,14 @@ impl Home {
 
     fn remove_tree(&self, directory: &Directory, name: &str) -> Result<(), StorageError> {
         let (trash, trash_name) = self.new_trash()?;
-        let moved = directory.rename(name, &trash, "0", false).and_then(|()| directory.sync());
-        walk::clear(&trash, |directory, name| self.unlink(directory, name))?;
+        let moved = {
+            let _names = self.lock_names();
+            directory.rename(name, &trash, "0", false)
+        };
+        let moved = moved.and_then(|()| directory.sync());
+        let unlink = |directory: &Directory, name: &CStr| self.unlink(directory, name);
+        walk::clear(&trash, unlink, || self.lock_names())?;
+        let _names = self.lock_names();
         self.partials.remove_directory(trash_name.as_str())?;
         moved
     }

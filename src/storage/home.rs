@@ -3,6 +3,7 @@
 //! It asks no questions about who is calling: that was settled when the home was opened. Reading
 //! and making names are here, what takes them away is in `changes`, uploads are in `home_sink`.
 
+use std::ffi::CStr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -37,7 +38,8 @@ pub struct Home {
     pub(super) partials: Directory,
     pub(super) ledger: Arc<Ledger>,
     pub(super) claims: Arc<Claims>,
-    /// Held while a name is looked at and changed, so that the ledger follows each change.
+    /// Held while a name is looked at and changed, so that the ledger follows each change and a count
+    /// of the disk falls between two of them.
     names: Mutex<()>,
     pub(super) trash_number: AtomicU64,
     _lease: Arc<Lease>,
@@ -58,7 +60,8 @@ impl Home {
             if facts.kind == EntryKind::Directory {
                 let trash = partials.child(&name)?;
                 // What cannot be removed goes on counting.
-                let cleared = walk::clear(&trash, |directory, name| directory.unlink(name))
+                let unlink = |directory: &Directory, name: &CStr| directory.unlink(name);
+                let cleared = walk::clear(&trash, unlink, || ())
                     .and_then(|()| partials.remove_directory(&name));
                 if cleared.is_err() {
                     used = used.saturating_add(walk::count(&trash)?);
@@ -256,7 +259,11 @@ impl Home {
     /// Removes partials that were last written to before `older_than`, unless something is being
     /// uploaded. Gives how many.
     pub(super) fn sweep(&self, older_than: SystemTime) -> Result<u64, StorageError> {
-        self.claims.while_idle(|| sweep(&self.partials, &self.ledger, older_than)).unwrap_or(Ok(0))
+        let sweep_now = || {
+            let _names = self.lock_names();
+            sweep(&self.partials, &self.ledger, older_than)
+        };
+        self.claims.while_idle(sweep_now).unwrap_or(Ok(0))
     }
 }
 

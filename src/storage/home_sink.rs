@@ -51,8 +51,12 @@ impl HomeSink {
         let claim = home.claims.take(path, patience)?;
         let stem = partial_stem(path.as_str().as_bytes(), 32);
         let part = format!("{stem}{PART}");
-        let left = home.partials.look(part.as_str())?.map_or(0, |facts| facts.size);
-        let mut reservation = home.ledger.reserve(size, left)?;
+        let (left, mut reservation) = {
+            // Whoever counts the disk sees a partial either as used or as reserved.
+            let _names = home.lock_names();
+            let left = home.partials.look(part.as_str())?.map_or(0, |facts| facts.size);
+            (left, home.ledger.reserve(&stem, size, left)?)
+        };
         require_space(&home.partials, size.saturating_sub(left))?;
         let (file, _) = home.partials.private_file(part.as_str())?;
         // A present version that cannot be read is not held, and can still be replaced.

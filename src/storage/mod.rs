@@ -4,6 +4,7 @@
 //! directory that was opened; it keeps the quota ledger and commits whole files by one rename. It
 //! knows nothing of accounts, connections or checksums.
 
+mod audit;
 mod batch;
 mod changes;
 mod claims;
@@ -25,6 +26,7 @@ mod tree;
 mod vault;
 mod walk;
 
+pub use audit::{Audit, audit_on_disk};
 pub use batch::SmallFile;
 pub use error::StorageError;
 pub use home::{Home, PATIENCE};

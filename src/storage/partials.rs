@@ -77,6 +77,7 @@ impl Home {
     }
 
     fn remove_partial(&self, id: &str) -> Result<(), StorageError> {
+        let _names = self.lock_names();
         let part = format!("{id}{PART}");
         let facts = self.partials.look(part.as_str())?.ok_or(StorageError::NotFound)?;
         self.partials.unlink(part.as_str())?;
