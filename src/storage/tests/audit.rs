@@ -1,9 +1,13 @@
 //! A count beside the ledger: exact while everything moves, and able to set it right.
 
+use std::cell::Cell;
+use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::quota::{Step, take};
 use super::*;
+use crate::storage::jail::Directory;
+use crate::storage::walk;
 use crate::storage::{Audit, Usage, audit_on_disk};
 
 fn ahpu() -> Username {
@@ -51,9 +55,42 @@ fn what_came_and_went_by_hand_is_found_and_set_right_while_an_upload_runs() {
     assert_eq!(audit_on_disk(&data, &nobody, &path("homes/x")).unwrap(), Audit::default());
 }
 
+/// A tree whose directories are lifted out of one another while it is removed.
+fn make_and_remove_a_tree(fixture: &Fixture) {
+    let mut files = Vec::new();
+    for number in 0..12 {
+        let place = format!("tree/{number}/deep/er");
+        fixture.home.make_directory(&path(&place), true).unwrap();
+        let (path, meta) = (path(&format!("{place}/file")), FileMeta::default());
+        files.push(SmallFile { path, bytes: vec![2; 5], meta });
+    }
+    for outcome in fixture.home.put_many(&files) {
+        outcome.unwrap();
+    }
+    fixture.home.remove(&path("tree"), true).unwrap();
+}
+
+#[test]
+fn a_removal_holds_on_while_it_moves_and_removes_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(dir.path().join("a/b/c")).unwrap();
+    std::fs::write(dir.path().join("a/b/c/f"), "").unwrap();
+    let (trash, held) = (Directory::open_root(dir.path()).unwrap(), Cell::new(0));
+    let unlink = |directory: &Directory, name: &CStr| directory.unlink(name);
+    walk::clear(&trash, unlink, || held.set(held.get() + 1)).unwrap();
+    // b out of a, c out of b, and each of the three.
+    assert_eq!(held.get(), 5);
+}
+
 #[test]
 fn a_count_among_sessions_at_work_finds_no_drift_and_repairs_exactly() {
-    let fixture = Fixture::new(20_000);
+    let fixture = Fixture::new(100_000);
+    // So many that a count takes its time, and the others come in between wherever they can.
+    std::fs::create_dir(fixture.disk("many")).unwrap();
+    for number in 0..1500 {
+        std::fs::write(fixture.disk(&format!("many/{number}")), [1]).unwrap();
+    }
+    let fixture = fixture.restart(100_000);
     let is_over = AtomicBool::new(false);
     std::thread::scope(|scope| {
         for session in 0..6usize {
@@ -77,6 +114,12 @@ fn a_count_among_sessions_at_work_finds_no_drift_and_repairs_exactly() {
                 }
             });
         }
+        let (busy, over) = (&fixture, &is_over);
+        scope.spawn(move || {
+            while !over.load(Ordering::Relaxed) {
+                make_and_remove_a_tree(busy);
+            }
+        });
         for round in 0..60u64 {
             let brought = 1 + round % 13;
             let file = fixture.disk(&format!("by hand {round}"));
@@ -92,5 +135,5 @@ fn a_count_among_sessions_at_work_finds_no_drift_and_repairs_exactly() {
     });
     let usage = fixture.home.usage();
     assert_eq!(usage.reserved, 0);
-    assert_eq!(fixture.restart(20_000).home.usage(), usage);
+    assert_eq!(fixture.restart(100_000).home.usage(), usage);
 }
