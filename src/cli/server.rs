@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{Exit, Failure, Ui, logging};
 use crate::accounts::{AccountStore, Authenticator, DirectoryStore};
@@ -15,10 +16,14 @@ use crate::fsio::FsError;
 use crate::server::{self, KeyError, KeyFiles, Keys};
 use crate::storage::{StorageError, Vault};
 
+/// How long a login waits for other writers of records.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
+
 /// Serve homes over pinned TLS 1.3.
 ///
 /// Says "listening on ADDR:PORT" on stderr when it is ready. SIGTERM and SIGINT let transfers under
-/// way end, for at most `limits.drain_seconds`; a second one ends at once.
+/// way end, for at most `limits.drain_seconds`; a second one ends at once. SIGHUP reads
+/// `login.legacy_deadline` again; everything else in the configuration is read at the start.
 ///
 /// Example: `sealaned --config /srv/sealane/config.toml`
 #[derive(Debug, Parser)]
@@ -54,14 +59,15 @@ fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
     })?;
     let runtime = tokio::runtime::Runtime::new()
         .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
-    let served = runtime.block_on(serve(ui, settings));
+    let served = runtime.block_on(serve(ui, path, settings));
     runtime.shutdown_background();
     served
 }
 
-async fn serve(ui: Ui, settings: Settings) -> Result<(), Failure> {
+async fn serve(ui: Ui, path: &Path, settings: Settings) -> Result<(), Failure> {
     let listen = settings.reach.listen;
     let server = prepare(settings)?;
+    reload_at_hangup(ui, path.to_owned(), server.authenticator.clone())?;
     let listener = TcpListener::bind(listen).await.map_err(|error| {
         Failure::new(Exit::Usage, format!("cannot listen on {listen}: {error}"))
             .hint("is another server running there? 'listen' in the configuration names the port")
@@ -85,9 +91,10 @@ fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
         error => Failure::new(Exit::Usage, error.to_string()),
     })?;
     let wrong = |error: String| Failure::new(Exit::Usage, error);
-    let store: Arc<dyn AccountStore> = Arc::new(
-        DirectoryStore::open(&settings.accounts).map_err(|error| wrong(error.to_string()))?,
-    );
+    let store =
+        DirectoryStore::open(&settings.accounts).map_err(|error| wrong(error.to_string()))?;
+    // A login is not held up by whoever holds the lock; its upgrade is tried again at the next one.
+    let store: Arc<dyn AccountStore> = Arc::new(store.with_patience(UPGRADE_PATIENCE));
     let authenticator =
         Authenticator::new(store, settings.login).map_err(|error| wrong(error.to_string()))?;
     let vault = Vault::open(&settings.data).map_err(|error| data(&settings.data, &error))?;
@@ -126,14 +133,36 @@ fn data(path: &Path, error: &StorageError) -> Failure {
     }
 }
 
+fn watch(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind)
+        .map_err(|error| Failure::new(Exit::Other, format!("cannot watch signals: {error}")))
+}
+
+/// Takes a changed deadline for old records up at each SIGHUP: moving it must not end a transfer.
+fn reload_at_hangup(ui: Ui, path: PathBuf, logins: Authenticator) -> Result<(), Failure> {
+    let mut hangup = watch(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            ui.status(&reload(&path, &logins));
+        }
+    });
+    Ok(())
+}
+
+fn reload(path: &Path, logins: &Authenticator) -> String {
+    let last = match config::load(path) {
+        Ok(settings) => settings.login.legacy_deadline,
+        Err(error) => return format!("configuration not read again: {error}"),
+    };
+    let what = last.map_or_else(|| "none".to_owned(), |day| day.to_string());
+    logins.set_legacy_deadline(last);
+    format!("configuration read again: legacy_deadline is {what}")
+}
+
 /// Completes at the first SIGTERM or SIGINT; the second one ends the process at once.
 fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| {
-        signal(kind)
-            .map_err(|error| Failure::new(Exit::Other, format!("cannot watch signals: {error}")))
-    };
     let (mut terminate, mut interrupt) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tokio::spawn(async move {

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use time::Date;
 
 use super::values::{self, Count};
+use crate::accounts::PasswordEncoding;
 use crate::net::Congestion;
 use crate::types::address::DEFAULT_PORT;
 use crate::types::{Address, Pin};
@@ -77,6 +78,8 @@ pub(super) struct Login {
     pub(super) workers: Count<1024>,
     pub(super) queue: Count<65_536>,
     pub(super) queue_seconds: Seconds,
+    #[serde(deserialize_with = "values::encodings")]
+    pub(super) legacy_password_encodings: Vec<PasswordEncoding>,
     #[serde(deserialize_with = "values::day")]
     pub(super) legacy_deadline: Option<Date>,
 }
@@ -138,6 +141,7 @@ impl Default for Login {
             workers: Count(4),
             queue: Count(64),
             queue_seconds: Count(3),
+            legacy_password_encodings: vec![PasswordEncoding::Utf8, PasswordEncoding::Gbk],
             legacy_deadline: None,
         }
     }

@@ -65,6 +65,7 @@ fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
         queue: login.queue.count(),
         queue_deadline: login.queue_seconds.seconds(),
         homes: homes(rules)?,
+        legacy_encodings: login.legacy_password_encodings.clone(),
         legacy_deadline: login.legacy_deadline,
         ..LoginSettings::default()
     })

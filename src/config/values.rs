@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use time::Date;
 
+use crate::accounts::PasswordEncoding;
 use crate::net::Congestion;
 use crate::types::{Address, Pin, day};
 
@@ -86,6 +87,22 @@ pub(super) fn pin<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pin>, D::
 
 pub(super) fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Date>, D::Error> {
     text(from, "a day such as 2027-01-31", |text| Some(Some(day::parse(text)?)))
+}
+
+pub(super) fn encodings<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<PasswordEncoding>, D::Error> {
+    let expected = "one or both of \"utf-8\" and \"gbk\"";
+    let names = Vec::<String>::deserialize(from)?;
+    let encodings: Option<Vec<_>> =
+        names.iter().map(|name| PasswordEncoding::parse(name)).collect();
+    match encodings {
+        Some(encodings) if matches!(encodings.len(), 1 | 2) => Ok(encodings),
+        _ => {
+            let names = format!("{names:?}");
+            Err(D::Error::invalid_value(Unexpected::Other(&names), &expected))
+        }
+    }
 }
 
 pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {

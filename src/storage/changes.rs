@@ -1,5 +1,7 @@
 //! Removing and renaming in a home: every change keeps the ledger exact.
 
+use std::ffi::CStr;
+
 use rustix::path::Arg;
 
 use super::gate::{Operation, Pass};
@@ -26,7 +28,10 @@ impl Home {
         let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
         match (facts.kind, recursive) {
             (EntryKind::Directory, true) => return remove_tree(&pass, &directory, name),
-            (EntryKind::Directory, false) => directory.remove_directory(name)?,
+            (EntryKind::Directory, false) => {
+                let _names = pass.lock_names();
+                directory.remove_directory(name)?;
+            }
             _ => unlink(&pass, &directory, name)?,
         }
         directory.sync()
@@ -93,8 +98,14 @@ impl Home {
 
 fn remove_tree(pass: &Pass, directory: &Directory, name: &str) -> Result<(), StorageError> {
     let (trash, trash_name) = new_trash(pass)?;
-    let moved = directory.rename(name, &trash, "0", false).and_then(|()| directory.sync());
-    walk::clear(&trash, |directory, name| unlink(pass, directory, name))?;
+    let moved = {
+        let _names = pass.lock_names();
+        directory.rename(name, &trash, "0", false)
+    };
+    let moved = moved.and_then(|()| directory.sync());
+    let unlink = |directory: &Directory, name: &CStr| unlink(pass, directory, name);
+    walk::clear(&trash, unlink, || pass.lock_names())?;
+    let _names = pass.lock_names();
     pass.partials().remove_directory(trash_name.as_str())?;
     moved
 }

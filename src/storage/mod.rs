@@ -4,6 +4,7 @@
 //! directory that was opened; it keeps the quota ledger and commits whole files by one rename. It
 //! knows nothing of accounts, connections or checksums.
 
+mod audit;
 mod batch;
 mod changes;
 mod claims;
@@ -31,6 +32,7 @@ pub const OWNED_FILE: u32 = 0o600;
 /// And on every directory.
 pub const OWNED_DIRECTORY: u32 = 0o700;
 
+pub use audit::{Audit, audit_on_disk};
 pub use batch::SmallFile;
 pub use error::StorageError;
 pub use gate::Operation;

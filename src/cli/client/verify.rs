@@ -81,8 +81,8 @@ async fn directory(
     let here = trees::walk(&tree, exclude).await?;
     let there = list_remote(link, &base, exclude).await;
     let there = there.map_err(|error| errors::session(&base.to_string(), &error))?;
-    let Listing { entries, problems } = here;
-    let (here, there_problems) = (Listing { entries, problems: Vec::new() }, &there.problems);
+    let Listing { entries, problems, .. } = here;
+    let (here, there_problems) = (Listing { entries, ..Listing::default() }, &there.problems);
     for (top, Problem { path, error }) in problems
         .iter()
         .map(|problem| (from.clone(), problem))

@@ -263,7 +263,7 @@ async fn a_refusal_moves_no_cursor() {
     for number in statuses {
         let answer = told(client.stat(&root), &mut server, Kind::Stat, |id| {
             let text = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\n\u{202e}done".to_owned();
-            let refused = Refused { number, text, short: None, limit: None };
+            let refused = Refused { number, text, short: None, limit: None, wait: None };
             ServerMessage::Refused(refused).encode(id)
         });
         let error = answer.await.unwrap_err();
