@@ -7,6 +7,7 @@ use serde::Deserialize;
 use time::Date;
 
 use super::values::{self, Count};
+use crate::sandbox::Mode;
 use crate::types::address::DEFAULT_PORT;
 use crate::types::{Address, Pin};
 
@@ -28,6 +29,7 @@ pub(super) struct File {
     pub(super) home_map: Vec<HomeRule>,
     pub(super) login: Login,
     pub(super) limits: Limits,
+    pub(super) process: Process,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -88,6 +90,14 @@ pub(super) struct Limits {
     pub(super) drain_seconds: Seconds,
 }
 
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Process {
+    pub(super) user: Option<String>,
+    #[serde(deserialize_with = "values::sandbox")]
+    pub(super) sandbox: Mode,
+}
+
 impl Default for File {
     fn default() -> Self {
         Self {
@@ -99,6 +109,7 @@ impl Default for File {
             home_map: Vec::new(),
             login: Login::default(),
             limits: Limits::default(),
+            process: Process::default(),
         }
     }
 }

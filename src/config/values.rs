@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use time::{Date, Month};
 
+use crate::sandbox::Mode;
 use crate::types::{Address, Pin};
 
 /// A whole number from 1 to `MAX`.
@@ -72,6 +73,15 @@ pub(super) fn host_and_port<'de, D: Deserializer<'de>>(
 pub(super) fn pin<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pin>, D::Error> {
     text(from, "a pin such as `sealane-admin cert show` prints", |text| {
         Some(Some(Pin::parse(text).ok()?))
+    })
+}
+
+pub(super) fn sandbox<'de, D: Deserializer<'de>>(from: D) -> Result<Mode, D::Error> {
+    text(from, "\"off\", \"best-effort\" or \"required\"", |text| match text {
+        "off" => Some(Mode::Off),
+        "best-effort" => Some(Mode::BestEffort),
+        "required" => Some(Mode::Required),
+        _ => None,
     })
 }
 

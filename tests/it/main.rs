@@ -18,6 +18,7 @@ mod migration;
 mod pair;
 mod partials;
 mod resume;
+mod sandbox;
 mod sessions;
 mod support;
 mod sync;

@@ -6,6 +6,7 @@ mod downloads;
 mod drain;
 pub mod greeting;
 mod liar;
+mod panic;
 mod random;
 mod requests;
 mod takeover;
