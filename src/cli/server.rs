@@ -9,12 +9,13 @@ use clap::Parser;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::confine::{self, Confined};
 use super::{Exit, Failure, Ui, logging};
 use crate::accounts::{AccountStore, Authenticator, DirectoryStore};
 use crate::config::{self, Settings};
 use crate::fsio::FsError;
 use crate::server::{self, KeyError, KeyFiles, Keys};
-use crate::storage::{StorageError, Vault};
+use crate::storage::Vault;
 
 /// How long a login waits for other writers of records.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
@@ -57,33 +58,39 @@ fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
             None => failure,
         }
     })?;
-    let runtime = tokio::runtime::Runtime::new()
+    let confined = confine::confine(&settings, path)?;
+    // The runtime's threads inherit the walls, and could no longer look up how many there should be.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(confined.processors)
+        .enable_all()
+        .build()
         .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
-    let served = runtime.block_on(serve(ui, path, settings));
+    let served = runtime.block_on(serve(ui, path, settings, confined));
     runtime.shutdown_background();
     served
 }
 
-async fn serve(ui: Ui, path: &Path, settings: Settings) -> Result<(), Failure> {
-    let listen = settings.reach.listen;
-    let server = prepare(settings)?;
+async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> Result<(), Failure> {
+    let Confined { listener, vault, manager, .. } = confined;
+    let server = prepare(settings, vault)?;
     reload_at_hangup(ui, path.to_owned(), server.authenticator.clone())?;
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot listen on {listen}: {error}"))
-            .hint("is another server running there? 'listen' in the configuration names the port")
-    })?;
+    let broken = |error| Failure::new(Exit::Other, format!("cannot listen: {error}"));
+    let listener = TcpListener::from_std(listener).map_err(broken)?;
     let stop = stop_signal()?;
-    let local = listener
-        .local_addr()
-        .map_err(|error| Failure::new(Exit::Other, format!("cannot listen: {error}")))?;
+    let local = listener.local_addr().map_err(broken)?;
     ui.status(&format!("listening on {local}"));
+    manager.tell("READY=1");
+    let stop = async {
+        stop.await;
+        manager.tell("STOPPING=1");
+    };
     server::run(listener, server, stop)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
 }
 
-/// From settings to a server: reads keys, opens records and data.
-fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
+/// From settings to a server: reads keys, opens records.
+fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Failure> {
     let files = &settings.certificates;
     let files = KeyFiles { certificate: files.certificate.clone(), key: files.key.clone() };
     let keys = Keys::load(files).map_err(|error| match &error {
@@ -97,7 +104,6 @@ fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
     let store: Arc<dyn AccountStore> = Arc::new(store.with_patience(UPGRADE_PATIENCE));
     let authenticator =
         Authenticator::new(store, settings.login).map_err(|error| wrong(error.to_string()))?;
-    let vault = Vault::open(&settings.data).map_err(|error| data(&settings.data, &error))?;
     let socket = settings.data.join(config::CONTROL_SOCKET);
     let control = server::bind_control(&socket).map_err(|error| {
         Failure::new(Exit::Usage, format!("control socket '{}': {error}", socket.display()))
@@ -123,13 +129,6 @@ fn key_file(error: &FsError) -> Failure {
         None if error.is_not_found() => failure
             .hint("'sealane-admin init DIR' makes a server with keys, scripts/gen-certs keys for a checkout"),
         None => failure,
-    }
-}
-
-fn data(path: &Path, error: &StorageError) -> Failure {
-    match error {
-        StorageError::DataDirectory { .. } => Failure::new(Exit::Usage, error.to_string()),
-        _ => Failure::new(Exit::Usage, format!("data directory '{}': {error}", path.display())),
     }
 }
 

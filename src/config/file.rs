@@ -9,6 +9,7 @@ use time::Date;
 use super::values::{self, Count};
 use crate::accounts::PasswordEncoding;
 use crate::net::Congestion;
+use crate::sandbox::Mode;
 use crate::types::address::DEFAULT_PORT;
 use crate::types::{Address, Pin};
 
@@ -32,6 +33,7 @@ pub(super) struct File {
     pub(super) home_map: Vec<HomeRule>,
     pub(super) login: Login,
     pub(super) limits: Limits,
+    pub(super) process: Process,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -94,6 +96,14 @@ pub(super) struct Limits {
     pub(super) drain_seconds: Seconds,
 }
 
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Process {
+    pub(super) user: Option<String>,
+    #[serde(deserialize_with = "values::sandbox")]
+    pub(super) sandbox: Mode,
+}
+
 impl Default for File {
     fn default() -> Self {
         Self {
@@ -106,6 +116,7 @@ impl Default for File {
             home_map: Vec::new(),
             login: Login::default(),
             limits: Limits::default(),
+            process: Process::default(),
         }
     }
 }

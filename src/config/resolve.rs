@@ -42,6 +42,8 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
         connections: file.limits.connections.count(),
         congestion: file.congestion,
         drain: file.limits.drain_seconds.seconds(),
+        user: file.process.user,
+        sandbox: file.process.sandbox,
     };
     keep_apart(&settings)?;
     Ok(settings)

@@ -10,6 +10,7 @@ use time::Date;
 
 use crate::accounts::PasswordEncoding;
 use crate::net::Congestion;
+use crate::sandbox::Mode;
 use crate::types::{Address, Pin, day};
 
 /// A whole number from 1 to `MAX`.
@@ -82,6 +83,15 @@ pub(super) fn congestion<'de, D: Deserializer<'de>>(from: D) -> Result<Congestio
 pub(super) fn pin<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pin>, D::Error> {
     text(from, "a pin such as `sealane-admin cert show` prints", |text| {
         Some(Some(Pin::parse(text).ok()?))
+    })
+}
+
+pub(super) fn sandbox<'de, D: Deserializer<'de>>(from: D) -> Result<Mode, D::Error> {
+    text(from, "\"off\", \"best-effort\" or \"required\"", |text| match text {
+        "off" => Some(Mode::Off),
+        "best-effort" => Some(Mode::BestEffort),
+        "required" => Some(Mode::Required),
+        _ => None,
     })
 }
 

@@ -22,6 +22,7 @@ mod partials;
 mod records;
 mod resume;
 mod running;
+mod sandbox;
 mod sessions;
 mod shifted;
 mod strikes;

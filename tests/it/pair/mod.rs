@@ -8,6 +8,7 @@ pub mod greeting;
 mod liar;
 mod link;
 mod listing;
+mod panic;
 mod random;
 mod requests;
 mod takeover;
