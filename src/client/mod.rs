@@ -6,6 +6,8 @@
 mod announced;
 mod jobs;
 mod link;
+mod questions;
+mod receipt;
 mod retry;
 pub mod tree;
 
@@ -23,8 +25,9 @@ use crate::tls::{self, TlsError, TlsStream};
 use crate::trust::Announced;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
 
-pub use jobs::{Download, Finished, Upload, UploadSource, download_all, upload_all};
+pub use jobs::{Arrived, Download, Finished, Upload, UploadSource, download_all, upload_all};
 pub use link::{Dialling, Link, LinkEvent, Ways};
+pub use receipt::{ReadReceipt, ReceiptError, SignedReceipt};
 pub use retry::Retry;
 
 /// Time to open the connection and to shake hands, each.

@@ -7,6 +7,7 @@ pub mod frame;
 pub mod keys;
 pub mod limits;
 pub mod message;
+pub mod receipt;
 pub mod status;
 
 pub use frame::{FrameError, Header, Kind, Side};
@@ -14,4 +15,4 @@ pub use message::{ClientMessage, ServerMessage};
 pub use status::Status;
 
 /// The protocol version this program speaks (`docs/PROTOCOL.md` §8).
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;

@@ -19,6 +19,7 @@ mod lasting;
 mod migration;
 mod pair;
 mod partials;
+mod receipts;
 mod resume;
 mod sessions;
 mod support;

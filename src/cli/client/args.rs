@@ -63,6 +63,8 @@ pub(super) enum Command {
     Verify(Verify),
     #[command(subcommand)]
     Partial(Partial),
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// Show and change which keys which server may have
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -86,6 +88,9 @@ pub(super) struct Put {
     /// With -r, only say what would be done
     #[arg(short = 'n', long, requires = "recursive")]
     pub(super) dry_run: bool,
+    /// Have the server sign what it holds of each file afterwards, and write that to FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub(super) receipt: Option<PathBuf>,
     /// Files to send; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
@@ -227,4 +232,24 @@ pub(super) enum Partial {
     Ls(One),
     /// Remove them; the next upload begins from the start
     Rm(Remove),
+}
+
+/// Look at what `put --receipt` wrote
+#[derive(Debug, Subcommand)]
+pub(super) enum ReceiptCommand {
+    Check(CheckReceipt),
+}
+
+/// Check the signatures in a receipt, and that files here are what it is about; needs no server
+///
+/// The key must be one of --pin, or one of a server that `sealane trust` knows. Exit status 5 if it is another, 8 if
+/// a signature is wrong or a file is not in the receipt.
+#[derive(Args, Debug)]
+pub(super) struct CheckReceipt {
+    /// The receipt
+    #[arg(value_name = "RECEIPT")]
+    pub(super) receipt: PathBuf,
+    /// Files that it should be about, whatever they are called
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
 }

@@ -7,6 +7,7 @@ mod moving;
 mod names;
 mod partials;
 mod progress;
+mod receipts;
 mod remote;
 mod report;
 mod sync;
@@ -20,7 +21,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use indicatif::ProgressBar;
 
-use self::args::{Arguments, Command, Partial};
+use self::args::{Arguments, Command, Partial, ReceiptCommand};
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
 use crate::client::Retry;
@@ -85,6 +86,9 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Partial(Partial::Ls(list)) => partials::list(ui, &access, &list.address).await,
         Command::Partial(Partial::Rm(remove)) => partials::remove(ui, &access, remove).await,
         Command::Verify(verify) => verify::verify(ui, &access, verify).await,
+        Command::Receipt(ReceiptCommand::Check(check)) => {
+            receipts::check(ui, &access, &check).await
+        }
         Command::Trust(command) => trust::run(ui, &access, command).await,
     }
 }

@@ -9,10 +9,10 @@ use super::progress::Progress;
 use super::remote::{self, Access};
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::{Download, Link, Upload, UploadSource, download_all, upload_all};
+use crate::client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
 use crate::session::SessionError;
 use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink, Tree};
-use crate::transfer::{Meter, Outcome};
+use crate::transfer::Meter;
 use crate::types::path::PathError;
 use crate::types::{Address, RemotePath};
 
@@ -28,6 +28,9 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
     let here = files.iter().map(|path| path.display().to_string());
     let names: Vec<_> = here.zip(uploads.iter().map(|upload| upload.to.to_string())).collect();
     let mut moving = Moving::begin(access, &args.address, args.dry_run).await?;
+    if args.receipt.is_some() {
+        moving.report.keep_brought();
+    }
     if args.dry_run {
         would_move(&mut moving, &names);
     } else {
@@ -46,6 +49,9 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
         }
     }
     drop(job);
+    if let Some(paper) = &args.receipt {
+        moving.receipts(paper).await;
+    }
     moving.finish(jobs).await
 }
 
@@ -180,10 +186,14 @@ fn note(
     from: &str,
     to: &str,
     local: &str,
-    result: Result<Outcome, SessionError>,
+    result: Result<Arrived, SessionError>,
 ) {
     match result {
-        Ok(outcome) => moving.report.done(&moving.progress, from, to, &outcome),
+        Ok(Arrived { outcome, inside }) => {
+            let inside = inside.map(|path| path.to_string());
+            let to = inside.as_deref().unwrap_or(to);
+            moving.report.done(&moving.progress, from, to, &outcome);
+        }
         Err(error) if moving::is_lost(&moving.link, &error) => {}
         Err(error) => {
             // A local error is about the local name, a refusal about the remote one.

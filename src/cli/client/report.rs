@@ -7,6 +7,7 @@ use serde_json::json;
 use super::progress::Progress;
 use crate::cli::{Exit, Failure, Ui};
 use crate::transfer::Outcome;
+use crate::types::Digest;
 use crate::types::size::human;
 
 /// Counts outcomes as they come in.
@@ -22,6 +23,8 @@ pub(super) struct Report {
     /// Nothing is done, so what would be is shown.
     planning: bool,
     failures: Vec<Failure>,
+    /// What arrived where, if anybody wants to know afterwards.
+    brought: Option<Vec<(String, Digest)>>,
 }
 
 impl Report {
@@ -29,12 +32,23 @@ impl Report {
         let failures = Vec::new();
         let (files, bytes, moved, reused, deleted) = (0, 0, 0, 0, 0);
         let (trees, planning) = (false, false);
-        Self { ui, files, bytes, moved, reused, deleted, trees, planning, failures }
+        let brought = None;
+        Self { ui, files, bytes, moved, reused, deleted, trees, planning, failures, brought }
     }
 
     /// For a dry run.
     pub(super) fn planning(self, planning: bool) -> Self {
         Self { planning, ..self }
+    }
+
+    /// Keeps what arrives where from now on, for [`Report::brought`].
+    pub(super) fn keep_brought(&mut self) {
+        self.brought = Some(Vec::new());
+    }
+
+    /// What has arrived where.
+    pub(super) fn brought(&mut self) -> Vec<(String, Digest)> {
+        self.brought.take().unwrap_or_default()
     }
 
     /// One file arrived: `from` and `to` are how people know it.
@@ -59,6 +73,9 @@ impl Report {
         self.bytes += outcome.size;
         self.moved += outcome.moved;
         self.reused += outcome.reused;
+        if let Some(brought) = &mut self.brought {
+            brought.push((to.to_owned(), outcome.root));
+        }
         let ui = self.ui;
         if !ui.json && !shown {
             return;

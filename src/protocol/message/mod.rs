@@ -14,10 +14,11 @@ mod requests;
 
 pub use answers::{
     Accepted, AnnouncedKey, Entries, Entry, File, KeySignature, Keys, LoggedIn, Offer, Partial,
-    PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
+    PartialsAre, ReceiptIs, Refused, SizeRoot, UsageIs, Welcome,
 };
 pub use requests::{
-    DiscardPartial, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
+    DiscardPartial, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, ReceiptOf,
+    Rename,
 };
 
 impl<C> Encode<C> for Digest {
@@ -103,6 +104,7 @@ messages! {
         DigestOf(PathOnly),
         Partials(Partials),
         DiscardPartial(DiscardPartial),
+        ReceiptOf(ReceiptOf),
     } with bytes {
         PutSmall(PutSmall),
     }
@@ -122,6 +124,7 @@ messages! {
         UsageIs(UsageIs),
         DigestIs(SizeRoot),
         PartialsAre(PartialsAre),
+        ReceiptIs(ReceiptIs),
         Committed(SizeRoot),
         Refused(Refused),
     } with bytes {
