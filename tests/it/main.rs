@@ -15,6 +15,7 @@ mod faults;
 mod guessing;
 mod hostile;
 mod inputs;
+mod json;
 mod lasting;
 mod migration;
 mod pair;

@@ -17,6 +17,7 @@ mod trusted;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
 use indicatif::ProgressBar;
@@ -24,7 +25,10 @@ use indicatif::ProgressBar;
 use self::args::{Arguments, Command, Partial, ReceiptCommand};
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
-use crate::client::Retry;
+use crate::client::{RateLimit, Retry};
+
+/// Time within which a Ctrl-C is heeded.
+const HEEDED: Duration = Duration::from_secs(2);
 
 /// Runs the client with the arguments of the process.
 #[must_use]
@@ -38,6 +42,7 @@ pub fn main() -> ExitCode {
             return Exit::Other.into();
         }
     };
+    runtime.spawn(end_at_once());
     let result = runtime.block_on(async {
         tokio::select! {
             result = run(ui, arguments) => result,
@@ -64,6 +69,17 @@ async fn interrupted() {
     }
 }
 
+/// A second Ctrl-C ends the program wherever it is, and so does the first one if it is not heeded, because
+/// something waits for a person or a pipe.
+async fn end_at_once() {
+    interrupted().await;
+    tokio::select! {
+        () = interrupted() => {}
+        () = tokio::time::sleep(HEEDED) => {}
+    }
+    std::process::exit(i32::from(Exit::Interrupted as u8));
+}
+
 async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
     let access = Access {
         ui,
@@ -72,6 +88,8 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         password_file: arguments.password_file,
         retry: Retry { patience: arguments.retry_for, ..Retry::default() },
         bar: ProgressBar::hidden(),
+        limit: arguments.limit_rate.map(RateLimit::new),
+        durable_progress: arguments.durable_progress,
     };
     match arguments.command {
         Command::Put(put) => move_files::put(&access, put).await,

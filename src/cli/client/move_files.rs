@@ -10,6 +10,7 @@ use super::remote::{self, Access};
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, Ui, errors};
 use crate::client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
+use crate::protocol::Status;
 use crate::session::SessionError;
 use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink, Tree};
 use crate::transfer::Meter;
@@ -109,15 +110,13 @@ async fn tree_target(
 
 /// Fetches files and, with `-r`, directories.
 pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failure> {
-    let Some(first) = args.addresses.first() else { return Ok(()) };
-    for other in &args.addresses {
-        same_server(first, other)?;
-    }
+    let first = one_server(&args.addresses)?;
     if args.destination == Path::new("-") {
         return get_to_stdout(ui, access, &args.addresses).await;
     }
     let (jobs, several) = (args.addresses.len(), args.addresses.len() > 1);
     let mut moving = Moving::begin(access, first, args.dry_run).await?;
+    moving.report.is_download();
     let (link, meter) = (moving.link.clone(), moving.meter.clone());
     let (mut trees, mut downloads) = (Vec::new(), Vec::new());
     for address in &args.addresses {
@@ -202,7 +201,13 @@ fn note(
             } else {
                 local.to_owned()
             };
-            moving.report.failed(&moving.progress, errors::session(&what, &error));
+            let failure = errors::session(&what, &error);
+            let failure = match error.status() {
+                Some(Status::NotFound) if from == local => failure
+                    .hint("the directory it goes to is not there; 'sealane mkdir -p' makes it"),
+                _ => failure,
+            };
+            moving.report.failed(&moving.progress, failure);
         }
     }
 }
@@ -274,7 +279,7 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     }
     let client = access.login(address).await?;
     let meter = Arc::new(Meter::default());
-    let progress = Progress::start(ui, access.bar.clone(), meter.clone());
+    let progress = Progress::start(access, meter.clone());
     let expecting = meter.clone();
     let open = move |size: u64, _: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
         expecting.expect(size);
@@ -284,6 +289,14 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     drop(progress);
     remote::close(client).await;
     result.map(|_| ()).map_err(|error| errors::session(&address.path.to_string(), &error))
+}
+
+/// The first of `addresses`, which all name one account of one server.
+pub(super) fn one_server(addresses: &[Address]) -> Result<&Address, Failure> {
+    let first = addresses.first();
+    let first = first.ok_or_else(|| Failure::new(Exit::Usage, "no address was given"))?;
+    addresses.iter().try_for_each(|other| same_server(first, other))?;
+    Ok(first)
 }
 
 /// A job runs over one session: all its addresses name one account of one server.

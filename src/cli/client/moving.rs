@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::json;
+
 use super::progress::Progress;
 use super::receipts;
 use super::remote::{Access, Remote};
@@ -37,7 +39,8 @@ impl Moving {
         let started = Instant::now();
         let remote = access.link(address).await?;
         let meter = Arc::new(Meter::default());
-        let progress = Progress::start(access.ui, access.bar.clone(), meter.clone());
+        let progress = Progress::start(access, meter.clone());
+        access.ui.object(&json!({ "type": "start", "server": address.host_port() }));
         let report = Report::new(access.ui).planning(dry_run);
         Ok(Self { link: remote.link.clone(), meter, progress, report, remote, started })
     }

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::trusted::{self, Trusted};
 use crate::cli::{Exit, Failure, Ui, password, untrusted};
-use crate::client::{self, Dialling, Link, LinkEvent, Retry, Target, Ways};
+use crate::client::{self, Dialling, Link, LinkEvent, RateLimit, Retry, Target, Ways};
 use crate::session::Client;
 use crate::trust::KnownServer;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
@@ -24,6 +24,10 @@ pub(super) struct Access {
     pub(super) retry: Retry,
     /// What notes must be printed around; hidden until there is something to draw.
     pub(super) bar: ProgressBar,
+    /// No faster than this.
+    pub(super) limit: Option<RateLimit>,
+    /// The bar shows what is durable.
+    pub(super) durable_progress: bool,
 }
 
 impl Access {
@@ -40,9 +44,13 @@ impl Access {
     pub(super) async fn link(&self, address: &Address) -> Result<Remote, Failure> {
         let Begun { client, target, password, trusted, proved } = self.begin(address).await?;
         let (server, user) = (address.host_port(), target.user.clone());
+        let limit = self.limit.clone();
         let dial = move || -> Dialling {
-            let (target, password) = (target.clone(), password.clone());
-            Box::pin(async move { client::connect(&target, &password).await })
+            let (target, password, limit) = (target.clone(), password.clone(), limit.clone());
+            Box::pin(async move {
+                let secured = client::secure_paced(&target, limit).await?;
+                Ok(secured.login(&target.user, &password).await?.0)
+            })
         };
         let (ui, bar, place) = (self.ui, self.bar.clone(), server.clone());
         let told = move |event: LinkEvent<'_>| bar.suspend(|| tell(ui, &place, &event));
@@ -63,7 +71,7 @@ impl Access {
         let password = password::of_user(self.password_file.as_deref(), &user, &server)?;
         let target = Target::new(address, user, trusted.pins.clone());
         let why = |error| untrusted::connecting(&server, &error, trusted.known.as_ref());
-        let secured = client::secure(&target).await.map_err(why)?;
+        let secured = client::secure_paced(&target, self.limit.clone()).await.map_err(why)?;
         self.ui.detail(&format!("connected; congestion control {}", secured.congestion()));
         trusted.proved(self.ui, secured.pin())?;
         let proved = secured.pin();
