@@ -58,7 +58,7 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         }
         Status::TooLarge => failure(Exit::Space, format!("{what}: {text}")),
         Status::NotFound => failure(Exit::NotFound, format!("{what}: {text}"))
-            .hint("'sealane ls' shows what is there; 'sealane mkdir' makes a directory"),
+            .hint("'sealane ls' shows what is there"),
         Status::Exists => failure(Exit::Other, format!("{what}: {text}")),
         Status::NotEmpty => {
             failure(Exit::Other, format!("{what}: {text}")).hint("-r removes all it holds")

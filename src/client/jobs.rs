@@ -51,7 +51,16 @@ pub struct Download {
 }
 
 /// What became of one file: its place in the list of jobs, and its outcome.
-pub type Finished = (usize, Result<Outcome, SessionError>);
+pub type Finished = (usize, Result<Arrived, SessionError>);
+
+/// A file that arrived.
+#[derive(Debug)]
+pub struct Arrived {
+    /// What was done.
+    pub outcome: Outcome,
+    /// Where it went on the server, if not where it was to go: into the directory that has that name.
+    pub inside: Option<RemotePath>,
+}
 
 /// Sends every file and calls `finished` for each, in the order they end; once the link is over none is begun.
 ///
@@ -89,7 +98,7 @@ async fn side_by_side<Job, Running>(
     start: impl Fn(Job) -> Running,
     mut finished: impl FnMut(Finished),
 ) where
-    Running: Future<Output = Result<Outcome, SessionError>> + Send + 'static,
+    Running: Future<Output = Result<Arrived, SessionError>> + Send + 'static,
 {
     let mut running = JoinSet::new();
     let mut jobs = jobs.into_iter().enumerate();
@@ -108,16 +117,17 @@ async fn side_by_side<Job, Running>(
     }
 }
 
-async fn upload(link: Arc<Link>, job: Upload, meter: Arc<Meter>) -> Result<Outcome, SessionError> {
+async fn upload(link: Arc<Link>, job: Upload, meter: Arc<Meter>) -> Result<Arrived, SessionError> {
     let source = open(job.from).await?;
     let meta = if job.preserve { source.meta() } else { FileMeta::default() };
     meter.expect(source.size());
     let sent = link.upload(&job.to, source.clone(), meta, meter.clone()).await;
     match (sent, job.inside) {
         (Err(error), Some(inside)) if error.status() == Some(Status::IsDirectory) => {
-            link.upload(&inside, source, meta, meter).await
+            let outcome = link.upload(&inside, source, meta, meter).await?;
+            Ok(Arrived { outcome, inside: Some(inside) })
         }
-        (sent, _) => sent,
+        (sent, _) => Ok(Arrived { outcome: sent?, inside: None }),
     }
 }
 
@@ -136,7 +146,7 @@ async fn download(
     link: Arc<Link>,
     job: Download,
     meter: Arc<Meter>,
-) -> Result<Outcome, SessionError> {
+) -> Result<Arrived, SessionError> {
     let Download { from, to, preserve } = job;
     let held = to.clone();
     let holds = tokio::task::spawn_blocking(move || LocalSink::would_hold(&held)).await;
@@ -146,5 +156,6 @@ async fn download(
         once.call_once(|| expecting.expect(size));
         Ok(Arc::new(LocalSink::create(&to, size, meta, preserve)?))
     };
-    link.download(&from, holds, open, meter).await
+    let outcome = link.download(&from, holds, open, meter).await?;
+    Ok(Arrived { outcome, inside: None })
 }

@@ -6,6 +6,9 @@
 mod announced;
 mod jobs;
 mod link;
+mod pace;
+mod questions;
+mod receipt;
 mod retry;
 pub mod tree;
 
@@ -23,8 +26,10 @@ use crate::tls::{self, TlsError, TlsStream};
 use crate::trust::Announced;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
 
-pub use jobs::{Download, Finished, Upload, UploadSource, download_all, upload_all};
+pub use jobs::{Arrived, Download, Finished, Upload, UploadSource, download_all, upload_all};
 pub use link::{Dialling, Link, LinkEvent, Ways};
+pub use pace::{Paced, RateLimit};
+pub use receipt::{ReadReceipt, ReceiptError, SignedReceipt};
 pub use retry::Retry;
 
 /// Time to open the connection and to shake hands, each.
@@ -82,7 +87,7 @@ pub async fn connect(target: &Target, password: &Secret) -> Result<Client, Conne
 /// A connection whose server has proved a pinned key, and has not been told anything yet.
 #[derive(Debug)]
 pub struct Secured {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Paced<TcpStream>>,
     pin: Pin,
     exporter: [u8; 32],
     congestion: String,
@@ -95,8 +100,22 @@ pub struct Secured {
 /// # Errors
 /// [`ConnectError`], all but `Session`.
 pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
+    secure_paced(target, None).await
+}
+
+/// As [`secure`]; what goes over the connection keeps to `limit`.
+///
+/// Cancel safety: dropping the future closes the connection.
+///
+/// # Errors
+/// As [`secure`].
+pub async fn secure_paced(
+    target: &Target,
+    limit: Option<RateLimit>,
+) -> Result<Secured, ConnectError> {
     let config = tls::client_config(target.pins.clone())?;
     let (stream, congestion) = reach(&target.host, target.port).await?;
+    let stream = Paced::new(stream, limit);
     // A server that changes its keys is asked for the one that is likeliest to be known.
     let wanted = target.pins.iter().next().copied().unwrap_or_else(|| Pin::of_public_key(b""));
     let handshake = async { Ok(tls::connect_wanting(config, &wanted, stream).await?) };

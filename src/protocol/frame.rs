@@ -127,6 +127,8 @@ kinds! {
     Partials = 0x1a, CLIENT, limits::SHORT;
     /// Removes one of those.
     DiscardPartial = 0x1b, CLIENT, limits::SHORT;
+    /// Asks for the server's signature under what a file holds.
+    ReceiptOf = 0x1d, CLIENT, limits::REQUEST;
     /// Gives a request up.
     Cancel = 0x1f, CLIENT, 0;
     /// Sets time and mode of a file or directory.
@@ -157,6 +159,8 @@ kinds! {
     Committed = 0x58, SERVER, limits::SHORT;
     /// Answers `Partials`.
     PartialsAre = 0x59, SERVER, limits::ENTRIES;
+    /// Answers `ReceiptOf`.
+    ReceiptIs = 0x5a, SERVER, limits::SHORT;
     /// Ends a request without success.
     Refused = 0x7f, SERVER, limits::LOGIN;
     /// One chunk of a file.

@@ -9,6 +9,7 @@ pub mod keys;
 pub mod limits;
 pub mod message;
 pub mod pieces;
+pub mod receipt;
 pub mod status;
 
 pub use frame::{FrameError, Header, Kind, Side};

@@ -92,7 +92,8 @@ impl Guest {
             Err(_) => return info!(%peer, "no handshake in time"),
         };
         let keys = self.keys.announce(&stream);
-        let terms = Terms { deadline: self.deadline, drain: self.drain, keys };
+        let notary = Some(self.keys.notary());
+        let terms = Terms { deadline: self.deadline, drain: self.drain, keys, notary };
         match session::serve(stream, &self.service, visit, terms).await {
             Ok(ended) => info!(?ended, "session ended"),
             Err(error) => info!(%error, "session ended"),

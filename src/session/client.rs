@@ -15,12 +15,12 @@ use super::answers::{Pending, Shared, read_answers};
 use super::error::SessionError;
 use super::verbs;
 use crate::protocol::message::{
-    Entries, Entry, Hello, Keys, Login, Partial, SizeRoot, UsageIs, Welcome,
+    Entries, Entry, Hello, Keys, Login, Partial, ReceiptIs, SizeRoot, UsageIs, Welcome,
 };
 use crate::protocol::{ClientMessage, ServerMessage, Side, VERSION};
 use crate::storage::{FileMeta, Sink, Source, StorageError};
 use crate::transfer::{Meter, Outcome, Routes};
-use crate::types::{Digest, RemotePath, Secret};
+use crate::types::{Digest, Pin, RemotePath, Secret};
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 
 /// Time limits of a client's session.
@@ -112,6 +112,12 @@ impl Client {
     #[must_use]
     pub fn announced(&self) -> Option<&Keys> {
         self.shared.keys.get()
+    }
+
+    /// The protocol version in force.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.welcome.version
     }
 
     /// Uploads that may run side by side on this session, at least 1.
@@ -298,6 +304,19 @@ impl Client {
     /// [`SessionError`].
     pub async fn digest(&self, path: &RemotePath) -> Result<SizeRoot, SessionError> {
         verbs::digest::ask(self, path).await
+    }
+
+    /// The server's signature under what the file at `path` holds now, with the key of `pin` if it has that
+    /// one. Nothing in it is checked yet.
+    ///
+    /// # Errors
+    /// [`SessionError`]; refused with `Version` by a server that is too old, which is not asked.
+    pub async fn receipt(
+        &self,
+        path: &RemotePath,
+        pin: Option<&Pin>,
+    ) -> Result<ReceiptIs, SessionError> {
+        verbs::receipt::ask(self, path, pin).await
     }
 
     /// Says goodbye: writes what is queued and closes the connection in order.

@@ -11,6 +11,7 @@ mod answers;
 mod client;
 mod error;
 mod greeting;
+mod notary;
 mod refusal;
 mod registry;
 mod requests;
@@ -20,6 +21,7 @@ mod verbs;
 
 pub use client::{Client, ClientSettings, WholeFile};
 pub use error::SessionError;
+pub use notary::Notary;
 pub use registry::{Registry, SessionInfo, Visit};
 pub use server::{Ended, Limits, Service, Terms, serve};
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::notary::Notary;
 use super::refusal::Refusal;
 use super::server::SharedHome;
 use super::small_files::SmallFiles;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
 use crate::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
-use crate::types::Layout;
+use crate::types::{Layout, Username};
 use crate::wire::FrameSender;
 
 /// Small files of one session in memory at once, in KiB, on their way up; and as much again down.
@@ -31,7 +32,11 @@ pub(super) struct Requests {
     leaving: Arc<Semaphore>,
     pub(super) small_files: SmallFiles,
     cancels: Cancels,
+    notary: Signing,
 }
+
+/// In whose name receipts are signed, and what signs them.
+pub(super) type Signing = Option<(Username, Notary)>;
 
 type Cancels = Arc<Mutex<HashMap<u32, CancellationToken>>>;
 
@@ -45,6 +50,7 @@ pub(super) struct Context {
     routes: Routes,
     transfers: Arc<Semaphore>,
     memory: Arc<Semaphore>,
+    pub(super) notary: Signing,
     _registration: Registration,
 }
 
@@ -114,7 +120,7 @@ impl Context {
 }
 
 impl Requests {
-    pub(super) fn new(home: SharedHome, out: FrameSender) -> Self {
+    pub(super) fn new(home: SharedHome, out: FrameSender, notary: Signing) -> Self {
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         Self {
             home,
@@ -126,6 +132,7 @@ impl Requests {
             leaving: permits(SMALL_FILES_KIB),
             small_files: SmallFiles::default(),
             cancels: Cancels::default(),
+            notary,
         }
     }
 
@@ -173,6 +180,7 @@ impl Requests {
             cancelled,
             transfers: Arc::clone(&self.transfers),
             memory: Arc::clone(&self.leaving),
+            notary: self.notary.clone(),
             _registration: registration,
         }
     }

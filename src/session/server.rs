@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::greeting::greet;
+use super::notary::Notary;
 use super::refusal::Refusal;
 use super::registry::Visit;
 use super::requests::{Context, Requests};
@@ -60,6 +61,8 @@ pub struct Terms {
     pub drain: CancellationToken,
     /// The server's keys, to be announced to a client that has logged in.
     pub keys: Option<Keys>,
+    /// What signs receipts.
+    pub notary: Option<Notary>,
 }
 
 /// How a session ended, when nothing was wrong.
@@ -98,7 +101,7 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let Terms { deadline, drain, keys } = terms;
+    let Terms { deadline, drain, keys, notary } = terms;
     let greeted = tokio::select! {
         greeted = timeout_at(deadline, greet(&mut reader, &out, service, keys, visit.peer().ip())) => Some(greeted),
         () = drain.cancelled() => None,
@@ -116,7 +119,7 @@ where
                 out: out.clone(),
                 limits: service.limits,
                 last_id,
-                requests: Requests::new(home, out.clone()),
+                requests: Requests::new(home, out.clone(), notary.map(|it| (user.clone(), it))),
                 tasks: JoinSet::new(),
             };
             session.run(&user, drain).await

@@ -1,6 +1,7 @@
 //! What goes wrong with a connection on the way is mended inside one command: cut, left by one end
 //! only, another address, a server that is killed and started anew. And what cannot be mended ends it.
 
+use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
@@ -201,4 +202,62 @@ fn patience_is_as_long_as_was_asked_for() {
     let output = sealane(["put", "--json", "/etc/hostname", &nobody]);
     assert!(!stdout(&output).contains("reconnect"));
     fails(output, 6, "cannot reach");
+}
+
+fn interrupt(child: &Child) {
+    let id = rustix::process::Pid::from_child(child);
+    rustix::process::kill_process(id, rustix::process::Signal::INT).unwrap();
+}
+
+#[test]
+fn ctrl_c_keeps_what_arrived_and_says_how_to_go_on() {
+    let stage = Stage::new();
+    let source = stage.site.file("file", &noise(SIZE as usize, 6));
+    let mut child = start(&["put", text(&source), &stage.at("file")]);
+    assert!(stage.passed(&mut child, 9 * MIB));
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    assert!(stderr(&output).contains("hint: run the same command again: it goes on"));
+    fails(output, 130, "interrupted");
+    let again = result(&ok(sealane(["put", "--json", text(&source), &stage.at("file")])));
+    assert!(again["held"].as_u64().unwrap() >= 4 * MIB, "{again}");
+    assert!(stage.site.home("ann").join("file").is_file());
+}
+
+#[test]
+fn ctrl_c_ends_the_wait_for_a_server_at_once() {
+    let mut stage = Stage::new();
+    let source = stage.site.file("file", &noise(SIZE as usize, 7));
+    let mut child = start(&["put", "--json", text(&source), &stage.at("file")]);
+    assert!(stage.passed(&mut child, 5 * MIB));
+    stage.server.kill();
+    let (mut line, mut lines) = (String::new(), BufReader::new(child.stdout.take().unwrap()));
+    while !line.contains("\"lost\"") {
+        line.clear();
+        assert!(lines.read_line(&mut line).unwrap() > 0, "it ended");
+    }
+    interrupt(&child);
+    let since = Instant::now();
+    let output = child.wait_with_output().unwrap();
+    assert!(since.elapsed() < Duration::from_secs(5));
+    fails(output, 130, "interrupted");
+}
+
+#[test]
+fn a_second_ctrl_c_ends_what_does_not_heed_the_first() {
+    let stage = Stage::new();
+    // It reads its own standard input to the end before it does anything else.
+    let mut child = client(["put", "-", &stage.at("file")]).stdin(Stdio::piped()).spawn().unwrap();
+    let _open = child.stdin.take();
+    let status = PathBuf::from(format!("/proc/{}/status", child.id()));
+    let heeds = || std::fs::read_to_string(&status).unwrap_or_default();
+    // Once it catches the signal (bit 1 of the mask).
+    until("it is ready", || {
+        let text = heeds();
+        let mask = text.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap_or("0");
+        u64::from_str_radix(mask.trim(), 16).unwrap_or(0) & 2 != 0
+    });
+    interrupt(&child);
+    interrupt(&child);
+    assert_eq!(child.wait().unwrap().code(), Some(130));
 }

@@ -103,7 +103,7 @@ fn what_cannot_be_compared_is_no_difference() {
     symlink("/etc/passwd", stage.tree.join("link")).unwrap();
     symlink("elsewhere", stage.there("link")).unwrap();
     ok(stage.verify(&[], "tree"));
-    std::fs::set_permissions(stage.there("a/one"), PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(stage.there("a/one"), PermissionsExt::from_mode(0o0)).unwrap();
     if std::fs::read(stage.there("a/one")).is_err() {
         fails(stage.verify(&[], "tree"), 9, "a/one");
     }

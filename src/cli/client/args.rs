@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::names;
 use super::trust::TrustCommand;
-use crate::types::{Address, Pin, duration};
+use crate::types::{Address, Pin, duration, size};
 
 /// Move files to and from a server whose key is pinned.
 ///
@@ -34,7 +34,13 @@ pub(super) struct Arguments {
     /// Reconnect for so long when the connection fails on the way (90s, 5m, 2h), and go on; 0: never
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration::parse, global = true)]
     pub(super) retry_for: Duration,
-    /// Print one JSON object a line on stdout, the last one the result
+    /// Move no more than so many bytes a second each way (500K, 10M), over all files together
+    #[arg(long, value_name = "BYTES", value_parser = rate, global = true)]
+    pub(super) limit_rate: Option<u64>,
+    /// Let the progress bar show what is complete on the disk of the other end, instead of what is verified
+    #[arg(long, global = true)]
+    pub(super) durable_progress: bool,
+    /// Print one JSON object a line on stdout, the last one the result (docs/JSON.md)
     #[arg(long, global = true)]
     pub(super) json: bool,
     /// No progress and no notes
@@ -45,6 +51,14 @@ pub(super) struct Arguments {
     pub(super) verbose: bool,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// Bytes a second, at least one.
+fn rate(text: &str) -> Result<u64, String> {
+    match size::parse(text) {
+        Ok(0) => Err("nothing would ever arrive".to_owned()),
+        rate => rate.map_err(|error| error.to_string()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -63,6 +77,8 @@ pub(super) enum Command {
     Verify(Verify),
     #[command(subcommand)]
     Partial(Partial),
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
     /// Show and change which keys which server may have
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -83,9 +99,12 @@ pub(super) struct Put {
     /// Keep modification time and mode; with -r, files of the same size and time count as unchanged
     #[arg(short, long)]
     pub(super) preserve: bool,
-    /// With -r, only say what would be done
-    #[arg(short = 'n', long, requires = "recursive")]
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
+    /// Have the server sign what it holds of each file afterwards, and write that to FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub(super) receipt: Option<PathBuf>,
     /// Files to send; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
@@ -108,8 +127,8 @@ pub(super) struct Get {
     /// Keep modification time and mode; with -r, files of the same size and time count as unchanged
     #[arg(short, long)]
     pub(super) preserve: bool,
-    /// With -r, only say what would be done
-    #[arg(short = 'n', long, requires = "recursive")]
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
     /// Files to fetch, all from one server
     #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]
@@ -194,7 +213,7 @@ pub(super) struct Rename {
     /// What to move
     #[arg(value_parser = names::address)]
     pub(super) address: Address,
-    /// The new path in the same home, such as /archive/a.iso
+    /// The new path in the same home, such as /archive/a.iso, or a directory to move it into
     #[arg(value_name = "PATH")]
     pub(super) to: String,
 }
@@ -227,4 +246,24 @@ pub(super) enum Partial {
     Ls(One),
     /// Remove them; the next upload begins from the start
     Rm(Remove),
+}
+
+/// Look at what `put --receipt` wrote
+#[derive(Debug, Subcommand)]
+pub(super) enum ReceiptCommand {
+    Check(CheckReceipt),
+}
+
+/// Check the signatures in a receipt, and that files here are what it is about; needs no server
+///
+/// The key must be one of --pin, or one of a server that `sealane trust` knows. Exit status 5 if it is another, 8 if
+/// a signature is wrong or a file is not in the receipt.
+#[derive(Args, Debug)]
+pub(super) struct CheckReceipt {
+    /// The receipt
+    #[arg(value_name = "RECEIPT")]
+    pub(super) receipt: PathBuf,
+    /// Files that it should be about, whatever they are called
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
 }

@@ -4,10 +4,11 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::args::{List, MakeDirectory, Remove, Rename};
-use super::move_files::same_server;
+use super::move_files::{one_server, same_server};
 use super::names;
 use super::remote::{self, Access};
 use crate::cli::{Exit, Failure, Ui, errors};
+use crate::protocol::Status;
 use crate::protocol::message::Entry;
 use crate::types::size::human;
 use crate::types::{Address, RemotePath};
@@ -59,10 +60,7 @@ pub(super) async fn make_directory(
 
 /// Removes files or directories; a failure does not stop the rest.
 pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), Failure> {
-    let Some(first) = args.addresses.first() else { return Ok(()) };
-    for other in &args.addresses {
-        same_server(first, other)?;
-    }
+    let first = one_server(&args.addresses)?;
     let client = access.login(first).await?;
     let mut failures = Vec::new();
     for address in &args.addresses {
@@ -96,16 +94,29 @@ pub(super) async fn rename(ui: Ui, access: &Access, args: Rename) -> Result<(), 
     };
     let from = &args.address.path;
     let client = access.login(&args.address).await?;
-    client.rename(from, &to, args.force).await.map_err(|error| {
+    let mut moved = client.rename(from, &to, args.force).await;
+    // As mv does it: into a directory that is there.
+    if moved.as_ref().is_err_and(|error| is_in_the_way(error.status()))
+        && client.stat(&to).await.is_ok_and(|there| there.kind == 1)
+        && let Some(inside) = from.name().and_then(|name| to.join(name).ok())
+    {
+        moved = client.rename(from, &inside, args.force).await;
+    }
+    moved.map_err(|error| {
         let failure = errors::session(&format!("{from} -> {to}"), &error);
         match error.status() {
-            Some(crate::protocol::Status::Exists) => failure.hint("-f replaces it"),
+            Some(Status::Exists) => failure.hint("-f replaces it"),
             _ => failure,
         }
     })?;
     remote::close(client).await;
     done(ui);
     Ok(())
+}
+
+/// Something has the new name; only of a directory is it worth knowing.
+fn is_in_the_way(status: Option<Status>) -> bool {
+    matches!(status, Some(Status::Exists | Status::IsDirectory | Status::NotEmpty))
 }
 
 /// Shows what the account uses.

@@ -9,10 +9,11 @@ use super::progress::Progress;
 use super::remote::{self, Access};
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::{Download, Link, Upload, UploadSource, download_all, upload_all};
+use crate::client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
+use crate::protocol::Status;
 use crate::session::SessionError;
 use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink, Tree};
-use crate::transfer::{Meter, Outcome};
+use crate::transfer::Meter;
 use crate::types::path::PathError;
 use crate::types::{Address, RemotePath};
 
@@ -28,6 +29,9 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
     let here = files.iter().map(|path| path.display().to_string());
     let names: Vec<_> = here.zip(uploads.iter().map(|upload| upload.to.to_string())).collect();
     let mut moving = Moving::begin(access, &args.address, args.dry_run).await?;
+    if args.receipt.is_some() {
+        moving.report.keep_brought();
+    }
     if args.dry_run {
         would_move(&mut moving, &names);
     } else {
@@ -46,6 +50,9 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
         }
     }
     drop(job);
+    if let Some(paper) = &args.receipt {
+        moving.receipts(paper).await;
+    }
     moving.finish(jobs).await
 }
 
@@ -103,15 +110,13 @@ async fn tree_target(
 
 /// Fetches files and, with `-r`, directories.
 pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failure> {
-    let Some(first) = args.addresses.first() else { return Ok(()) };
-    for other in &args.addresses {
-        same_server(first, other)?;
-    }
+    let first = one_server(&args.addresses)?;
     if args.destination == Path::new("-") {
         return get_to_stdout(ui, access, &args.addresses).await;
     }
     let (jobs, several) = (args.addresses.len(), args.addresses.len() > 1);
     let mut moving = Moving::begin(access, first, args.dry_run).await?;
+    moving.report.is_download();
     let (link, meter) = (moving.link.clone(), moving.meter.clone());
     let (mut trees, mut downloads) = (Vec::new(), Vec::new());
     for address in &args.addresses {
@@ -180,10 +185,14 @@ fn note(
     from: &str,
     to: &str,
     local: &str,
-    result: Result<Outcome, SessionError>,
+    result: Result<Arrived, SessionError>,
 ) {
     match result {
-        Ok(outcome) => moving.report.done(&moving.progress, from, to, &outcome),
+        Ok(Arrived { outcome, inside }) => {
+            let inside = inside.map(|path| path.to_string());
+            let to = inside.as_deref().unwrap_or(to);
+            moving.report.done(&moving.progress, from, to, &outcome);
+        }
         Err(error) if moving::is_lost(&moving.link, &error) => {}
         Err(error) => {
             // A local error is about the local name, a refusal about the remote one.
@@ -192,7 +201,13 @@ fn note(
             } else {
                 local.to_owned()
             };
-            moving.report.failed(&moving.progress, errors::session(&what, &error));
+            let failure = errors::session(&what, &error);
+            let failure = match error.status() {
+                Some(Status::NotFound) if from == local => failure
+                    .hint("the directory it goes to is not there; 'sealane mkdir -p' makes it"),
+                _ => failure,
+            };
+            moving.report.failed(&moving.progress, failure);
         }
     }
 }
@@ -264,7 +279,7 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     }
     let client = access.login(address).await?;
     let meter = Arc::new(Meter::default());
-    let progress = Progress::start(ui, access.bar.clone(), meter.clone());
+    let progress = Progress::start(access, meter.clone());
     let expecting = meter.clone();
     let open = move |size: u64, _: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
         expecting.expect(size);
@@ -274,6 +289,14 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     drop(progress);
     remote::close(client).await;
     result.map(|_| ()).map_err(|error| errors::session(&address.path.to_string(), &error))
+}
+
+/// The first of `addresses`, which all name one account of one server.
+pub(super) fn one_server(addresses: &[Address]) -> Result<&Address, Failure> {
+    let first = addresses.first();
+    let first = first.ok_or_else(|| Failure::new(Exit::Usage, "no address was given"))?;
+    addresses.iter().try_for_each(|other| same_server(first, other))?;
+    Ok(first)
 }
 
 /// A job runs over one session: all its addresses name one account of one server.

@@ -2,17 +2,21 @@
 //!
 //! Begun once, ended once, so that `put`, `get` and `sync` treat a connection that is gone alike.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
+use serde_json::json;
+
 use super::progress::Progress;
+use super::receipts;
 use super::remote::{Access, Remote};
 use super::report::Report;
 use crate::cli::Failure;
 use crate::client::Link;
 use crate::session::SessionError;
 use crate::transfer::Meter;
-use crate::types::Address;
+use crate::types::{Address, Digest, RemotePath};
 
 /// What a command that moves files has at hand.
 #[derive(Debug)]
@@ -35,7 +39,8 @@ impl Moving {
         let started = Instant::now();
         let remote = access.link(address).await?;
         let meter = Arc::new(Meter::default());
-        let progress = Progress::start(access.ui, access.bar.clone(), meter.clone());
+        let progress = Progress::start(access, meter.clone());
+        access.ui.object(&json!({ "type": "start", "server": address.host_port() }));
         let report = Report::new(access.ui).planning(dry_run);
         Ok(Self { link: remote.link.clone(), meter, progress, report, remote, started })
     }
@@ -47,6 +52,17 @@ impl Moving {
             self.report.failed(&self.progress, failure);
         }
         goes_on
+    }
+
+    /// Has the server sign what arrived, and writes that to `paper`.
+    pub(super) async fn receipts(&mut self, paper: &Path) {
+        let parse = |(path, root): (String, Digest)| Some((RemotePath::parse(&path).ok()?, root));
+        let brought = self.report.brought().into_iter().filter_map(parse).collect();
+        for failure in receipts::fetch(&self.remote, paper, brought).await {
+            if !self.failed(failure) {
+                return;
+            }
+        }
     }
 
     /// Says what came of it all, and how the program ends; `jobs` is how many were asked for.

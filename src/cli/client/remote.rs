@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::trusted::{self, Trusted};
 use crate::cli::{Exit, Failure, Ui, password, untrusted};
-use crate::client::{self, Dialling, Link, LinkEvent, Retry, Target, Ways};
+use crate::client::{self, Dialling, Link, LinkEvent, RateLimit, Retry, Target, Ways};
 use crate::session::Client;
 use crate::trust::KnownServer;
-use crate::types::{Address, Pin, Secret};
+use crate::types::{Address, Pin, PinSet, Secret, Username};
 
 /// What the command line says about who connects to whom.
 #[derive(Debug)]
@@ -24,6 +24,10 @@ pub(super) struct Access {
     pub(super) retry: Retry,
     /// What notes must be printed around; hidden until there is something to draw.
     pub(super) bar: ProgressBar,
+    /// No faster than this.
+    pub(super) limit: Option<RateLimit>,
+    /// The bar shows what is durable.
+    pub(super) durable_progress: bool,
 }
 
 impl Access {
@@ -31,28 +35,33 @@ impl Access {
     ///
     /// A server that has proved no key that is trusted is sent nothing at all.
     pub(super) async fn login(&self, address: &Address) -> Result<Arc<Client>, Failure> {
-        Ok(Arc::new(self.begin(address).await?.0))
+        Ok(Arc::new(self.begin(address).await?.client))
     }
 
     /// Logs in at the server of `address`, and again whenever the connection fails, with the same keys
     /// accepted and the same password. The first connection is not tried again: a wrong address is said
     /// at once.
     pub(super) async fn link(&self, address: &Address) -> Result<Remote, Failure> {
-        let (client, target, password, trusted) = self.begin(address).await?;
-        let server = address.host_port();
+        let Begun { client, target, password, trusted, proved } = self.begin(address).await?;
+        let (server, user) = (address.host_port(), target.user.clone());
+        let limit = self.limit.clone();
         let dial = move || -> Dialling {
-            let (target, password) = (target.clone(), password.clone());
-            Box::pin(async move { client::connect(&target, &password).await })
+            let (target, password, limit) = (target.clone(), password.clone(), limit.clone());
+            Box::pin(async move {
+                let secured = client::secure_paced(&target, limit).await?;
+                Ok(secured.login(&target.user, &password).await?.0)
+            })
         };
         let (ui, bar, place) = (self.ui, self.bar.clone(), server.clone());
         let told = move |event: LinkEvent<'_>| bar.suspend(|| tell(ui, &place, &event));
         let chance = || getrandom::u32().unwrap_or(u32::MAX);
         let (dial, chance, told) = (Box::new(dial), Box::new(chance), Box::new(told));
         let link = Link::new(client, Ways { dial, retry: self.retry, chance, told });
-        Ok(Remote { link, server, known: trusted.known })
+        let Trusted { pins, known, .. } = trusted;
+        Ok(Remote { link, server, known, user, pins, proved })
     }
 
-    async fn begin(&self, address: &Address) -> Result<(Client, Target, Secret, Trusted), Failure> {
+    async fn begin(&self, address: &Address) -> Result<Begun, Failure> {
         let server = address.host_port();
         let user = address.user.clone().ok_or_else(|| {
             Failure::new(Exit::Usage, format!("which account at {server}?"))
@@ -62,7 +71,7 @@ impl Access {
         let password = password::of_user(self.password_file.as_deref(), &user, &server)?;
         let target = Target::new(address, user, trusted.pins.clone());
         let why = |error| untrusted::connecting(&server, &error, trusted.known.as_ref());
-        let secured = client::secure(&target).await.map_err(why)?;
+        let secured = client::secure_paced(&target, self.limit.clone()).await.map_err(why)?;
         self.ui.detail(&format!("connected; congestion control {}", secured.congestion()));
         trusted.proved(self.ui, secured.pin())?;
         let proved = secured.pin();
@@ -70,16 +79,29 @@ impl Access {
         if let Some(announced) = announced {
             trusted.learn(self.ui, &proved, &announced);
         }
-        Ok((client, target, password, trusted))
+        Ok(Begun { client, target, password, trusted, proved })
     }
+}
+
+/// A session, and all it takes to have it again.
+struct Begun {
+    client: Client,
+    target: Target,
+    password: Secret,
+    trusted: Trusted,
+    proved: Pin,
 }
 
 /// A server with a session that is had again when it fails.
 #[derive(Debug)]
 pub(super) struct Remote {
     pub(super) link: Arc<Link>,
-    server: String,
+    pub(super) server: String,
     known: Option<KnownServer>,
+    pub(super) user: Username,
+    /// The keys that are accepted, and the one that was proved.
+    pub(super) pins: PinSet,
+    pub(super) proved: Pin,
 }
 
 impl Remote {

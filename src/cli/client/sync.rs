@@ -27,6 +27,9 @@ pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     let (Way::Up { to: address, .. } | Way::Down { from: address, .. }) = &way;
     let mut moving = Moving::begin(access, address, args.dry_run).await?;
     let job = Job { rules, exclude, ..Job::copying(&moving, true, args.dry_run) };
+    if matches!(way, Way::Down { .. }) {
+        moving.report.is_download();
+    }
     let (report, progress) = (&mut moving.report, &moving.progress);
     let brought = match way {
         Way::Up { tree, from, to } => {

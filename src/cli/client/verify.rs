@@ -29,7 +29,7 @@ pub(super) async fn verify(ui: Ui, access: &Access, args: Verify) -> Result<(), 
     let into_directory = args.sources.len() > 1 || args.address.is_directory;
     let remote = access.link(&args.address).await?;
     let meter = Arc::new(Meter::default());
-    let progress = Progress::start(ui, access.bar.clone(), meter.clone());
+    let progress = Progress::start(access, meter.clone());
     let mut tally = Tally { ui, progress, same: 0, differ: 0, failures: Vec::new() };
     for source in &args.sources {
         let compared = match remote_path(source, &args.address, into_directory) {

@@ -218,6 +218,30 @@ pub struct SizeRoot {
     pub root: Digest,
 }
 
+/// Body of `RECEIPT_IS`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ReceiptIs {
+    /// The account.
+    #[n(0)]
+    pub account: String,
+    /// Size in bytes.
+    #[n(1)]
+    pub size: u64,
+    /// BLAKE3 of the file.
+    #[n(2)]
+    pub root: Digest,
+    /// When it was read, in seconds since 1970 UTC.
+    #[n(3)]
+    pub time: u64,
+    /// The signer, a SubjectPublicKeyInfo.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub public_key: Vec<u8>,
+    /// Under the text that `protocol::receipt` makes of all this.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub signature: Vec<u8>,
+}
+
 /// Body of `REFUSED`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -14,11 +14,11 @@ mod requests;
 
 pub use answers::{
     Accepted, AnnouncedKey, Entries, Entry, File, KeySignature, Keys, LoggedIn, Offer, Partial,
-    PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
+    PartialsAre, ReceiptIs, Refused, SizeRoot, UsageIs, Welcome,
 };
 pub use requests::{
-    DiscardPartial, Get, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
-    SetMeta,
+    DiscardPartial, Get, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall,
+    ReceiptOf, Rename, SetMeta,
 };
 
 impl<C> Encode<C> for Digest {
@@ -105,6 +105,7 @@ messages! {
         Partials(Partials),
         DiscardPartial(DiscardPartial),
         SetMeta(SetMeta),
+        ReceiptOf(ReceiptOf),
     } with bytes {
         PutSmall(PutSmall),
     }
@@ -124,6 +125,7 @@ messages! {
         UsageIs(UsageIs),
         DigestIs(SizeRoot),
         PartialsAre(PartialsAre),
+        ReceiptIs(ReceiptIs),
         Committed(SizeRoot),
         Refused(Refused),
     } with bytes {

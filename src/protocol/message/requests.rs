@@ -171,3 +171,15 @@ pub struct DiscardPartial {
     #[n(0)]
     pub id: String,
 }
+
+/// Body of `RECEIPT`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ReceiptOf {
+    /// The file.
+    #[n(0)]
+    pub path: String,
+    /// Pin of the key to sign with; another one signs if the server does not have it.
+    #[n(1)]
+    pub pin: Option<Digest>,
+}

@@ -6,6 +6,7 @@ pub(super) mod list;
 pub(super) mod make_directory;
 pub(super) mod partials;
 pub(super) mod put;
+pub(super) mod receipt;
 pub(super) mod remove;
 pub(super) mod rename;
 pub(super) mod set_meta;
@@ -34,6 +35,7 @@ pub(super) async fn serve(
         ClientMessage::Partials(request) => partials::serve(context, request).await?,
         ClientMessage::DiscardPartial(request) => partials::serve_discard(context, request).await?,
         ClientMessage::SetMeta(request) => set_meta::serve(context, request).await?,
+        ClientMessage::ReceiptOf(request) => receipt::serve(context, request).await?,
         // The session stores small files by itself, many together.
         ClientMessage::PutSmall(..) => return Err(Refusal::new(Status::Internal)),
         // The greeting is over: a second one is as wrong as an unknown path.

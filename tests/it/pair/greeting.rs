@@ -3,7 +3,7 @@
 use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
 use sealane::protocol::message::{
     Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, Keys, LoggedIn, Login, Offer,
-    Partials, PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
+    Partials, PartialsAre, ReceiptIs, ReceiptOf, Refused, SizeRoot, UsageIs, Welcome,
 };
 use sealane::protocol::pieces::{self, Piece, PiecesPage, Step};
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
@@ -41,6 +41,9 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
             client(ClientMessage::DiscardPartial(DiscardPartial { id: "0a".repeat(16) }))
         }
         Kind::SetMeta => client(peer::set_meta("keep")),
+        Kind::ReceiptOf => {
+            client(ClientMessage::ReceiptOf(ReceiptOf { path: name, pin: Some(root) }))
+        }
         Kind::Cancel => peer::cancel(id),
         Kind::Welcome => server(ServerMessage::Welcome(Welcome {
             version: 1,
@@ -70,6 +73,14 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::Done => server(ServerMessage::Done(Empty {})),
         Kind::UsageIs => server(ServerMessage::UsageIs(UsageIs { used: 1, reserved: 1, limit: 1 })),
         Kind::PartialsAre => server(ServerMessage::PartialsAre(PartialsAre::default())),
+        Kind::ReceiptIs => server(ServerMessage::ReceiptIs(ReceiptIs {
+            account: name,
+            size: 1,
+            root,
+            time: 1,
+            public_key: vec![1],
+            signature: vec![2],
+        })),
         Kind::DigestIs => server(ServerMessage::DigestIs(size_root)),
         Kind::Committed => server(ServerMessage::Committed(size_root)),
         Kind::Refused => server(ServerMessage::Refused(Refused::new(Status::Busy))),

@@ -74,6 +74,7 @@ pub struct Network {
     pins: PinSet,
     /// Time is needed: the end that is waited for must find out by itself.
     waits: Notify,
+    waiting: AtomicBool,
     again: AtomicBool,
     _still: Still,
 }
@@ -88,6 +89,7 @@ impl Network {
             server: tls::server_config(identity.unwrap()).unwrap(),
             pins: PinSet::new(vec![key.pin]).unwrap(),
             waits: Notify::new(),
+            waiting: AtomicBool::new(false),
             again: AtomicBool::new(false),
             _still: still(),
         })
@@ -137,11 +139,15 @@ impl Network {
         first: Fault,
         next: impl Fn() -> Option<Fault> + Send + Sync + 'static,
     ) -> (Arc<Link>, Arc<Line>) {
+        self.waiting.store(false, Ordering::Relaxed);
         self.again.store(false, Ordering::Relaxed);
         let (client, line) = self.log_in(Some(first)).await;
         let client = match client {
             Ok(client) => client,
-            Err(_) => self.log_in(None).await.0.expect("a clean line"),
+            Err(_) => {
+                self.again.store(true, Ordering::Relaxed);
+                self.log_in(None).await.0.expect("a clean line")
+            }
         };
         let network = self.clone();
         let dial = move || -> Dialling {
@@ -155,12 +161,19 @@ impl Network {
         (Link::new(client, Ways { dial, retry, chance, told }), line)
     }
 
+    /// Somebody waits for what will not come.
+    fn waits(&self) {
+        self.waiting.store(true, Ordering::Relaxed);
+        self.waits.notify_one();
+    }
+
     /// Runs `work`, letting time pass while a line stands still and no other one is sought.
     pub async fn run<T>(&self, work: impl Future<Output = T>) -> T {
         let passing = async {
             loop {
                 self.waits.notified().await;
-                while !self.again.load(Ordering::Relaxed) {
+                let on = |flag: &AtomicBool| flag.load(Ordering::Relaxed);
+                while on(&self.waiting) && !on(&self.again) {
                     tokio::time::advance(Duration::from_millis(50)).await;
                     for _ in 0..100 {
                         tokio::task::yield_now().await;
@@ -238,11 +251,11 @@ async fn bytes(
             What::Cut if here.is_some() => return line.cut.cancel(),
             What::Stall if here.is_some() => {
                 line.still.store(true, Ordering::Relaxed);
-                network.waits.notify_one();
+                network.waits();
                 return line.cut.cancel();
             }
             // Lengths may be what was flipped: then an end waits for more than will come.
-            What::Flip if here.is_some() => network.waits.notify_one(),
+            What::Flip if here.is_some() => network.waits(),
             _ => {}
         }
     }
@@ -272,7 +285,7 @@ async fn records(
         let what = fault.filter(|fault| fault.at == number).map(|fault| fault.what);
         if what.is_some() {
             strike();
-            network.waits.notify_one();
+            network.waits();
         }
         let out = match what {
             Some(What::Lose) => Vec::new(),

@@ -96,7 +96,7 @@ impl Pair {
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
         let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
-        let terms = session::Terms { deadline, drain, keys: None };
+        let terms = session::Terms { deadline, drain, keys: None, notary: None };
         tokio::spawn(async move { session::serve(far, &service, &visit, terms).await })
     }
 
