@@ -3,6 +3,7 @@
 //! It prints nothing and asks nobody: which server, which pins, which password is decided above.
 
 mod announced;
+mod digest_cache;
 mod jobs;
 pub mod tree;
 
@@ -19,6 +20,7 @@ use crate::tls::{self, TlsError, TlsStream};
 use crate::trust::Announced;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
 
+pub use digest_cache::DigestCache;
 pub use jobs::{Download, Finished, Upload, UploadSource, download_all, upload_all};
 
 /// Time to open the connection and to shake hands, each.

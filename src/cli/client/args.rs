@@ -129,6 +129,9 @@ pub(super) struct Sync {
     /// Compare files of the same size by digest, whatever their times
     #[arg(short, long)]
     pub(super) checksum: bool,
+    /// With --checksum, read every file, whatever is remembered of earlier runs
+    #[arg(long)]
+    pub(super) no_cache: bool,
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
@@ -197,6 +200,9 @@ pub(super) struct Rename {
 /// Compare files with their copies on the server without moving them
 #[derive(Args, Debug)]
 pub(super) struct Verify {
+    /// Read every file, whatever is remembered of earlier runs
+    #[arg(long)]
+    pub(super) no_cache: bool,
     /// Files to compare
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,

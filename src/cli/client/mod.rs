@@ -6,6 +6,7 @@ mod move_files;
 mod names;
 mod partials;
 mod progress;
+mod remembered;
 mod remote;
 mod report;
 mod sync;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use super::args::Sync;
 use super::names;
 use super::progress::Progress;
+use super::remembered::Remembered;
 use super::remote::{self, Access};
 use super::report::Report;
 use super::trees::{self, Job};
@@ -35,7 +36,10 @@ pub(super) async fn sync(ui: Ui, access: &Access, args: Sync) -> Result<(), Fail
     let progress = Progress::start(ui, meter.clone());
     let mut report = Report::new(ui).planning(args.dry_run);
     let (dry_run, preserve) = (args.dry_run, true);
-    let job = Job { client: client.clone(), meter, rules, exclude, preserve, dry_run };
+    let cache = Remembered::open(ui, !args.no_cache && args.checksum);
+    let remembered = cache.get();
+    let job =
+        Job { client: client.clone(), meter, rules, exclude, preserve, dry_run, cache: remembered };
     match way {
         Way::Up { tree, from, to } => {
             job.upload(tree, &from, &to.path, &mut report, &progress).await?;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::progress::Progress;
 use super::report::Report;
 use crate::cli::{Exit, Failure, errors};
+use crate::client::DigestCache;
 use crate::client::tree::{
     Compare, Done, Ends, Event, Exclude, Listing, Plan, Preserve, Problem, Rules, TreeError,
     a_kind, download_tree, list_remote, upload_tree,
@@ -29,6 +30,8 @@ pub(super) struct Job {
     pub(super) preserve: bool,
     /// Only say what would be done.
     pub(super) dry_run: bool,
+    /// Roots of this machine's files.
+    pub(super) cache: Option<Arc<DigestCache>>,
 }
 
 impl Job {
@@ -42,7 +45,7 @@ impl Job {
         let compare = if preserve { Compare::Time } else { Compare::Content };
         let rules = Rules { compare, delete: false, preserve: Preserve::No };
         let (client, meter, exclude) = (client.clone(), meter.clone(), Exclude::default());
-        Self { client, meter, rules, exclude, preserve, dry_run }
+        Self { client, meter, rules, exclude, preserve, dry_run, cache: None }
     }
 
     /// Brings the directory `from` of this machine to `base`, which is made if it is missing.
@@ -138,7 +141,8 @@ impl Job {
 
     fn ends(&self, tree: Arc<Tree>, base: &RemotePath) -> Arc<Ends> {
         let (client, meter) = (self.client.clone(), self.meter.clone());
-        Arc::new(Ends { client, tree, base: base.clone(), preserve: self.preserve, meter })
+        let (preserve, cache) = (self.preserve, self.cache.clone());
+        Arc::new(Ends { client, tree, base: base.clone(), preserve, cache, meter })
     }
 
     async fn walk(&self, tree: &Arc<Tree>) -> Result<Listing, Failure> {

@@ -7,24 +7,28 @@ use serde_json::json;
 
 use super::args::Verify;
 use super::progress::Progress;
+use super::remembered::Remembered;
 use super::remote::{self, Access};
 use crate::cli::{Exit, Failure, Ui, errors};
+use crate::client::DigestCache;
+use crate::client::tree::cached_root;
 use crate::session::{Client, SessionError};
 use crate::storage::{FileSource, Source};
-use crate::transfer::{self, Meter, TransferError};
+use crate::transfer::{Meter, TransferError};
 use crate::types::{Address, Digest, RemotePath};
 
 /// Compares files with their copies; each end reads its own disk.
 pub(super) async fn verify(ui: Ui, access: &Access, args: Verify) -> Result<(), Failure> {
     let into_directory = args.sources.len() > 1 || args.address.is_directory;
     let client = access.login(&args.address).await?;
+    let cache = Remembered::open(ui, !args.no_cache);
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(ui, meter.clone());
     let mut failures = Vec::new();
     for source in &args.sources {
         let name = source.display().to_string();
         let compared = match remote_path(source, &args.address, into_directory) {
-            Ok(path) => compare(&client, source, &path, &meter).await,
+            Ok(path) => compare(&client, source, &path, cache.get(), &meter).await,
             Err(failure) => Err(failure),
         };
         progress.around(|| match &compared {
@@ -68,6 +72,7 @@ async fn compare(
     client: &Client,
     source: &Path,
     path: &RemotePath,
+    cache: Option<Arc<DigestCache>>,
     meter: &Arc<Meter>,
 ) -> Result<Digest, Failure> {
     let name = source.display().to_string();
@@ -75,7 +80,7 @@ async fn compare(
     let here = tokio::task::spawn_blocking(move || -> Result<_, TransferError> {
         let source = FileSource::open(&local)?;
         meter.expect(source.size());
-        let root = transfer::root_of(&source, &meter, &|| false)?;
+        let root = cached_root(cache.as_deref(), &source, &meter)?;
         Ok((source.size(), root))
     });
     // Both ends read at the same time.

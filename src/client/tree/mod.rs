@@ -13,13 +13,15 @@ mod run;
 mod send;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use thiserror::Error;
 use tokio::task::{JoinError, JoinSet};
 
+use super::DigestCache;
 use crate::protocol::limits;
 use crate::session::SessionError;
-use crate::storage::{Source, StorageError};
+use crate::storage::{FileSource, Source, StorageError};
 use crate::transfer::{self, Meter, TransferError};
 use crate::types::Digest;
 use crate::types::path::PathError;
@@ -79,12 +81,35 @@ fn small_at_once(requests: usize) -> usize {
     requests.saturating_sub(requests / 4).max(1)
 }
 
+/// The root of `source`, from `cache` if it is known there. Blocks.
+///
+/// # Errors
+/// As [`transfer::root_of`].
+pub fn cached_root(
+    cache: Option<&DigestCache>,
+    source: &FileSource,
+    meter: &Meter,
+) -> Result<Digest, TransferError> {
+    let identity = source.identity();
+    if let Some(root) = cache.and_then(|cache| cache.find(&identity)) {
+        meter.reused(source.size());
+        return Ok(root);
+    }
+    let begun = SystemTime::now();
+    let root = transfer::root_of(source, meter, &|| false)?;
+    if let Some(cache) = cache {
+        cache.remember(identity, root, begun);
+    }
+    Ok(root)
+}
+
 /// Size and root of the file of this machine.
 async fn root_here(ends: &Arc<Ends>, step: &FileStep) -> Result<(u64, Digest), TreeError> {
     let (tree, path) = (ends.tree.clone(), step.path.clone());
+    let cache = ends.cache.clone();
     let read = tokio::task::spawn_blocking(move || -> Result<_, TransferError> {
         let source = tree.source(&path)?;
-        Ok((source.size(), transfer::root_of(&source, &Meter::default(), &|| false)?))
+        Ok((source.size(), cached_root(cache.as_deref(), &source, &Meter::default())?))
     });
     let read = read.await.unwrap_or(Err(TransferError::Thread));
     Ok(read.map_err(SessionError::from)?)

@@ -5,6 +5,7 @@
 //! no change of threads and no round trip of its own.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -25,7 +26,13 @@ const LARGE: usize = 4;
 
 /// A small file in memory; one that has grown meanwhile is not.
 enum Loaded {
-    Whole { digest: Digest, bytes: Vec<u8>, meta: FileMeta },
+    Whole {
+        digest: Digest,
+        bytes: Vec<u8>,
+        meta: FileMeta,
+    },
+    /// Not read: its root is remembered.
+    Known(Digest, FileSource),
     Grown(FileSource),
 }
 
@@ -87,7 +94,15 @@ fn load(ends: &Ends, step: &FileStep) -> Result<Loaded, TransferError> {
     if !super::is_small(source.size()) {
         return Ok(Loaded::Grown(source));
     }
+    let cache = ends.cache.as_ref().filter(|_| step.compare);
+    if let Some(root) = cache.and_then(|cache| cache.find(&source.identity())) {
+        return Ok(Loaded::Known(root, source));
+    }
+    let begun = SystemTime::now();
     let (digest, bytes) = transfer::load_whole(&source)?;
+    if let Some(cache) = cache {
+        cache.remember(source.identity(), digest, begun);
+    }
     Ok(Loaded::Whole { digest, bytes, meta: ends.meta(source.meta()) })
 }
 
@@ -105,7 +120,12 @@ async fn send_loaded(
             }
             Ok(client.upload_whole(&path, digest, bytes, meta, meter).await?)
         }
-        Loaded::Grown(source) => {
+        Loaded::Known(root, source)
+            if client.digest(&path).await.is_ok_and(|there| there.root == root) =>
+        {
+            Ok(held(source.size(), root, meter))
+        }
+        Loaded::Known(_, source) | Loaded::Grown(source) => {
             let meta = ends.meta(source.meta());
             Ok(client.upload(&path, Arc::new(source), meta, meter.clone()).await?)
         }

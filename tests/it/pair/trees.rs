@@ -13,9 +13,9 @@ use sealane::transfer::Meter;
 use sealane::types::{Digest, RemotePath};
 
 use super::liar::path;
-use crate::support::names;
 use crate::support::pair::lying_server;
 use crate::support::peer::soon;
+use crate::support::names;
 
 fn entry(name: &str, kind: u8) -> Entry {
     Entry { name: name.to_owned(), kind, size: 4, modified: 0, mode: 0o644 }
@@ -83,6 +83,7 @@ async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
         tree: Arc::new(Tree::open(directory.path()).unwrap()),
         base: RemotePath::default(),
         preserve: false,
+        cache: None,
         meter: Arc::new(Meter::default()),
     });
     let lying = async {
