@@ -10,7 +10,7 @@ use crate::cli::{Exit, Failure, errors};
 use crate::client::DigestCache;
 use crate::client::tree::{
     Compare, Done, Ends, Event, Exclude, Listing, Plan, Preserve, Problem, Rules, TreeError,
-    a_kind, download_tree, list_remote, upload_tree,
+    a_kind, download_tree, has_collisions, keep_first, list_remote, upload_tree,
 };
 use crate::protocol::Status;
 use crate::protocol::message::Entry;
@@ -105,8 +105,15 @@ impl Job {
         let (listed, top) =
             tokio::join!(list_remote(&self.client, base, &self.exclude), self.remote_top(base));
         let source = listed.map_err(|error| errors::session(&base.to_string(), &error))?;
-        let source = Listing { top, ..source };
+        let mut source = Listing { top, ..source };
         let tree = open(!self.dry_run).map_err(|error| errors::storage(to, &error))?.map(Arc::new);
+        if let Some(tree) = tree.as_ref().filter(|_| !self.dry_run && has_collisions(&source)) {
+            let tree = tree.clone();
+            let folds = tokio::task::spawn_blocking(move || tree.folds_names()).await;
+            if folds.is_ok_and(|folds| folds.unwrap_or(false)) {
+                keep_first(&mut source);
+            }
+        }
         let target = match &tree {
             Some(tree) => self.walk(tree).await?,
             None => Listing::default(),
@@ -241,6 +248,8 @@ fn failure(what: &str, error: &TreeError) -> Failure {
         TreeError::Session(error) => errors::session(what, error),
         TreeError::InTheWay(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
             .hint("move it away, or let 'sealane sync --delete' replace it"),
+        TreeError::SameName(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
+            .hint("give one of them another name on the server"),
         TreeError::Name(_) | TreeError::Hidden(_) => {
             Failure::new(Exit::Other, format!("{what}: {error}"))
         }

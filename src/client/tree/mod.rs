@@ -4,6 +4,7 @@
 //! anybody, then small files go in many messages at once and large ones as transfers beside them.
 //! Nothing is trusted to stay as it was listed: each step finds out by itself and fails for itself.
 
+mod collide;
 mod exclude;
 mod marks;
 mod plan;
@@ -26,6 +27,7 @@ use crate::transfer::{self, Meter, TransferError};
 use crate::types::Digest;
 use crate::types::path::PathError;
 
+pub use collide::{has_collisions, keep_first};
 pub use exclude::{BadPattern, Exclude};
 pub use plan::{Compare, FileStep, Plan, Preserve, Removal, Rules, a_kind};
 pub use remote::{Listing, list_remote};
@@ -46,6 +48,9 @@ pub enum TreeError {
     /// Something of another kind has the name at the other end.
     #[error("there is {0} of this name at the other end")]
     InTheWay(&'static str),
+    /// The file system here takes the name for another one's.
+    #[error("the file system here takes its name for that of '{0}'")]
+    SameName(String),
 }
 
 impl From<StorageError> for TreeError {
