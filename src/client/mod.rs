@@ -4,6 +4,7 @@
 //! It prints nothing and asks nobody: which server, which pins, which password is decided above.
 
 mod announced;
+mod digest_cache;
 mod jobs;
 mod link;
 mod pace;
@@ -26,6 +27,7 @@ use crate::tls::{self, TlsError, TlsStream};
 use crate::trust::Announced;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
 
+pub use digest_cache::DigestCache;
 pub use jobs::{Arrived, Download, Finished, Upload, UploadSource, download_all, upload_all};
 pub use link::{Dialling, Link, LinkEvent, Ways};
 pub use pace::{Paced, RateLimit};

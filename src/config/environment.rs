@@ -63,6 +63,15 @@ pub fn passed_listener() -> std::io::Result<Option<TcpListener>> {
     if passed.len() == 0 { Ok(None) } else { passed.take_tcp_listener(0) }
 }
 
+/// Where the client keeps what it can do without: `sealane` in `XDG_CACHE_HOME`, or in `HOME/.cache`. `None`
+/// if neither is set to an absolute path.
+#[must_use]
+pub fn cache_directory() -> Option<PathBuf> {
+    let absolute = |name| read(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|h| h.join(".cache")));
+    base.map(|base| base.join("sealane"))
+}
+
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn read(name: &str) -> Option<OsString> {
     std::env::var_os(name).filter(|value| !value.is_empty())

@@ -240,14 +240,24 @@ impl Header {
 /// A whole frame with a body of fixed bytes (`END`, `ACK`, `PING`, `PONG`, `CANCEL`).
 #[must_use]
 pub fn fixed(kind: Kind, id: u32, body: &[u8]) -> Vec<u8> {
-    flagged(kind, 0, id, body)
+    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+    let mut bytes = Header::new(kind, id, length).encode().to_vec();
+    bytes.extend_from_slice(body);
+    bytes
 }
 
-/// As [`fixed`], with flags.
+/// A whole `ACK`: so many are sent that they have no memory of their own.
+pub type Acknowledgement = [u8; HEADER + 4];
+
+/// An `ACK` of chunk `index` of transfer `id`; with `again`, of a recipe that did not make it.
 #[must_use]
-pub fn flagged(kind: Kind, flags: u8, id: u32, body: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    [&Header { kind, flags, id, length }.encode(), body].concat()
+pub fn acknowledgement(id: u32, index: u32, again: bool) -> Acknowledgement {
+    let flags = if again { AGAIN } else { 0 };
+    let mut frame = [0; HEADER + 4];
+    let (header, body) = frame.split_at_mut(HEADER);
+    header.copy_from_slice(&Header { kind: Kind::Ack, flags, id, length: 4 }.encode());
+    body.copy_from_slice(&index.to_be_bytes());
+    frame
 }
 
 /// Reads a body that must have exactly `N` bytes.

@@ -44,7 +44,7 @@ pub use listing::{Entry, Page, Scan};
 pub use local::{LocalSink, spool};
 pub use partials::Partial;
 pub use seam::{FileMeta, Sink, Source};
-pub use source::FileSource;
+pub use source::{FileIdentity, FileSource};
 pub use stream::StreamSink;
 pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};
 pub use vault::Vault;

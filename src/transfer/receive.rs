@@ -9,8 +9,8 @@ use super::assemble::{follow, literal_bytes, tell_pieces};
 use super::routes::{Incoming, ReceivingEnd};
 use super::send::buffer_size;
 use super::{Meter, Outcome, TransferError};
-use crate::protocol::frame::{self, AGAIN, ChunkPrefix, ClaimsPage};
-use crate::protocol::{Kind, limits};
+use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage};
+use crate::protocol::limits;
 use crate::storage::Sink;
 use crate::types::digest::chunk_digest;
 use crate::types::{Digest, Layout, RootBuilder};
@@ -140,14 +140,14 @@ impl Receiving<'_> {
     ) -> Result<Outcome, TransferError> {
         let mut is_sought = false;
         loop {
-            let (prefix, flags) = match end.next().ok_or(TransferError::Interrupted)? {
+            let (prefix, again) = match end.next().ok_or(TransferError::Interrupted)? {
                 Incoming::Chunk(prefix, buffer) => {
                     self.chunk(&prefix, &buffer)?;
-                    (prefix, 0)
+                    (prefix, false)
                 }
                 Incoming::Recipe(prefix, buffer) => {
                     let is_made = self.recipe(&prefix, &buffer)?;
-                    (prefix, if is_made { 0 } else { AGAIN })
+                    (prefix, !is_made)
                 }
                 Incoming::Seek(log2) => {
                     if is_sought || !limits::PIECE_LOG2.contains(&log2) {
@@ -159,8 +159,7 @@ impl Receiving<'_> {
                 }
                 Incoming::End(root) => return self.end(root),
             };
-            let index = prefix.index.to_be_bytes();
-            out.acknowledge(frame::flagged(Kind::Ack, flags, end.id(), &index))?;
+            out.acknowledge(frame::acknowledgement(end.id(), prefix.index, again))?;
         }
     }
 

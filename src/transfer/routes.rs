@@ -170,6 +170,9 @@ impl Routes {
         if matches!(header.kind, Kind::Chunk | Kind::Recipe) {
             return self.deliver_chunk(header, reader).await;
         }
+        if header.kind == Kind::Ack {
+            return self.deliver_acknowledgement(header, reader).await;
+        }
         let body = reader.body(header).await?;
         match (self.find(header.id), header.kind) {
             (None, _) => Ok(()),
@@ -194,15 +197,31 @@ impl Routes {
                 let _ = events.send(PeerEvent::Claims(page)).await;
                 Ok(())
             }
-            (Some(Delivery::Sending(events)), Kind::Ack) => {
-                let index = u32::from_be_bytes(frame::exactly(header.kind, &body)?);
+            (Some(_), kind) => Err(FrameError::State(kind).into()),
+        }
+    }
+
+    /// There is one for each chunk, so it is read without memory of its own.
+    async fn deliver_acknowledgement<R: AsyncRead + Unpin>(
+        &self,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        let mut index = [0; 4];
+        let length = header.length as usize; // at most 4, by its bound
+        reader.fill(index.get_mut(..length).unwrap_or_default()).await?;
+        let index = u32::from_be_bytes(index);
+        match self.find(header.id) {
+            None => Ok(()),
+            Some(Delivery::Receiving(_)) => Err(FrameError::State(header.kind).into()),
+            Some(Delivery::Sending(_)) if length != 4 => Err(FrameError::Body(header.kind).into()),
+            Some(Delivery::Sending(events)) => {
                 let again = header.flags & AGAIN != 0;
                 let event =
                     if again { PeerEvent::Again(index) } else { PeerEvent::Acknowledged(index) };
                 let _ = events.send(event).await;
                 Ok(())
             }
-            (Some(_), kind) => Err(FrameError::State(kind).into()),
         }
     }
 

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::{ChunkBuffer, WireError};
+use crate::protocol::frame::Acknowledgement;
 
 /// Frames the wide lane holds.
 const LANE: usize = 32;
@@ -21,6 +22,7 @@ const LANE: usize = 32;
 #[derive(Debug)]
 enum Outgoing {
     Frame(Vec<u8>),
+    Acknowledgement(Acknowledgement),
     Chunk(ChunkBuffer),
 }
 
@@ -28,6 +30,7 @@ impl Outgoing {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Frame(bytes) => bytes,
+            Self::Acknowledgement(bytes) => bytes,
             Self::Chunk(buffer) => buffer.frame(),
         }
     }
@@ -37,14 +40,14 @@ impl Outgoing {
 #[derive(Clone, Debug)]
 pub struct FrameSender {
     wide: mpsc::Sender<Outgoing>,
-    narrow: mpsc::UnboundedSender<Vec<u8>>,
+    narrow: mpsc::UnboundedSender<Acknowledgement>,
 }
 
 /// The other end of the queue, for [`write_frames`].
 #[derive(Debug)]
 pub struct Outbox {
     wide: mpsc::Receiver<Outgoing>,
-    narrow: mpsc::UnboundedReceiver<Vec<u8>>,
+    narrow: mpsc::UnboundedReceiver<Acknowledgement>,
 }
 
 /// A queue of frames to one connection.
@@ -105,7 +108,7 @@ impl FrameSender {
     ///
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended.
-    pub fn acknowledge(&self, frame: Vec<u8>) -> Result<(), WireError> {
+    pub fn acknowledge(&self, frame: Acknowledgement) -> Result<(), WireError> {
         self.narrow.send(frame).map_err(|_| WireError::Closed)
     }
 
@@ -134,7 +137,7 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
     let mut acknowledging = true;
     loop {
         let next = match outbox.narrow.try_recv() {
-            Ok(frame) => Some(Outgoing::Frame(frame)),
+            Ok(frame) => Some(Outgoing::Acknowledgement(frame)),
             Err(_) => outbox.wide.try_recv().ok(),
         };
         let outgoing = match next {
@@ -144,7 +147,7 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
                 tokio::select! {
                     biased;
                     frame = outbox.narrow.recv(), if acknowledging => match frame {
-                        Some(frame) => Some(Outgoing::Frame(frame)),
+                        Some(frame) => Some(Outgoing::Acknowledgement(frame)),
                         None => { acknowledging = false; continue }
                     },
                     outgoing = outbox.wide.recv() => outgoing,
@@ -208,11 +211,11 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(64);
         let (sender, outbox) = outbox();
         sender.send(vec![1]).await.unwrap();
-        sender.acknowledge(vec![2]).unwrap();
+        sender.acknowledge([2; 14]).unwrap();
         drop(sender);
         write_frames(near, outbox, STALL).await.unwrap();
         let mut all = Vec::new();
         far.read_to_end(&mut all).await.unwrap();
-        assert_eq!(all, [2, 1]);
+        assert_eq!(all, [&[2; 14][..], &[1]].concat());
     }
 }

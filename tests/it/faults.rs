@@ -205,7 +205,7 @@ async fn tree_over_cuts(
     let here = listed(&tree);
     let plan = if down { Plan::new(there, here, rules) } else { Plan::new(here, there, rules) };
     let meter = Arc::new(Meter::default());
-    let ends = Ends { client: link, tree, base, preserve: sync, meter: meter.clone() };
+    let ends = Ends { client: link, tree, base, preserve: sync, cache: None, meter: meter.clone() };
     let (ends, mut failed) = (Arc::new(ends), Vec::new());
     let on = |event: sealane::client::tree::Event| {
         failed.extend(event.result.err().map(|error| (event.path, error)));

@@ -5,6 +5,10 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use sealane::client::DigestCache;
+use sealane::storage::{FileIdentity, FileSource};
+use sealane::types::Digest;
+
 use crate::support::site::sealane;
 use crate::support::trees::{make, marks, same};
 use crate::support::{Person, Server, Site, fails, names, noise, ok, result, stderr, stdout};
@@ -198,6 +202,47 @@ fn a_mode_or_a_time_alone_comes_along_without_bytes() {
     set_time(&stage.home("copy/a/one"), SystemTime::now());
     assert_eq!(result(&ok(stage.down(&["--checksum"])))["sent"], 0);
     assert_eq!(marks(&stage.home("copy"), false), marks(&stage.tree, false));
+}
+
+#[test]
+fn digests_are_remembered_for_files_that_were_left_alone() {
+    let stage = Stage::new();
+    let person = Person::new();
+    let place = person.directory.path().join("cache/sealane");
+    let cache = place.join("digests");
+    // What has just been written is not remembered.
+    make(&stage.tree, &[("middle", noise(100_000, 6))]);
+    for _ in 0..2 {
+        let ends = [stage.tree.to_str().unwrap(), &stage.at("copy/")];
+        ok(person.run(["sync", "-c"].iter().chain(&ends)));
+    }
+    assert!(!cache.exists());
+
+    // The program itself has been there for a while.
+    let (old, copy) = (env!("CARGO_BIN_EXE_sealane"), stage.at("program"));
+    ok(person.run(["put", old, &copy]));
+    ok(person.run(["verify", "--no-cache", old, &copy]));
+    assert!(!cache.exists());
+    let verify = || person.run(["verify", old, &copy]);
+    ok(verify());
+    assert_eq!(cache.metadata().unwrap().len(), 16 + 72 + 32);
+    ok(verify());
+    // It is believed, and only for this very state of the file.
+    let identity = FileSource::open(Path::new(old)).unwrap().identity();
+    let lie = |identity| {
+        let (cache, _) = DigestCache::open(&place);
+        cache.remember(identity, Digest([7; 32]), SystemTime::now());
+        cache.save().unwrap();
+    };
+    lie(identity);
+    fails(verify(), 8, "differs");
+    ok(person.run(["verify", "--no-cache", old, &copy]));
+    lie(FileIdentity { changed: identity.changed - 1, ..identity });
+    ok(verify());
+
+    std::fs::write(&cache, b"rubbish").unwrap();
+    let output = ok(verify());
+    assert!(stderr(&output).contains("is damaged and not used"), "{}", stderr(&output));
 }
 
 #[test]

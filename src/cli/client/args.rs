@@ -153,6 +153,9 @@ pub(super) struct Sync {
     /// Compare files of the same size by digest, whatever their times
     #[arg(short, long)]
     pub(super) checksum: bool,
+    /// With --checksum, read every file, whatever is remembered of earlier runs
+    #[arg(long)]
+    pub(super) no_cache: bool,
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
@@ -231,6 +234,9 @@ pub(super) struct Verify {
     /// With -r, leave out what matches, as `sync` does; may be given again
     #[arg(long = "exclude", value_name = "GLOB", requires = "recursive")]
     pub(super) excludes: Vec<String>,
+    /// Read every file, whatever is remembered of earlier runs
+    #[arg(long)]
+    pub(super) no_cache: bool,
     /// Files to compare
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,

@@ -8,6 +8,7 @@ mod names;
 mod partials;
 mod progress;
 mod receipts;
+mod remembered;
 mod remote;
 mod report;
 mod sync;

@@ -5,6 +5,7 @@ use std::path::Path;
 use super::args::Sync;
 use super::moving::Moving;
 use super::names;
+use super::remembered::Remembered;
 use super::remote::Access;
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, errors};
@@ -26,7 +27,9 @@ pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     let rules = Rules { compare, delete: args.delete, preserve: Preserve::No };
     let (Way::Up { to: address, .. } | Way::Down { from: address, .. }) = &way;
     let mut moving = Moving::begin(access, address, args.dry_run).await?;
-    let job = Job { rules, exclude, ..Job::copying(&moving, true, args.dry_run) };
+    let cache = Remembered::open(access.ui, !args.no_cache && args.checksum);
+    let job =
+        Job { rules, exclude, cache: cache.get(), ..Job::copying(&moving, true, args.dry_run) };
     if matches!(way, Way::Down { .. }) {
         moving.report.is_download();
     }

@@ -8,11 +8,11 @@ use super::moving::Moving;
 use super::progress::Progress;
 use super::report::Report;
 use crate::cli::{Exit, Failure, errors};
-use crate::client::Link;
 use crate::client::tree::{
     Compare, Done, Ends, Event, Exclude, Listing, Plan, Preserve, Problem, Rules, TreeError,
-    a_kind, download_tree, list_remote, upload_tree,
+    a_kind, download_tree, has_collisions, keep_first, list_remote, upload_tree,
 };
+use crate::client::{DigestCache, Link};
 use crate::protocol::Status;
 use crate::protocol::message::Entry;
 use crate::session::SessionError;
@@ -31,6 +31,8 @@ pub(super) struct Job {
     pub(super) preserve: bool,
     /// Only say what would be done.
     pub(super) dry_run: bool,
+    /// Roots of this machine's files.
+    pub(super) cache: Option<Arc<DigestCache>>,
 }
 
 impl Job {
@@ -40,7 +42,7 @@ impl Job {
         let rules = Rules { compare, delete: false, preserve: Preserve::No };
         let (client, meter) = (moving.link.clone(), moving.meter.clone());
         let exclude = Exclude::default();
-        Self { client, meter, rules, exclude, preserve, dry_run }
+        Self { client, meter, rules, exclude, preserve, dry_run, cache: None }
     }
 
     /// Brings the directory `from` of this machine to `base`, which is made if it is missing. `is_new`
@@ -103,8 +105,15 @@ impl Job {
     ) -> Result<(), Failure> {
         let (listed, top) = self.list(base).await;
         let source = listed.map_err(|error| errors::session(&base.to_string(), &error))?;
-        let source = Listing { top, ..source };
+        let mut source = Listing { top, ..source };
         let tree = open(!self.dry_run).map_err(|error| errors::storage(to, &error))?.map(Arc::new);
+        if let Some(tree) = tree.as_ref().filter(|_| !self.dry_run && has_collisions(&source)) {
+            let tree = tree.clone();
+            let folds = tokio::task::spawn_blocking(move || tree.folds_names()).await;
+            if folds.is_ok_and(|folds| folds.unwrap_or(false)) {
+                keep_first(&mut source);
+            }
+        }
         let target = match &tree {
             Some(tree) => walk(tree, &self.exclude).await?,
             None => Listing::default(),
@@ -144,7 +153,8 @@ impl Job {
 
     fn ends(&self, tree: Arc<Tree>, base: &RemotePath) -> Arc<Ends> {
         let (client, meter) = (self.client.clone(), self.meter.clone());
-        Arc::new(Ends { client, tree, base: base.clone(), preserve: self.preserve, meter })
+        let (preserve, cache) = (self.preserve, self.cache.clone());
+        Arc::new(Ends { client, tree, base: base.clone(), preserve, cache, meter })
     }
 }
 
@@ -246,6 +256,8 @@ pub(super) fn failure(what: &str, error: &TreeError) -> Failure {
         TreeError::Session(error) => errors::session(what, error),
         TreeError::InTheWay(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
             .hint("move it away, or let 'sealane sync --delete' replace it"),
+        TreeError::SameName(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
+            .hint("give one of them another name on the server"),
         TreeError::Name(_) | TreeError::Hidden(_) => {
             Failure::new(Exit::Other, format!("{what}: {error}"))
         }

@@ -9,17 +9,18 @@ use super::args::Verify;
 use super::move_files::inside;
 use super::moving::is_lost;
 use super::progress::Progress;
+use super::remembered::Remembered;
 use super::remote::Access;
 use super::trees::{self, below};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::Link;
 use crate::client::tree::{
-    Compared, Ends, Exclude, Listing, Problem, Verdict, compare_trees, list_remote,
+    Compared, Ends, Exclude, Listing, Problem, Verdict, cached_root, compare_trees, list_remote,
 };
+use crate::client::{DigestCache, Link};
 use crate::protocol::Status;
 use crate::session::SessionError;
 use crate::storage::{FileSource, Source, Tree};
-use crate::transfer::{self, Meter, TransferError};
+use crate::transfer::{Meter, TransferError};
 use crate::types::{Address, RemotePath};
 
 /// Compares files and, with `-r`, directories with their copies; each end reads its own disk.
@@ -28,15 +29,16 @@ pub(super) async fn verify(ui: Ui, access: &Access, args: Verify) -> Result<(), 
     let exclude = exclude.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let into_directory = args.sources.len() > 1 || args.address.is_directory;
     let remote = access.link(&args.address).await?;
+    let cache = Remembered::open(ui, !args.no_cache);
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(access, meter.clone());
     let mut tally = Tally { ui, progress, same: 0, differ: 0, failures: Vec::new() };
     for source in &args.sources {
         let compared = match remote_path(source, &args.address, into_directory) {
             Ok(path) if args.recursive && source.is_dir() => {
-                directory(&remote.link, source, path, &exclude, &meter, &mut tally).await
+                directory(&remote.link, source, path, &exclude, &meter, &cache, &mut tally).await
             }
-            Ok(path) => file(&remote.link, source, &path, &meter, &mut tally).await,
+            Ok(path) => file(&remote.link, source, &path, cache.get(), &meter, &mut tally).await,
             Err(failure) => Err(failure),
         };
         if let Err(failure) = compared {
@@ -73,6 +75,7 @@ async fn directory(
     base: RemotePath,
     exclude: &Exclude,
     meter: &Arc<Meter>,
+    cache: &Remembered,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     let from = source.display().to_string();
@@ -91,7 +94,7 @@ async fn directory(
         tally.failed(trees::failure(&below(&top, path), error));
     }
     let (client, meter) = (link.clone(), meter.clone());
-    let ends = Arc::new(Ends { client, tree, base, preserve: false, meter });
+    let ends = Arc::new(Ends { client, tree, base, preserve: false, meter, cache: cache.get() });
     let on = |Compared { path, result }| {
         let name = below(&from, &path);
         match result {
@@ -107,6 +110,7 @@ async fn file(
     link: &Link,
     source: &Path,
     path: &RemotePath,
+    cache: Option<Arc<DigestCache>>,
     meter: &Arc<Meter>,
     tally: &mut Tally,
 ) -> Result<(), Failure> {
@@ -115,7 +119,7 @@ async fn file(
     let here = tokio::task::spawn_blocking(move || -> Result<_, TransferError> {
         let source = FileSource::open(&local)?;
         meter.expect(source.size());
-        let root = transfer::root_of(&source, &meter, &|| false)?;
+        let root = cached_root(cache.as_deref(), &source, &meter)?;
         Ok((source.size(), root))
     });
     // Both ends read at the same time.

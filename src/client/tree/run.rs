@@ -9,7 +9,7 @@ use tokio::task::JoinSet;
 use super::marks::Marks;
 use super::plan::{FileStep, Plan, Removal};
 use super::{TreeError, receive, send};
-use crate::client::Link;
+use crate::client::{DigestCache, Link};
 use crate::protocol::Status;
 use crate::session::SessionError;
 use crate::storage::{FileMeta, StorageError, Tree};
@@ -31,6 +31,8 @@ pub struct Ends {
     pub base: RemotePath,
     /// Keep times and modes.
     pub preserve: bool,
+    /// Roots of the files on this machine, if they are remembered.
+    pub cache: Option<Arc<DigestCache>>,
     /// Counts bytes.
     pub meter: Arc<Meter>,
 }

@@ -1,12 +1,13 @@
 //! Both halves over an in-memory stream, with files in memory.
 
+mod allocations;
 mod shifted;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex, split};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex, split};
 
 use super::routes::Routes;
 use super::*;
@@ -113,7 +114,7 @@ struct End {
     routes: Routes,
 }
 
-fn end(stream: DuplexStream, peer: Side) -> End {
+fn end(stream: impl AsyncRead + AsyncWrite + Send + 'static, peer: Side) -> End {
     let (read, write) = split(stream);
     let (out, outbox) = outbox();
     tokio::spawn(write_frames(write, outbox, STALL));

@@ -177,7 +177,7 @@ async fn receivers_that_lie_about_their_pieces_are_found_out() {
         std::iter::once(claims(true)).chain(acks()).chain(after).collect()
     };
     let flood = std::iter::repeat_n(page(1024, false), limits::PIECES / 1024 + 1).collect();
-    let refusal = frame::flagged(Kind::Ack, frame::AGAIN, ID, &2u32.to_be_bytes());
+    let refusal = frame::acknowledgement(ID, 2, true).to_vec();
     for (name, frames) in [
         ("nobody asked", vec![page(1, true)]),
         ("after the last", asked(vec![page(1, true), page(1, true)])),
