@@ -8,6 +8,7 @@ mod check;
 mod guessing;
 mod hasher;
 mod home;
+mod keys;
 mod legacy;
 mod login;
 mod manage;
@@ -24,6 +25,7 @@ mod tests;
 pub use guessing::Blocks;
 pub use hasher::{HashError, Hasher};
 pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
+pub use keys::{AccountKey, KeyListError, KeyProblem, KeyRefusal, MAX_COMMENT, MAX_KEYS};
 pub use legacy::{
     AccountLine, Encoding, HashState, ImportEntry, ImportVerdict, LegacyFile, MigrationReport,
     StateCounts, Wrapping, read_folder,

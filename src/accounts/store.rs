@@ -70,7 +70,7 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
         new: &str,
     ) -> Result<bool, AccountError>;
 
-    /// Applies `change` to the record while no other writer can, and stores the result.
+    /// Applies `change` to the record while no other writer can, and stores the result if it is another one.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::File`], [`AccountError::Record`].
@@ -127,7 +127,13 @@ impl DirectoryStore {
     }
 
     fn write(&self, record: &Record) -> Result<(), AccountError> {
-        Ok(fsio::write_atomic(&self.path(record.name()), &record.to_bytes(), MODE)?)
+        let (path, bytes) = (self.path(record.name()), record.to_bytes());
+        // One that is longer could not be read back.
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_RECORD) {
+            let (place, problem) = (printable(&path.to_string_lossy()), RecordProblem::TooLong);
+            return Err(AccountError::Record { place, problem });
+        }
+        Ok(fsio::write_atomic(&path, &bytes, MODE)?)
     }
 }
 
@@ -172,8 +178,9 @@ impl AccountStore for DirectoryStore {
     ) -> Result<(), AccountError> {
         let _lock = self.lock()?;
         let mut record = self.load(name)?.ok_or_else(|| AccountError::NotFound(name.clone()))?;
+        let before = record.clone();
         change(&mut record);
-        self.write(&record)
+        if record == before { Ok(()) } else { self.write(&record) }
     }
 
     fn create(&self, record: &Record) -> Result<(), AccountError> {

@@ -1,9 +1,12 @@
-//! The client without its command line: connects to a pinned server, runs jobs of many files.
+//! The client without its command line: connects to a pinned server, again when that is needed, and runs
+//! jobs of many files.
 //!
 //! It prints nothing and asks nobody: which server, which pins, which password is decided above.
 
 mod announced;
 mod jobs;
+mod link;
+mod retry;
 pub mod tree;
 
 use std::io;
@@ -21,6 +24,8 @@ use crate::trust::Announced;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
 
 pub use jobs::{Download, Finished, Upload, UploadSource, download_all, upload_all};
+pub use link::{Dialling, Link, LinkEvent, Ways};
+pub use retry::Retry;
 
 /// Time to open the connection and to shake hands, each.
 const PATIENCE: Duration = Duration::from_secs(20);

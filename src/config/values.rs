@@ -6,10 +6,10 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
-use time::{Date, Month};
+use time::Date;
 
 use crate::net::Congestion;
-use crate::types::{Address, Pin};
+use crate::types::{Address, Pin, day};
 
 /// A whole number from 1 to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,14 +85,7 @@ pub(super) fn pin<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pin>, D::
 }
 
 pub(super) fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Date>, D::Error> {
-    text(from, "a day such as 2027-01-31", |text| {
-        let mut parts = text.split('-');
-        let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-        let is_written_so = text.len() == 10 && parts.next().is_none();
-        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-        let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
-        is_written_so.then_some(Some(date))
-    })
+    text(from, "a day such as 2027-01-31", |text| Some(Some(day::parse(text)?)))
 }
 
 pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {

@@ -4,13 +4,15 @@
 
 use thiserror::Error;
 
+pub use super::chunks::{ChunkPrefix, ClaimsPage};
 use super::limits;
-use crate::types::Digest;
 
 /// Bytes of a header.
 pub const HEADER: usize = 10;
-/// Flag of `CLAIMS`: no more will follow.
+/// Flag of `CLAIMS` and `PIECES`: no more will follow.
 pub const LAST: u8 = 0x01;
+/// Flag of `ACK`: the recipe did not make the chunk, its bytes are wanted.
+pub const AGAIN: u8 = 0x01;
 
 /// Which end of a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +83,15 @@ macro_rules! kinds {
             }
         }
     };
+}
+
+impl Kind {
+    /// Whether it belongs to a file under way, in either direction.
+    #[must_use]
+    pub fn is_of_a_transfer(self) -> bool {
+        let chunks = matches!(self, Self::Chunk | Self::Recipe | Self::End | Self::Ack);
+        chunks || matches!(self, Self::Claims | Self::Seek | Self::Pieces)
+    }
 }
 
 const CLIENT: Option<Side> = Some(Side::Client);
@@ -158,6 +169,12 @@ kinds! {
     Ping = 0x84, BOTH, 8;
     /// Yes.
     Pong = 0x85, BOTH, 8;
+    /// Asks for the pieces of the version that the receiver has.
+    Seek = 0x86, BOTH, 1;
+    /// Lengths and hashes of those pieces.
+    Pieces = 0x87, BOTH, limits::PIECE * limits::PAGE_PIECES as u32;
+    /// One chunk of a file, put together from the version that the receiver has.
+    Recipe = 0x88, BOTH, limits::CHUNK;
 }
 
 /// A checked frame header.
@@ -165,7 +182,7 @@ kinds! {
 pub struct Header {
     /// Type of the frame.
     pub kind: Kind,
-    /// Flags; only `CLAIMS` has one.
+    /// Flags; only `CLAIMS`, `PIECES` and `ACK` have one.
     pub flags: u8,
     /// Id of the request the frame belongs to; 0 for `PING` and `PONG`.
     pub id: u32,
@@ -198,7 +215,11 @@ impl Header {
         let kind = Kind::from_byte(kind_byte)
             .filter(|kind| kind.sender().is_none_or(|sender| sender == from))
             .ok_or(FrameError::Type(kind_byte))?;
-        let named = if kind == Kind::Claims { LAST } else { 0 };
+        let named = match kind {
+            Kind::Claims | Kind::Pieces => LAST,
+            Kind::Ack => AGAIN,
+            _ => 0,
+        };
         if flags & !named != 0 {
             return Err(FrameError::Flags(flags));
         }
@@ -210,90 +231,17 @@ impl Header {
     }
 }
 
-/// Index and digest in front of a chunk's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChunkPrefix {
-    /// Which chunk of the file.
-    pub index: u32,
-    /// Its digest, as the sender computed it.
-    pub digest: Digest,
-}
-
-impl ChunkPrefix {
-    /// The 36 bytes.
-    #[must_use]
-    pub fn encode(&self) -> [u8; limits::CHUNK_PREFIX as usize] {
-        let mut bytes = [0; limits::CHUNK_PREFIX as usize];
-        let (index, digest) = bytes.split_at_mut(4);
-        index.copy_from_slice(&self.index.to_be_bytes());
-        digest.copy_from_slice(&self.digest.0);
-        bytes
-    }
-
-    /// Reads the 36 bytes; every value is well-formed.
-    #[must_use]
-    pub fn decode(bytes: &[u8; limits::CHUNK_PREFIX as usize]) -> Self {
-        let mut digest = [0; 32];
-        let (index, rest) = bytes.split_at(4);
-        digest.copy_from_slice(rest);
-        let index = index.iter().fold(0, |number, &byte| number << 8 | u32::from(byte));
-        Self { index, digest: Digest(digest) }
-    }
-}
-
-/// One page of claims: digests of chunks `first`, `first + 1`, …
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimsPage {
-    /// Index of the first chunk claimed.
-    pub first: u32,
-    /// 0 to 1024 digests; none only in a page that is the last.
-    pub digests: Vec<Digest>,
-    /// No more pages will follow.
-    pub last: bool,
-}
-
-impl ClaimsPage {
-    /// The whole frame, header included.
-    #[must_use]
-    pub fn encode(&self, id: u32) -> Vec<u8> {
-        let length = 4 + 32 * self.digests.len();
-        let flags = if self.last { LAST } else { 0 };
-        let length32 = u32::try_from(length).unwrap_or(u32::MAX);
-        let header = Header { kind: Kind::Claims, flags, id, length: length32 };
-        let mut bytes = Vec::with_capacity(HEADER + length);
-        bytes.extend_from_slice(&header.encode());
-        bytes.extend_from_slice(&self.first.to_be_bytes());
-        for digest in &self.digests {
-            bytes.extend_from_slice(&digest.0);
-        }
-        bytes
-    }
-
-    /// Reads the body of a `CLAIMS` frame.
-    ///
-    /// # Errors
-    /// [`FrameError::Body`] unless it is an index and whole digests, at least one of them in a
-    /// page that is not the last.
-    pub fn decode(header: &Header, body: &[u8]) -> Result<Self, FrameError> {
-        let wrong = FrameError::Body(Kind::Claims);
-        let (first, rest) = body.split_first_chunk::<4>().ok_or(wrong)?;
-        let (digests, tail) = rest.as_chunks::<32>();
-        let last = header.flags & LAST != 0;
-        if !tail.is_empty() || (digests.is_empty() && !last) {
-            return Err(wrong);
-        }
-        let digests = digests.iter().map(|bytes| Digest(*bytes)).collect();
-        Ok(Self { first: u32::from_be_bytes(*first), digests, last })
-    }
-}
-
 /// A whole frame with a body of fixed bytes (`END`, `ACK`, `PING`, `PONG`, `CANCEL`).
 #[must_use]
 pub fn fixed(kind: Kind, id: u32, body: &[u8]) -> Vec<u8> {
+    flagged(kind, 0, id, body)
+}
+
+/// As [`fixed`], with flags.
+#[must_use]
+pub fn flagged(kind: Kind, flags: u8, id: u32, body: &[u8]) -> Vec<u8> {
     let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
-    let mut bytes = Header::new(kind, id, length).encode().to_vec();
-    bytes.extend_from_slice(body);
-    bytes
+    [&Header { kind, flags, id, length }.encode(), body].concat()
 }
 
 /// Reads a body that must have exactly `N` bytes.
@@ -340,28 +288,16 @@ mod tests {
     }
 
     #[test]
-    fn only_claims_has_a_flag() {
+    fn few_types_have_a_flag() {
+        let flagged = [Kind::Claims, Kind::Pieces, Kind::Ack];
         for &kind in Kind::ALL {
             let side = kind.sender().unwrap_or(Side::Client);
             for flags in [1u8, 2, 0x80] {
                 let header = Header { kind, flags, id: 1, length: 0 };
-                let allowed = kind == Kind::Claims && flags == LAST;
+                let allowed = flagged.contains(&kind) && flags == 1;
                 assert_eq!(Header::decode(&header.encode(), side).is_ok(), allowed);
             }
         }
-    }
-
-    #[test]
-    fn claims_need_whole_digests_and_progress() {
-        let page = ClaimsPage { first: 3, digests: vec![Digest([9; 32]); 2], last: false };
-        let bytes = page.encode(5);
-        let header = Header::decode(bytes[..HEADER].try_into().unwrap(), Side::Client).unwrap();
-        assert_eq!(ClaimsPage::decode(&header, &bytes[HEADER..]), Ok(page));
-        for body in [&bytes[HEADER..bytes.len() - 1], &[0; 3], &[0; 4]] {
-            assert_eq!(ClaimsPage::decode(&header, body), Err(FrameError::Body(Kind::Claims)));
-        }
-        let last = Header { flags: LAST, ..header };
-        assert!(ClaimsPage::decode(&last, &[0; 4]).is_ok());
     }
 
     proptest! {
@@ -373,12 +309,6 @@ mod tests {
                     prop_assert!(header.length <= header.kind.bound());
                 }
             }
-        }
-
-        #[test]
-        fn a_chunk_prefix_reads_back(index: u32, digest: [u8; 32]) {
-            let prefix = ChunkPrefix { index, digest: Digest(digest) };
-            prop_assert_eq!(ChunkPrefix::decode(&prefix.encode()), prefix);
         }
     }
 }

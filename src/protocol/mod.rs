@@ -3,10 +3,12 @@
 //! Pure: bytes in, values out. It opens no socket, reads no clock and keeps no state between
 //! frames; who may send what in which order is the business of `session` and `transfer`.
 
+mod chunks;
 pub mod frame;
 pub mod keys;
 pub mod limits;
 pub mod message;
+pub mod pieces;
 pub mod status;
 
 pub use frame::{FrameError, Header, Kind, Side};
@@ -14,4 +16,4 @@ pub use message::{ClientMessage, ServerMessage};
 pub use status::Status;
 
 /// The protocol version this program speaks (`docs/PROTOCOL.md` §8).
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;

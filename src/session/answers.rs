@@ -215,9 +215,7 @@ async fn answer_frame<R: AsyncRead + Unpin>(
     out: &FrameSender,
 ) -> Result<(), WireError> {
     match header.kind {
-        Kind::Chunk | Kind::End | Kind::Claims | Kind::Ack => {
-            shared.routes.deliver(header, reader).await
-        }
+        kind if kind.is_of_a_transfer() => shared.routes.deliver(header, reader).await,
         Kind::Ping => {
             let body: [u8; 8] = frame::exactly(header.kind, &reader.body(header).await?)?;
             out.offer(frame::fixed(Kind::Pong, 0, &body));

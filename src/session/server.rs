@@ -179,7 +179,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
 
     async fn frame(&mut self, header: &Header, draining: bool) -> Result<(), WireError> {
         match header.kind {
-            Kind::Chunk | Kind::End | Kind::Claims | Kind::Ack => {
+            kind if kind.is_of_a_transfer() => {
                 if header.id > self.last_id {
                     return Err(FrameError::State(header.kind).into());
                 }

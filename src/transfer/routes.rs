@@ -9,9 +9,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::send::buffer_size;
-use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
+use crate::protocol::frame::{self, AGAIN, ChunkPrefix, ClaimsPage, FrameError};
+use crate::protocol::pieces::PiecesPage;
 use crate::protocol::{Header, Kind, limits};
 use crate::types::{Digest, Layout};
 use crate::wire::{BufferPool, ChunkBuffer, FrameReader, WireError};
@@ -23,13 +25,20 @@ const EVENTS: usize = 64;
 #[derive(Debug)]
 pub(super) enum PeerEvent {
     Acknowledged(u32),
+    /// The recipe for this chunk did not make it.
+    Again(u32),
     Claims(ClaimsPage),
+    Pieces(PiecesPage),
 }
 
 /// What a sender tells the receiver.
 #[derive(Debug)]
 pub(super) enum Incoming {
     Chunk(ChunkPrefix, ChunkBuffer),
+    /// The buffer holds the steps.
+    Recipe(ChunkPrefix, ChunkBuffer),
+    /// The pieces of the present version are wanted, by the log2 of their average.
+    Seek(u8),
     End(Digest),
 }
 
@@ -38,6 +47,7 @@ struct Inlet {
     layout: Layout,
     pool: tokio::sync::Mutex<BufferPool>,
     chunks: mpsc::Sender<Incoming>,
+    _until_closed: DropGuard,
 }
 
 #[derive(Clone, Debug)]
@@ -69,6 +79,7 @@ pub struct ReceivingEnd {
     id: u32,
     layout: Layout,
     incoming: mpsc::Receiver<Incoming>,
+    closed: CancellationToken,
 }
 
 impl ReceivingEnd {
@@ -82,6 +93,11 @@ impl ReceivingEnd {
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// Cancelled when the route is closed.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
     }
 
     pub(super) fn next(&mut self) -> Option<Incoming> {
@@ -114,9 +130,11 @@ impl Routes {
     pub fn receive(&self, id: u32, layout: Layout) -> (Route, ReceivingEnd) {
         let (chunks, incoming) = mpsc::channel(limits::WINDOW + 1);
         let pool = BufferPool::new(limits::WINDOW, buffer_size(&layout));
-        let inlet = Inlet { layout, pool: tokio::sync::Mutex::new(pool), chunks };
+        let closed = CancellationToken::new();
+        let (pool, _until_closed) = (tokio::sync::Mutex::new(pool), closed.clone().drop_guard());
+        let inlet = Inlet { layout, pool, chunks, _until_closed };
         let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
-        (route, ReceivingEnd { id, layout, incoming })
+        (route, ReceivingEnd { id, layout, incoming, closed })
     }
 
     /// Opens the route of a transfer that sends a file under `id`.
@@ -149,7 +167,7 @@ impl Routes {
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
-        if header.kind == Kind::Chunk {
+        if matches!(header.kind, Kind::Chunk | Kind::Recipe) {
             return self.deliver_chunk(header, reader).await;
         }
         let body = reader.body(header).await?;
@@ -161,14 +179,27 @@ impl Routes {
                 let _ = inlet.chunks.send(Incoming::End(Digest(root))).await;
                 Ok(())
             }
+            (Some(Delivery::Receiving(inlet)), Kind::Seek) => {
+                let [log2] = frame::exactly(header.kind, &body)?;
+                let _ = inlet.chunks.send(Incoming::Seek(log2)).await;
+                Ok(())
+            }
+            (Some(Delivery::Sending(events)), Kind::Pieces) => {
+                let page = PiecesPage::decode(header, &body)?;
+                let _ = events.send(PeerEvent::Pieces(page)).await;
+                Ok(())
+            }
             (Some(Delivery::Sending(events)), Kind::Claims) => {
                 let page = ClaimsPage::decode(header, &body)?;
                 let _ = events.send(PeerEvent::Claims(page)).await;
                 Ok(())
             }
             (Some(Delivery::Sending(events)), Kind::Ack) => {
-                let index = frame::exactly(header.kind, &body)?;
-                let _ = events.send(PeerEvent::Acknowledged(u32::from_be_bytes(index))).await;
+                let index = u32::from_be_bytes(frame::exactly(header.kind, &body)?);
+                let again = header.flags & AGAIN != 0;
+                let event =
+                    if again { PeerEvent::Again(index) } else { PeerEvent::Acknowledged(index) };
+                let _ = events.send(event).await;
                 Ok(())
             }
             (Some(_), kind) => Err(FrameError::State(kind).into()),
@@ -182,7 +213,7 @@ impl Routes {
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
-        let wrong = FrameError::Body(Kind::Chunk);
+        let wrong = FrameError::Body(header.kind);
         let length = match self.find(header.id) {
             None => return reader.discard(header.length).await,
             Some(Delivery::Sending(_)) => return Err(FrameError::State(header.kind).into()),
@@ -195,14 +226,20 @@ impl Routes {
             return reader.discard(length).await;
         };
         let length = length as usize;
-        if inlet.layout.length(prefix.index) != Some(length) {
+        let whole = inlet.layout.length(prefix.index).ok_or(wrong)?;
+        let fits = if header.kind == Kind::Recipe { length < whole } else { length == whole };
+        if !fits {
             return Err(wrong.into());
         }
         let mut buffer = inlet.pool.lock().await.take().await;
         drop(inlet);
         reader.fill(buffer.resize(length)).await?;
         if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
-            let _ = inlet.chunks.send(Incoming::Chunk(prefix, buffer)).await;
+            let incoming = match header.kind {
+                Kind::Recipe => Incoming::Recipe(prefix, buffer),
+                _ => Incoming::Chunk(prefix, buffer),
+            };
+            let _ = inlet.chunks.send(incoming).await;
         }
         Ok(())
     }

@@ -8,8 +8,10 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use super::{ChunkBuffer, WireError};
 
@@ -70,6 +72,25 @@ impl FrameSender {
     /// [`WireError::Closed`] if the connection has ended.
     pub fn send_blocking(&self, frame: Vec<u8>) -> Result<(), WireError> {
         self.wide.blocking_send(Outgoing::Frame(frame)).map_err(|_| WireError::Closed)
+    }
+
+    /// As [`FrameSender::send_blocking`], but waits no longer than until `stop` is cancelled. `runtime`
+    /// may be any.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended, or it was stopped.
+    pub fn send_blocking_until(
+        &self,
+        frame: Vec<u8>,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<(), WireError> {
+        runtime.block_on(async {
+            tokio::select! {
+                sent = self.send(frame) => sent,
+                () = stop.cancelled() => Err(WireError::Closed),
+            }
+        })
     }
 
     /// Queues a sealed chunk, on a thread that may block.

@@ -11,14 +11,17 @@
 )]
 
 mod admin;
+mod faults;
 mod guessing;
 mod hostile;
 mod inputs;
+mod lasting;
 mod migration;
 mod pair;
 mod partials;
 mod resume;
 mod sessions;
+mod shifted;
 mod support;
 mod sync;
 mod tidy;

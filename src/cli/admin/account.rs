@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::arguments::AccountCommand;
+use super::keys;
 use super::migration::{self, Import};
 use super::password::{generated, new_password};
 use super::running;
@@ -56,6 +57,7 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             migration::undo(ui, settings, &desk.manager, backup.as_deref())
         }
         AccountCommand::Unblock { name, source } => running::unblock(ui, settings, &name, source),
+        AccountCommand::Key(command) => keys::run(ui, &desk.manager, command),
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {
@@ -155,6 +157,9 @@ impl Desk<'_> {
         if let Ok(home) = &summary.home {
             line("home", &self.data.join(home.as_str()).display().to_string());
         }
+        for key in keys::lines(&summary.keys) {
+            line("key", &key);
+        }
         for remark in remarks(summary) {
             line("remark", &remark);
         }
@@ -177,6 +182,7 @@ impl Desk<'_> {
             "quota": summary.quota.as_ref().ok(),
             "home": summary.home.as_ref().ok().map(|home| self.data.join(home.as_str())),
             "sample": summary.is_sample,
+            "keys": summary.keys.len(),
             "problems": problems(summary),
         })
     }
@@ -205,6 +211,10 @@ fn problems(summary: &Summary) -> Vec<String> {
 
 fn remarks(summary: &Summary) -> Vec<String> {
     let mut remarks = problems(summary);
+    match summary.keys.iter().filter(|key| key.is_err()).count() {
+        0 => {}
+        damaged => remarks.push(format!("{damaged} of its keys count for nothing")),
+    }
     if summary.disabled {
         remarks.push("disabled".into());
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::keys::KeyCommand;
 use crate::types::{Pin, Username, size};
 
 /// Looks after a sealane server: its directory, address, certificates and accounts.
@@ -176,6 +177,9 @@ pub(super) enum AccountCommand {
         #[arg(long, value_name = "IP")]
         source: Option<IpAddr>,
     },
+    /// Let keys log in without a password, list and revoke them.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// List all accounts, one a line.
     #[command(after_help = "Example:\n  sealane-admin account list --json")]
     List,

@@ -5,6 +5,7 @@
 
 mod account;
 mod arguments;
+mod keys;
 mod migration;
 mod password;
 mod report_page;
@@ -96,6 +97,14 @@ impl From<ManageError> for Failure {
             ManageError::Home { .. } => (
                 Exit::Usage,
                 Some("a home is 'homes/NAME', or a path that a [[home_map]] rule covers".into()),
+            ),
+            ManageError::Keys(name, _) => (
+                Exit::Other,
+                Some(format!("`sealane-admin account key list {name}` shows its keys")),
+            ),
+            ManageError::NoKey(name, _) => (
+                Exit::NotFound,
+                Some(format!("`sealane-admin account key list {name}` shows its keys")),
             ),
             ManageError::Quota => {
                 (Exit::Usage, Some("zero is not unlimited: say what there is, such as 10G".into()))

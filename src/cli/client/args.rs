@@ -1,18 +1,20 @@
 //! The command line of `sealane`, as typed. Parsing has no effect on anything.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::names;
 use super::trust::TrustCommand;
-use crate::types::{Address, Pin};
+use crate::types::{Address, Pin, duration};
 
 /// Move files to and from a server whose key is pinned.
 ///
 /// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it, or
 /// `NAME:PATH` or `USER@NAME:PATH` after `sealane trust add --name NAME ADDRESS`.
-/// Whatever interrupts a transfer, the same command again goes on where it stopped.
+/// A connection that fails is sought again; whatever else interrupts a transfer, the same command again
+/// goes on where it stopped.
 ///
 /// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted,
 /// 6 network, 7 quota or space, 8 integrity, 9 some files failed, 130 interrupted.
@@ -29,6 +31,9 @@ pub(super) struct Arguments {
     /// Take the password from the first line of this file (else `SEALANE_PASSWORD`, else ask)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) password_file: Option<PathBuf>,
+    /// Reconnect for so long when the connection fails on the way (90s, 5m, 2h), and go on; 0: never
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration::parse, global = true)]
+    pub(super) retry_for: Duration,
     /// Print one JSON object a line on stdout, the last one the result
     #[arg(long, global = true)]
     pub(super) json: bool,

@@ -3,6 +3,7 @@
 mod args;
 mod files;
 mod move_files;
+mod moving;
 mod names;
 mod partials;
 mod progress;
@@ -17,10 +18,12 @@ mod verify;
 use std::process::ExitCode;
 
 use clap::Parser;
+use indicatif::ProgressBar;
 
 use self::args::{Arguments, Command, Partial};
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
+use crate::client::Retry;
 
 /// Runs the client with the arguments of the process.
 #[must_use]
@@ -66,11 +69,13 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         pins: arguments.pins,
         accept_new: arguments.accept_new,
         password_file: arguments.password_file,
+        retry: Retry { patience: arguments.retry_for, ..Retry::default() },
+        bar: ProgressBar::hidden(),
     };
     match arguments.command {
-        Command::Put(put) => move_files::put(ui, &access, put).await,
+        Command::Put(put) => move_files::put(&access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,
-        Command::Sync(sync) => sync::sync(ui, &access, sync).await,
+        Command::Sync(sync) => sync::sync(&access, sync).await,
         Command::Ls(list) => files::list(ui, &access, list).await,
         Command::Stat(stat) => files::stat(ui, &access, &stat.address).await,
         Command::Mkdir(make) => files::make_directory(ui, &access, make).await,

@@ -22,12 +22,13 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// Draws `meter` on stderr, if `ui` draws at all.
-    pub(super) fn start(ui: Ui, meter: Arc<Meter>) -> Self {
+    /// Draws `meter` on stderr as `bar`, which was hidden until now, if `ui` draws at all.
+    pub(super) fn start(ui: Ui, bar: ProgressBar, meter: Arc<Meter>) -> Self {
         if !ui.draws() {
-            return Self { bar: ProgressBar::hidden(), meter, task: None };
+            return Self { bar, meter, task: None };
         }
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(RATE));
+        bar.set_length(0);
+        bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(RATE));
         let template = "{bar:32} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  \
                         {binary_bytes_per_sec}  {eta} left{msg}";
         if let Ok(style) = ProgressStyle::with_template(template) {

@@ -3,15 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use super::moving::Moving;
 use super::progress::Progress;
 use super::report::Report;
 use crate::cli::{Exit, Failure, errors};
+use crate::client::Link;
 use crate::client::tree::{
     Compare, Done, Ends, Event, Exclude, Listing, Plan, Problem, Rules, TreeError, a_kind,
     download_tree, list_remote, upload_tree,
 };
 use crate::protocol::Status;
-use crate::session::{Client, SessionError};
+use crate::session::SessionError;
 use crate::storage::{StorageError, Tree};
 use crate::transfer::Meter;
 use crate::types::RemotePath;
@@ -19,7 +21,7 @@ use crate::types::RemotePath;
 /// How the trees of one command are brought over.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) client: Arc<Client>,
+    pub(super) client: Arc<Link>,
     pub(super) meter: Arc<Meter>,
     pub(super) rules: Rules,
     pub(super) exclude: Exclude,
@@ -31,30 +33,32 @@ pub(super) struct Job {
 
 impl Job {
     /// As `put -r` and `get -r` compare: by content, or with `-p` by time.
-    pub(super) fn copying(
-        client: &Arc<Client>,
-        meter: &Arc<Meter>,
-        preserve: bool,
-        dry_run: bool,
-    ) -> Self {
+    pub(super) fn copying(moving: &Moving, preserve: bool, dry_run: bool) -> Self {
         let compare = if preserve { Compare::Time } else { Compare::Content };
         let rules = Rules { compare, delete: false };
-        let (client, meter, exclude) = (client.clone(), meter.clone(), Exclude::default());
+        let (client, meter) = (moving.link.clone(), moving.meter.clone());
+        let exclude = Exclude::default();
         Self { client, meter, rules, exclude, preserve, dry_run }
     }
 
-    /// Brings the directory `from` of this machine to `base`, which is made if it is missing.
+    /// Brings the directory `from` of this machine to `base`, which is made if it is missing. `is_new`
+    /// says that it was made just now: then there is nothing in it.
     pub(super) async fn upload(
         &self,
         tree: Tree,
         from: &str,
         base: &RemotePath,
+        is_new: bool,
         report: &mut Report,
         progress: &Progress,
     ) -> Result<(), Failure> {
         let tree = Arc::new(tree);
         let source = self.walk(&tree).await?;
-        let target = match list_remote(&self.client, base, &self.exclude).await {
+        let listed = match is_new {
+            true => Ok(Listing::default()),
+            false => list_remote(&self.client, base, &self.exclude).await,
+        };
+        let target = match listed {
             Err(error) if error.status() == Some(Status::NotFound) => {
                 self.make_base(base).await?;
                 Listing::default()

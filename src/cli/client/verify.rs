@@ -7,9 +7,10 @@ use serde_json::json;
 
 use super::args::Verify;
 use super::progress::Progress;
-use super::remote::{self, Access};
+use super::remote::Access;
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::session::{Client, SessionError};
+use crate::client::Link;
+use crate::session::SessionError;
 use crate::storage::{FileSource, Source};
 use crate::transfer::{self, Meter, TransferError};
 use crate::types::{Address, Digest, RemotePath};
@@ -17,14 +18,14 @@ use crate::types::{Address, Digest, RemotePath};
 /// Compares files with their copies; each end reads its own disk.
 pub(super) async fn verify(ui: Ui, access: &Access, args: Verify) -> Result<(), Failure> {
     let into_directory = args.sources.len() > 1 || args.address.is_directory;
-    let client = access.login(&args.address).await?;
+    let remote = access.link(&args.address).await?;
     let meter = Arc::new(Meter::default());
-    let progress = Progress::start(ui, meter.clone());
+    let progress = Progress::start(ui, access.bar.clone(), meter.clone());
     let mut failures = Vec::new();
     for source in &args.sources {
         let name = source.display().to_string();
         let compared = match remote_path(source, &args.address, into_directory) {
-            Ok(path) => compare(&client, source, &path, &meter).await,
+            Ok(path) => compare(&remote.link, source, &path, &meter).await,
             Err(failure) => Err(failure),
         };
         progress.around(|| match &compared {
@@ -39,7 +40,7 @@ pub(super) async fn verify(ui: Ui, access: &Access, args: Verify) -> Result<(), 
         failures.extend(compared.err());
     }
     drop(progress);
-    remote::close(client).await;
+    remote.close().await;
     let (failed, all) = (failures.len(), args.sources.len());
     ui.object(&json!({ "type": "result", "ok": failed == 0, "files": all, "failed": failed }));
     match failures.first() {
@@ -65,7 +66,7 @@ fn remote_path(
 }
 
 async fn compare(
-    client: &Client,
+    link: &Link,
     source: &Path,
     path: &RemotePath,
     meter: &Arc<Meter>,
@@ -79,7 +80,7 @@ async fn compare(
         Ok((source.size(), root))
     });
     // Both ends read at the same time.
-    let (here, there) = tokio::join!(here, client.digest(path));
+    let (here, there) = tokio::join!(here, link.digest(path));
     let here = here.unwrap_or(Err(TransferError::Thread)).map_err(SessionError::from);
     let (size, root) = here.map_err(|error| errors::session(&name, &error))?;
     let there = there.map_err(|error| errors::session(&path.to_string(), &error))?;

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::{Exclude, Problem, TreeError};
+use crate::client::Link;
 use crate::protocol::Status;
 use crate::protocol::message::Entry;
-use crate::session::{Client, SessionError};
+use crate::session::SessionError;
 use crate::storage::{EntryKind, TreeEntry, Unwalked, Walked};
 use crate::types::RemotePath;
 
@@ -46,7 +47,7 @@ impl From<Walked> for Listing {
 /// [`SessionError`] if `base` itself cannot be listed or the connection fails. A directory below
 /// that cannot be listed is a problem of its own.
 pub async fn list_remote(
-    client: &Arc<Client>,
+    client: &Arc<Link>,
     base: &RemotePath,
     exclude: &Exclude,
 ) -> Result<Listing, SessionError> {
@@ -94,7 +95,7 @@ pub async fn list_remote(
 }
 
 async fn read_directory(
-    client: &Client,
+    client: &Link,
     base: &RemotePath,
     here: &RemotePath,
 ) -> Result<(Vec<Entry>, u64), TreeError> {

@@ -8,8 +8,9 @@ use tokio::task::JoinSet;
 
 use super::plan::{FileStep, Plan, Removal};
 use super::{TreeError, receive, send};
+use crate::client::Link;
 use crate::protocol::Status;
-use crate::session::{Client, SessionError};
+use crate::session::SessionError;
 use crate::storage::{FileMeta, StorageError, Tree, TreeEntry};
 use crate::transfer::{Meter, Outcome, TransferError};
 use crate::types::RemotePath;
@@ -21,8 +22,8 @@ const SIDE_BY_SIDE: usize = 32;
 /// The two ends of a tree, and how its files are brought over.
 #[derive(Debug)]
 pub struct Ends {
-    /// The session.
-    pub client: Arc<Client>,
+    /// The session, and those after it.
+    pub client: Arc<Link>,
     /// The tree on this machine.
     pub tree: Arc<Tree>,
     /// The tree on the server.
@@ -207,35 +208,35 @@ async fn set_local_meta(
     .await
 }
 
-/// Makes directories level by level, those of one level at once; gives those that failed.
+/// Makes directories, however deep, without waiting for those above them, which each brings along;
+/// gives those that failed.
 async fn make_remote(
     ends: &Arc<Ends>,
     missing: Vec<RemotePath>,
     on: &mut impl FnMut(Event),
 ) -> Result<HashSet<RemotePath>, SessionError> {
-    let mut levels: BTreeMap<usize, Vec<RemotePath>> = BTreeMap::new();
-    for path in missing {
-        levels.entry(path.components().count()).or_default().push(path);
-    }
     let mut failed = HashSet::new();
-    for mut level in levels.into_values() {
-        level.retain(|path| !is_below(path, &failed));
-        let noting = |event: Event| {
-            if event.result.is_err() {
-                failed.insert(event.path.clone());
-            }
+    let mut problems = Vec::new();
+    let sorting = |event: Event| {
+        if event.result.is_err() {
+            failed.insert(event.path.clone());
+            problems.push(event);
+        } else {
             on(event);
+        }
+    };
+    remote(ends, missing, sorting, |ends, path| async move {
+        let made = async {
+            ends.client.make_directory(&ends.remote(&path)?, true).await?;
+            Ok(Done::Directory)
         };
-        remote(ends, level, noting, |ends, path| async move {
-            let made = async {
-                ends.client.make_directory(&ends.remote(&path)?, true).await?;
-                Ok(Done::Directory)
-            };
-            let result: Result<Done, TreeError> = made.await;
-            Event { path, result }
-        })
-        .await?;
-    }
+        let result: Result<Done, TreeError> = made.await;
+        Event { path, result }
+    })
+    .await?;
+    // One that failed because of what is above it is no news.
+    let is_news = |event: &Event| event.path.parent().is_none_or(|above| !failed.contains(&above));
+    problems.into_iter().filter(is_news).for_each(on);
     Ok(failed)
 }
 

@@ -14,7 +14,7 @@ use super::TreeError;
 use super::plan::FileStep;
 use super::run::{Done, Ends, Event, by_size};
 use crate::session::SessionError;
-use crate::storage::{FileMeta, FileSource, Source};
+use crate::storage::{FileMeta, FileSource, Source, StorageError};
 use crate::transfer::{self, Meter, Outcome, TransferError};
 use crate::types::Digest;
 
@@ -92,7 +92,7 @@ fn load(ends: &Ends, step: &FileStep) -> Result<Loaded, TransferError> {
 }
 
 async fn send_loaded(
-    ends: &Ends,
+    ends: &Arc<Ends>,
     step: &FileStep,
     loaded: Result<Loaded, TransferError>,
 ) -> Result<Outcome, TreeError> {
@@ -103,12 +103,26 @@ async fn send_loaded(
             if step.compare && client.digest(&path).await.is_ok_and(|there| there.root == digest) {
                 return Ok(held(bytes.len() as u64, digest, meter));
             }
-            Ok(client.upload_whole(&path, digest, bytes, meta, meter).await?)
+            let again = || read_again(ends, step);
+            Ok(client.upload_whole(&path, (digest, bytes, meta), again, meter).await?)
         }
         Loaded::Grown(source) => {
             let meta = ends.meta(source.meta());
             Ok(client.upload(&path, Arc::new(source), meta, meter.clone()).await?)
         }
+    }
+}
+
+/// Reads a small file once more, because it must be sent once more.
+async fn read_again(
+    ends: &Arc<Ends>,
+    step: &FileStep,
+) -> Result<(Digest, Vec<u8>, FileMeta), SessionError> {
+    let (reader, step) = (ends.clone(), step.clone());
+    let loaded = tokio::task::spawn_blocking(move || load(&reader, &step)).await;
+    match loaded.map_err(|_| TransferError::Thread)?? {
+        Loaded::Whole { digest, bytes, meta } => Ok((digest, bytes, meta)),
+        Loaded::Grown(_) => Err(StorageError::Changed.into()),
     }
 }
 

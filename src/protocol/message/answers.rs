@@ -81,6 +81,9 @@ pub struct Accepted {
     /// Claims will follow.
     #[n(0)]
     pub claims: bool,
+    /// The server answers `SEEK`.
+    #[n(1)]
+    pub pieces: Option<bool>,
 }
 
 /// Body of `OFFER`.

@@ -17,7 +17,7 @@ pub use answers::{
     PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
 };
 pub use requests::{
-    DiscardPartial, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
+    DiscardPartial, Get, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
 };
 
 impl<C> Encode<C> for Digest {
@@ -93,7 +93,7 @@ messages! {
         Hello(Hello),
         Login(Login),
         Put(Put),
-        Get(PathFlag),
+        Get(Get),
         List(List),
         Stat(PathOnly),
         MakeDirectory(PathFlag),

@@ -73,8 +73,22 @@ pub struct PutSmall {
     pub mode: Option<u32>,
 }
 
-/// A path and a choice: body of `GET` (claims follow), `MAKE_DIRECTORY` (parents too) and `REMOVE`
-/// (with all it holds).
+/// Body of `GET`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Get {
+    /// The path.
+    #[n(0)]
+    pub path: String,
+    /// Claims will follow.
+    #[n(1)]
+    pub claims: bool,
+    /// The client answers `SEEK`.
+    #[n(2)]
+    pub pieces: Option<bool>,
+}
+
+/// A path and a choice: body of `MAKE_DIRECTORY` (parents too) and `REMOVE` (with all it holds).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct PathFlag {

@@ -118,6 +118,13 @@ fn read_vector(frame: &[u8]) -> bool {
     if let Ok(header) = Header::decode(bytes, Side::Client).filter_whole(whole) {
         return match header.kind {
             Kind::Claims => crate::protocol::frame::ClaimsPage::decode(&header, body).is_ok(),
+            Kind::Pieces => crate::protocol::pieces::PiecesPage::decode(&header, body).is_ok(),
+            Kind::Seek => crate::protocol::frame::exactly::<1>(header.kind, body).is_ok(),
+            Kind::Recipe => {
+                body.split_at_checked(crate::protocol::limits::CHUNK_PREFIX as usize).is_some_and(
+                    |(_, steps)| crate::protocol::pieces::steps(steps).all(|it| it.is_ok()),
+                )
+            }
             Kind::Chunk => body.len() >= crate::protocol::limits::CHUNK_PREFIX as usize,
             Kind::End => crate::protocol::frame::exactly::<32>(header.kind, body).is_ok(),
             Kind::Ack => crate::protocol::frame::exactly::<4>(header.kind, body).is_ok(),

@@ -238,7 +238,8 @@ async fn lie_in_numbers(mut peer: Peer, number: u64, chunk_log2: u8) {
                 peer.say(id, super::refused(sealane::protocol::Status::Internal)).await;
             }
             Kind::Put => {
-                peer.say(id, ServerMessage::Accepted(Accepted { claims: true })).await;
+                peer.say(id, ServerMessage::Accepted(Accepted { claims: true, pieces: None }))
+                    .await;
                 peer.send(&claims(id, index, vec![Digest([1; 32])], false)).await;
                 peer.send(&ack(id, index)).await;
                 let done = SizeRoot { size: number, root: Digest([1; 32]) };

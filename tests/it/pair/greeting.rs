@@ -1,10 +1,11 @@
 //! Before the login: two frames in one order, and nothing else has any effect.
 
-use sealane::protocol::frame::{self, ClaimsPage, FrameError};
+use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
 use sealane::protocol::message::{
     Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, Keys, LoggedIn, Login, Offer,
     Partials, PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
 };
+use sealane::protocol::pieces::{self, Piece, PiecesPage, Step};
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
 use sealane::types::Digest;
@@ -50,7 +51,7 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::Keys => {
             server(ServerMessage::Keys(Keys { epoch: 1, keys: Vec::new(), statements: None }))
         }
-        Kind::Accepted => server(ServerMessage::Accepted(Accepted { claims: false })),
+        Kind::Accepted => server(ServerMessage::Accepted(Accepted { claims: false, pieces: None })),
         Kind::Offer => server(ServerMessage::Offer(Offer {
             size: 5 << 20,
             chunk_log2: 20,
@@ -75,6 +76,15 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::End => frame::fixed(kind, id, &root.0),
         Kind::Claims => ClaimsPage { first: 0, digests: vec![root], last: true }.encode(id),
         Kind::Ack => peer::ack(id, 0),
+        Kind::Seek => frame::fixed(kind, id, &[16]),
+        Kind::Pieces => {
+            let pieces = vec![Piece { length: 70_000, hash: [7; 16] }];
+            PiecesPage { pieces, last: true }.encode(id)
+        }
+        Kind::Recipe => {
+            let prefix = ChunkPrefix { index: 0, digest: root };
+            pieces::recipe(id, &prefix, [Step::Copy { offset: 0, length: 1 << 20 }].into_iter())
+        }
         Kind::Ping | Kind::Pong => frame::fixed(kind, 0, &[1; 8]),
     }
 }

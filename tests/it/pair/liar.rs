@@ -125,7 +125,7 @@ async fn a_flood_of_answers_to_one_request_ends_the_connection() {
     let bytes = noise(4 * MIB, 2);
     // While the upload waits for acknowledgements nobody takes the answers.
     let answer = told(upload(&client, &bytes), &mut server, Kind::Put, |id| {
-        let accepted = ServerMessage::Accepted(Accepted { claims: false }).encode(id);
+        let accepted = ServerMessage::Accepted(Accepted { claims: false, pieces: None }).encode(id);
         accepted.repeat(100)
     })
     .await;
@@ -155,7 +155,7 @@ async fn an_upload_believes_no_other_root() {
         told(upload(&client, b"small"), &mut server, Kind::PutSmall, |id| committed(id, wrong, 5));
     assert!(matches!(small.await, Err(SessionError::Answer(Kind::Committed))));
     let large = told(upload(&client, &bytes), &mut server, Kind::Put, |id| {
-        let accepted = ServerMessage::Accepted(Accepted { claims: false }).encode(id);
+        let accepted = ServerMessage::Accepted(Accepted { claims: false, pieces: None }).encode(id);
         [accepted, ack(id, 0), ack(id, 1), committed(id, wrong, bytes.len())].concat()
     })
     .await;
@@ -169,7 +169,7 @@ async fn an_upload_believes_no_success_before_its_end() {
     let root = Digest::of_bytes(&bytes);
     let lying = async {
         let id = server.request(Kind::Put).await;
-        server.say(id, ServerMessage::Accepted(Accepted { claims: false })).await;
+        server.say(id, ServerMessage::Accepted(Accepted { claims: false, pieces: None })).await;
         assert_eq!(server.frame_of(id).await.0.kind, Kind::Chunk);
         // The right root, which it cannot know, and then acknowledgements of what was not sent.
         server.send(&[committed(id, root, bytes.len()), ack(id, 3)].concat()).await;
@@ -189,7 +189,8 @@ async fn an_upload_whose_claims_are_lies_ends() {
         let (client, mut server) = lying_server().await;
         let (first, count) = lies;
         let answer = told(upload(&client, &bytes), &mut server, Kind::Put, |id| {
-            let accepted = ServerMessage::Accepted(Accepted { claims: true }).encode(id);
+            let accepted =
+                ServerMessage::Accepted(Accepted { claims: true, pieces: None }).encode(id);
             [accepted, claims(id, first, vec![digest(&bytes, 0); count], true)].concat()
         })
         .await;
@@ -277,7 +278,7 @@ async fn a_refusal_ends_an_upload_at_once() {
     let bytes = noise(9 * MIB, 8);
     let lying = async {
         let id = server.request(Kind::Put).await;
-        server.say(id, ServerMessage::Accepted(Accepted { claims: false })).await;
+        server.say(id, ServerMessage::Accepted(Accepted { claims: false, pieces: None })).await;
         assert_eq!(server.frame_of(id).await.0.kind, Kind::Chunk);
         server.say(id, ServerMessage::Refused(Refused::new(Status::Superseded))).await;
         // It sends no more than what was on its way: then the next question comes.

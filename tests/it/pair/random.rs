@@ -56,6 +56,8 @@ fn transfer_frame() -> impl Strategy<Value = Vec<u8>> {
         1 => (id.clone(), 0u32..4, prop::collection::vec(digest, 0..4), any::<bool>())
             .prop_map(|(id, first, digests, last)| claims(id, first, digests, last)),
         1 => (id.clone(), 0u32..4).prop_map(|(id, index)| ack(id, index)),
+        1 => (id.clone(), prop::sample::select(vec![Kind::Seek, Kind::Pieces, Kind::Recipe]))
+            .prop_map(|(id, kind)| sample(kind, id)),
         3 => id.prop_map(cancel),
     ]
 }

@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use sealane::client::Link;
 use sealane::client::tree::{
     Compare, Ends, Exclude, Listing, Plan, Rules, download_tree, list_remote,
 };
@@ -24,7 +25,7 @@ fn entry(name: &str, kind: u8) -> Entry {
 #[tokio::test]
 async fn names_that_lead_elsewhere_are_counted_and_never_used() {
     let (client, mut server) = lying_server().await;
-    let client = Arc::new(client);
+    let client = Link::once(client);
     let lying = async {
         loop {
             let (header, body) = server.next().await.unwrap();
@@ -79,7 +80,7 @@ async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
     let rules = Rules { compare: Compare::Time, delete: false };
     let plan = Plan::new(source, Listing::default(), rules);
     let ends = Arc::new(Ends {
-        client: Arc::new(client),
+        client: Link::once(client),
         tree: Arc::new(Tree::open(directory.path()).unwrap()),
         base: RemotePath::default(),
         preserve: false,

@@ -14,7 +14,7 @@ use sealane::storage::Vault;
 use sealane::types::{Secret, Username};
 use sealane::wire::WireError;
 use tempfile::TempDir;
-use tokio::io::{DuplexStream, duplex};
+use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -85,13 +85,19 @@ impl Pair {
     /// A connection that has said nothing yet, with `pipe` bytes of room each way.
     pub fn connect(&self, pipe: usize) -> (DuplexStream, Served) {
         let (near, far) = duplex(pipe);
+        (near, self.serve(far))
+    }
+
+    /// Serves whoever is at the other end of `far`.
+    pub fn serve<S>(&self, far: S) -> Served
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
         let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
         let terms = session::Terms { deadline, drain, keys: None };
-        let served =
-            tokio::spawn(async move { session::serve(far, &service, &visit, terms).await });
-        (near, served)
+        tokio::spawn(async move { session::serve(far, &service, &visit, terms).await })
     }
 
     /// A peer that has said nothing yet.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage};
 use sealane::protocol::message::{
-    Empty, Hello, List, LoggedIn, Login, PathFlag, PathOnly, Put, PutSmall, Rename, Welcome,
+    Empty, Get, Hello, List, LoggedIn, Login, PathFlag, PathOnly, Put, PutSmall, Rename, Welcome,
 };
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
@@ -226,7 +226,7 @@ pub fn list(path: &str) -> ClientMessage {
 }
 
 pub fn get(path: &str, claims: bool) -> ClientMessage {
-    ClientMessage::Get(PathFlag { path: path.to_owned(), flag: claims })
+    ClientMessage::Get(Get { path: path.to_owned(), claims, pieces: None })
 }
 
 pub fn make_directory(path: &str) -> ClientMessage {

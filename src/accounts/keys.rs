@@ -1,0 +1,413 @@
+//! The keys of an account: a list in its record, beside what the legacy server wrote.
+//!
+//! An entry that is not understood in full disables itself and nothing else: a restriction that was misspelt
+//! must not become no restriction. Whether a connection has a key is proved in its handshake, not here.
+
+use std::net::IpAddr;
+
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+use time::Date;
+
+use super::record::Record;
+use crate::types::text::{is_unprintable, printable};
+use crate::types::{Grant, Network, Permissions, Pin, RemotePath, day};
+
+/// Most keys of one account; entries behind them count for nothing.
+pub const MAX_KEYS: usize = 64;
+/// Longest comment in bytes.
+pub const MAX_COMMENT: usize = 128;
+/// Most networks of one key.
+const MAX_NETWORKS: usize = 16;
+
+const KEYS: &str = "keys";
+
+/// A key that may log in to an account, and under which conditions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccountKey {
+    /// SHA-256 of its public key.
+    pub pin: Pin,
+    /// For people.
+    pub comment: String,
+    /// When it was entered.
+    pub added: Option<Date>,
+    /// The last day, in UTC, on which it may log in.
+    pub expires: Option<Date>,
+    /// Where it may log in from; none means anywhere.
+    pub from: Vec<Network>,
+    /// What it may do.
+    pub permissions: Permissions,
+    /// The part of the home that is all of it for this key.
+    pub root: RemotePath,
+}
+
+/// An entry that counts for nothing.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+#[error("key {number} does not count: {why}")]
+pub struct KeyProblem {
+    /// Its place in the list, from 1; 0 for the list itself.
+    pub number: usize,
+    /// Which key it is about, if that can be read.
+    pub pin: Option<Pin>,
+    /// What is wrong.
+    pub why: String,
+}
+
+/// Why the list was not changed.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum KeyListError {
+    /// It has the key already, in an entry that counts or not.
+    #[error("the key {0} is there already")]
+    Exists(Pin),
+    /// There is no room.
+    #[error("the account has {MAX_KEYS} keys already")]
+    Full,
+    /// Something else stands where the list should.
+    #[error("the record's keys is not a list")]
+    NotAList,
+    /// The comment has a character that no terminal should see, or is too long.
+    #[error("a comment has at most {MAX_COMMENT} bytes and no control characters")]
+    Comment,
+    /// More networks than are kept.
+    #[error("a key has at most {MAX_NETWORKS} networks")]
+    Networks,
+}
+
+/// Why a key that was proved does not open the account; for the log.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum KeyRefusal {
+    /// The entry is not understood in full.
+    #[error(transparent)]
+    Damaged(#[from] KeyProblem),
+    /// It is not the time for it any more.
+    #[error("the key expired after {0}")]
+    Expired(Date),
+    /// The account does not have it.
+    #[error("the account does not have this key")]
+    Unknown,
+    /// It may not come from there.
+    #[error("the key may not log in from this address")]
+    WrongPlace,
+}
+
+impl AccountKey {
+    /// A key without conditions.
+    #[must_use]
+    pub fn new(pin: Pin, comment: String, added: Option<Date>) -> Self {
+        let (permissions, root) = (Permissions::ALL, RemotePath::default());
+        Self { pin, comment, added, expires: None, from: Vec::new(), permissions, root }
+    }
+
+    /// What it may do with the home.
+    #[must_use]
+    pub fn grant(&self) -> Grant {
+        Grant { permissions: self.permissions, root: self.root.clone(), key: Some(self.pin) }
+    }
+
+    fn admits(&self, source: IpAddr, today: Date) -> Result<(), KeyRefusal> {
+        match self.expires {
+            Some(last) if today > last => return Err(KeyRefusal::Expired(last)),
+            _ => {}
+        }
+        let is_from = |network: &Network| network.contains(source);
+        if self.from.is_empty() || self.from.iter().any(is_from) {
+            Ok(())
+        } else {
+            Err(KeyRefusal::WrongPlace)
+        }
+    }
+}
+
+/// An entry as it is written.
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    pin: String,
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    comment: String,
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
+    added: Option<String>,
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
+    expires: Option<String>,
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
+    from: Option<Vec<String>>,
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
+    permissions: Option<String>,
+    #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
+    root: Option<String>,
+}
+
+/// What is written as `null` was meant to be something.
+fn there<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(from).map(Some)
+}
+
+impl Written {
+    fn read(value: &Value) -> Result<AccountKey, String> {
+        let written = Self::deserialize(value).map_err(|error| printable(&error.to_string()))?;
+        let day = |text: &Option<String>| match text {
+            None => Ok(None),
+            Some(text) => match day::parse(text) {
+                Some(day) => Ok(Some(day)),
+                None => Err(format!("'{}' is no day such as 2027-01-31", printable(text))),
+            },
+        };
+        let from = match &written.from {
+            None => Vec::new(),
+            Some(texts) if texts.is_empty() || texts.len() > MAX_NETWORKS => {
+                return Err(format!("its from has no network, or more than {MAX_NETWORKS}"));
+            }
+            Some(texts) => {
+                let networks = texts.iter().map(|text| Network::parse(text));
+                networks.collect::<Result<_, _>>().map_err(|error| error.to_string())?
+            }
+        };
+        let permissions = written.permissions.as_deref().map(Permissions::parse).transpose();
+        let root = RemotePath::parse(written.root.as_deref().unwrap_or_default());
+        if !is_comment(&written.comment) {
+            return Err(KeyListError::Comment.to_string());
+        }
+        Ok(AccountKey {
+            pin: Pin::parse(&written.pin).map_err(|error| error.to_string())?,
+            added: day(&written.added)?,
+            expires: day(&written.expires)?,
+            comment: written.comment,
+            from,
+            permissions: permissions.map_err(|e| e.to_string())?.unwrap_or(Permissions::ALL),
+            root: root.map_err(|error| error.to_string())?,
+        })
+    }
+
+    fn of(key: &AccountKey) -> Self {
+        let networks = key.from.iter().map(ToString::to_string).collect::<Vec<_>>();
+        Self {
+            pin: key.pin.to_string(),
+            comment: key.comment.clone(),
+            added: key.added.map(|day| day.to_string()),
+            expires: key.expires.map(|day| day.to_string()),
+            from: (!networks.is_empty()).then_some(networks),
+            permissions: Some(key.permissions.to_string()),
+            root: (!key.root.is_root()).then(|| key.root.as_str().to_owned()),
+        }
+    }
+}
+
+fn is_comment(text: &str) -> bool {
+    text.len() <= MAX_COMMENT && !text.chars().any(is_unprintable)
+}
+
+fn pin_of(entry: &Value) -> Option<Pin> {
+    Pin::parse(entry.get("pin")?.as_str()?).ok()
+}
+
+impl Record {
+    /// The keys of the account, in their order; for each what it is, or why it counts for nothing.
+    #[must_use]
+    pub fn keys(&self) -> Vec<Result<AccountKey, KeyProblem>> {
+        let entries = match self.fields.get(KEYS) {
+            None => return Vec::new(),
+            Some(Value::Array(entries)) => entries,
+            Some(_) => {
+                let why = KeyListError::NotAList.to_string();
+                return vec![Err(KeyProblem { number: 0, pin: None, why })];
+            }
+        };
+        let pins: Vec<_> = entries.iter().map(pin_of).collect();
+        let is_repeated = |pin: &Option<Pin>| {
+            pin.is_some() && pins.iter().filter(|other| *other == pin).count() > 1
+        };
+        let read = |(at, entry): (usize, &Value)| {
+            let pin = pins.get(at).copied().flatten();
+            let outcome = match Written::read(entry) {
+                _ if at >= MAX_KEYS => Err(format!("it stands behind {MAX_KEYS} others")),
+                _ if is_repeated(&pin) => Err("the same key is in the list twice".to_owned()),
+                outcome => outcome,
+            };
+            outcome.map_err(|why| KeyProblem { number: at + 1, pin, why })
+        };
+        entries.iter().enumerate().map(read).collect()
+    }
+
+    /// The entry of a key that may log in today from `source`.
+    ///
+    /// # Errors
+    /// [`KeyRefusal`].
+    pub fn key_for(
+        &self,
+        pin: &Pin,
+        source: IpAddr,
+        today: Date,
+    ) -> Result<AccountKey, KeyRefusal> {
+        for entry in self.keys() {
+            match entry {
+                Ok(key) if key.pin == *pin => return key.admits(source, today).map(|()| key),
+                Err(problem) if problem.pin.as_ref() == Some(pin) => return Err(problem.into()),
+                _ => {}
+            }
+        }
+        Err(KeyRefusal::Unknown)
+    }
+
+    /// Adds a key at the end of the list.
+    ///
+    /// # Errors
+    /// [`KeyListError`]; the record is as it was then.
+    pub fn add_key(&mut self, key: &AccountKey) -> Result<(), KeyListError> {
+        if !is_comment(&key.comment) {
+            return Err(KeyListError::Comment);
+        }
+        if key.from.len() > MAX_NETWORKS {
+            return Err(KeyListError::Networks);
+        }
+        let entry = serde_json::to_value(Written::of(key)).unwrap_or_default();
+        match self.fields.get_mut(KEYS) {
+            None => {
+                self.fields.insert(KEYS.into(), Value::Array(vec![entry]));
+            }
+            Some(Value::Array(entries)) => {
+                if entries.iter().any(|entry| pin_of(entry) == Some(key.pin)) {
+                    return Err(KeyListError::Exists(key.pin));
+                }
+                if entries.len() >= MAX_KEYS {
+                    return Err(KeyListError::Full);
+                }
+                entries.push(entry);
+            }
+            Some(_) => return Err(KeyListError::NotAList),
+        }
+        Ok(())
+    }
+
+    /// Removes every entry of a key, and says whether there was one.
+    pub fn revoke_key(&mut self, pin: &Pin) -> bool {
+        let Some(Value::Array(entries)) = self.fields.get_mut(KEYS) else { return false };
+        let before = entries.len();
+        entries.retain(|entry| pin_of(entry) != Some(*pin));
+        let is_changed = entries.len() != before;
+        if entries.is_empty() {
+            self.fields.shift_remove(KEYS);
+        }
+        is_changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Permission, Username};
+
+    fn record(keys: &str) -> Record {
+        let text = format!(r#"{{"username":"ann","password":"x","keys":{keys},"z":1}}"#);
+        Record::parse(&Username::parse("ann").unwrap(), text.as_bytes()).unwrap()
+    }
+
+    fn pin(name: &str) -> Pin {
+        Pin::of_public_key(name.as_bytes())
+    }
+
+    fn today() -> Date {
+        day::parse("2026-11-22").unwrap()
+    }
+
+    fn ask(record: &Record, name: &str, source: &str) -> Result<AccountKey, KeyRefusal> {
+        record.key_for(&pin(name), source.parse().unwrap(), today())
+    }
+
+    #[test]
+    fn a_key_is_added_found_and_revoked_and_the_rest_stays() {
+        let mut record = record("[]");
+        let mut key = AccountKey::new(pin("a"), "laptop".into(), Some(today()));
+        key.expires = day::parse("2026-11-22");
+        key.from = vec![Network::parse("192.0.2.0/24").unwrap()];
+        key.permissions = Permissions::of(&[Permission::Write]);
+        key.root = RemotePath::parse("in/coming").unwrap();
+        record.add_key(&key).unwrap();
+        assert_eq!(ask(&record, "a", "192.0.2.7"), Ok(key.clone()));
+        assert_eq!(ask(&record, "a", "192.0.3.7"), Err(KeyRefusal::WrongPlace));
+        assert_eq!(ask(&record, "b", "192.0.2.7"), Err(KeyRefusal::Unknown));
+        let tomorrow = today().next_day().unwrap();
+        let late = record.key_for(&pin("a"), "192.0.2.7".parse().unwrap(), tomorrow);
+        assert_eq!(late, Err(KeyRefusal::Expired(today())));
+        let before = record.clone();
+        assert_eq!(record.add_key(&key), Err(KeyListError::Exists(key.pin)));
+        assert!(!record.revoke_key(&pin("b")) && record == before);
+        assert!(record.revoke_key(&key.pin) && record.keys().is_empty());
+        assert!(String::from_utf8(record.to_bytes()).unwrap().contains(r#""z":1"#));
+    }
+
+    #[test]
+    fn a_damaged_entry_counts_for_nothing_and_the_others_do() {
+        let (a, b) = (pin("a"), pin("b"));
+        for damage in [
+            r#""from":["anywhere"]"#,
+            r#""from":[]"#,
+            r#""from":"192.0.2.0/24""#,
+            r#""from":null"#,
+            r#""expires":"soon""#,
+            r#""expires":null"#,
+            r#""expires":20270131"#,
+            r#""permissions":"""#,
+            r#""permissions":"all""#,
+            r#""permissions":["read"]"#,
+            r#""root":"../x""#,
+            r#""root":null"#,
+            r#""form":["192.0.2.0/24"]"#,
+            r#""comment":"\u001b[2J""#,
+            r#""pin2":"x""#,
+        ] {
+            let record = record(&format!(r#"[{{"pin":"{a}",{damage}}},{{"pin":"{b}"}}]"#));
+            let outcome = ask(&record, "a", "192.0.2.7");
+            assert!(matches!(outcome, Err(KeyRefusal::Damaged(_))), "{damage}: {outcome:?}");
+            assert_eq!(
+                ask(&record, "b", "192.0.2.7").unwrap().grant().permissions,
+                Permissions::ALL
+            );
+            let problems: Vec<_> = record.keys().into_iter().filter_map(Result::err).collect();
+            assert_eq!((problems.len(), problems[0].number, problems[0].pin), (1, 1, Some(a)));
+        }
+        for list in [r#""x""#, "{}", "null", "7"] {
+            let mut record = record(list);
+            assert_eq!(record.keys().len(), 1);
+            assert!(record.keys()[0].is_err());
+            let key = AccountKey::new(a, String::new(), None);
+            assert_eq!(record.add_key(&key), Err(KeyListError::NotAList));
+        }
+        for entry in ["7", "null", "{}", r#"{"pin":7}"#, r#"{"pin":"sha256//short"}"#] {
+            assert!(record(&format!("[{entry}]")).keys()[0].is_err(), "{entry}");
+        }
+    }
+
+    #[test]
+    fn the_same_key_twice_counts_for_nothing() {
+        let a = pin("a");
+        let twice = format!(
+            r#"[{{"pin":"{a}","permissions":"list"}},{{"pin":"{}"}}]"#,
+            a.to_address_form()
+        );
+        let mut record = record(&twice);
+        assert!(matches!(ask(&record, "a", "::1"), Err(KeyRefusal::Damaged(_))));
+        assert!(record.revoke_key(&a) && record.keys().is_empty());
+    }
+
+    #[test]
+    fn there_are_64_and_no_more() {
+        let mut record = record("[]");
+        let add = |record: &mut Record, number: usize| {
+            record.add_key(&AccountKey::new(pin(&number.to_string()), String::new(), None))
+        };
+        for number in 0..MAX_KEYS {
+            add(&mut record, number).unwrap();
+        }
+        assert_eq!(add(&mut record, 64), Err(KeyListError::Full));
+        let mut longer = record.fields.get(KEYS).unwrap().as_array().unwrap().clone();
+        longer.push(serde_json::json!({ "pin": pin("late").to_string() }));
+        record.fields.insert(KEYS.into(), longer.into());
+        assert!(matches!(ask(&record, "late", "::1"), Err(KeyRefusal::Damaged(_))));
+        assert!(ask(&record, "63", "::1").is_ok());
+        for comment in ["x".repeat(129), "\u{202e}".to_owned()] {
+            let key = AccountKey::new(pin("c"), comment, None);
+            assert_eq!(record.add_key(&key), Err(KeyListError::Comment));
+        }
+    }
+}

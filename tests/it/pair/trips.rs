@@ -1,0 +1,110 @@
+//! How often a client waits for the server before the first byte of a file: counted, not timed.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use sealane::session::{Client, ClientSettings};
+use sealane::storage::FileMeta;
+use sealane::tls::{self, Identity};
+use sealane::transfer::Meter;
+use sealane::types::{Digest, PinSet, RemotePath, Secret};
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+use tokio::task::yield_now;
+
+use crate::support::Pair;
+use crate::support::pair::USER;
+use crate::support::peer::soon;
+use crate::support::site::PASSWORD;
+
+/// Room for everything a test sends.
+const ROOM: usize = 1 << 20;
+/// Turns that every other task gets before an end counts as silent.
+const TURNS: usize = 200;
+
+/// Passes bytes on. What the client says until it falls silent is one flight, which leaves whole, so
+/// that no part of it is answered on its own.
+async fn relay(mut near: DuplexStream, mut far: DuplexStream, flights: Arc<AtomicUsize>) {
+    let (mut flight, mut answer) = (Vec::new(), vec![0; ROOM]);
+    loop {
+        let silent = async {
+            for _ in 0..TURNS {
+                yield_now().await;
+            }
+        };
+        tokio::select! {
+            biased;
+            count = near.read_buf(&mut flight) => {
+                if count.unwrap() == 0 {
+                    return;
+                }
+            }
+            count = far.read(&mut answer) => {
+                let count = count.unwrap();
+                near.write_all(&answer[..count]).await.unwrap();
+            }
+            () = silent, if !flight.is_empty() => {
+                flights.fetch_add(1, Ordering::Relaxed);
+                far.write_all(&flight).await.unwrap();
+                flight.clear();
+            }
+        }
+    }
+}
+
+/// The real client over real TLS, and its flights so far.
+async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>) {
+    let key = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
+    let identity =
+        Identity::from_pem(key.certificate_pem.as_bytes(), key.key_pem.expose().as_bytes());
+    let server = tls::server_config(identity.unwrap()).unwrap();
+    let flights = Arc::<AtomicUsize>::default();
+    let ((client_end, near), (far, server_end)) = (duplex(ROOM), duplex(ROOM));
+    tokio::spawn(relay(near, far, flights.clone()));
+    let accepting = tokio::spawn(tls::accept(server, server_end));
+    let config = tls::client_config(PinSet::new(vec![key.pin]).unwrap()).unwrap();
+    let stream = tls::connect(config, client_end).await.unwrap();
+    let password = Secret::new(PASSWORD.to_owned());
+    let login = Client::login(stream, ClientSettings::default(), USER, &password);
+    let serve = async { pair.serve(accepting.await.unwrap().unwrap()) };
+    let (client, _served) = tokio::join!(login, serve);
+    (client.unwrap(), flights)
+}
+
+/// With the one of TCP's own handshake, the first byte of a file is there after four round trips.
+#[tokio::test]
+async fn a_file_comes_with_the_third_flight_after_the_connection() {
+    let pair = Pair::new();
+    pair.file("f", b"the first byte");
+    soon(async {
+        let (client, flights) = client(&pair).await;
+        assert_eq!(flights.load(Ordering::Relaxed), 2, "up to the login");
+        let file = client.download_whole(&RemotePath::parse("f").unwrap()).await.unwrap();
+        assert_eq!(file.unwrap().bytes, b"the first byte");
+        assert_eq!(flights.load(Ordering::Relaxed), 3);
+    })
+    .await;
+}
+
+/// Small files do not wait for one another.
+#[tokio::test]
+async fn sixty_small_files_go_with_the_third_flight() {
+    let pair = Pair::new();
+    soon(async {
+        let (client, flights) = client(&pair).await;
+        let client = Arc::new(client);
+        let mut running = tokio::task::JoinSet::new();
+        for number in 0..60 {
+            let client = client.clone();
+            running.spawn(async move {
+                let (name, meter) = (format!("f{number}"), Meter::default());
+                let (name, digest) = (RemotePath::parse(&name).unwrap(), Digest::of_bytes(b"x"));
+                client.upload_whole(&name, digest, b"x".into(), FileMeta::default(), &meter).await
+            });
+        }
+        while let Some(sent) = running.join_next().await {
+            sent.unwrap().unwrap();
+        }
+        assert_eq!(flights.load(Ordering::Relaxed), 3);
+    })
+    .await;
+}
