@@ -37,6 +37,7 @@ class Turns:
     cpu: list = dataclasses.field(default_factory=list)  # both ends together
     ended: str = ""  # why there are no times, or no more of them
     floor: float = 0.0  # what it took at the least, if it was ended
+    guess: float = 0.0  # what it would have taken, going by what was there when it was ended
 
     def median(self):
         return statistics.median(self.seconds) if self.seconds else None

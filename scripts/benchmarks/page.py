@@ -27,7 +27,7 @@ def times(turns, size=None):
     for name, turn in turns.items():
         median = turn.median()
         if median is None:
-            least = f"> {turn.floor / base:.2f}" if base and turn.floor else ""
+            least = f"{sign(turn)}{(turn.guess or turn.floor) / base:.2f}" if base and turn.floor else ""
             rows.append([name, turn.ended or "failed", "", "", *([""] if rate else []), "", least])
             continue
         seconds = [f"{value:.3f} s" for value in (median, min(turn.seconds), max(turn.seconds))]
@@ -39,11 +39,16 @@ def times(turns, size=None):
 
 
 def ratio(turns, peer):
-    """How many times as fast as `peer` Sealane is, at the least; None if either was not measured."""
+    """How many times as fast as `peer` Sealane is (see `sign`); None if either was not measured."""
     if "sealane" not in turns or peer not in turns:
         return None
-    mine, theirs = turns["sealane"].median(), turns[peer].median() or turns[peer].floor
+    mine, theirs = turns["sealane"].median(), turns[peer].median() or turns[peer].guess or turns[peer].floor
     return theirs / mine if mine and theirs else None
+
+
+def sign(turn):
+    """What stands before a ratio: nothing if it was measured, else whether it is guessed or a bound."""
+    return "" if turn.median() else "≈ " if turn.guess else "> "
 
 
 def ratio_goal(work, wanted, turns, peer):
@@ -51,8 +56,7 @@ def ratio_goal(work, wanted, turns, peer):
     reached = ratio(turns, peer)
     if reached is None:
         return []
-    least = "" if turns[peer].median() else "> "
-    return [(work, f"≥ {wanted} × {peer}", f"{least}{reached:.2f} ×", reached >= wanted)]
+    return [(work, f"≥ {wanted} × {peer}", f"{sign(turns[peer])}{reached:.2f} ×", reached >= wanted)]
 
 
 def machine(congestion, rounds, quick):

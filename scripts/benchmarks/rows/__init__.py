@@ -9,6 +9,7 @@ ROWS = {
     "long-link": link.long_link,
     "small-files": link.small_files,
     "changed": delta.changed,
+    "changed-far": link.changed,
     "resume": delta.resume,
     "memory": load.memory,
     "clients": load.clients,
@@ -16,4 +17,4 @@ ROWS = {
     "count": trees.counts,
     "rtt-loss": link.rtt_and_loss,
 }
-NEED_LINK = {"long-link", "small-files", "rtt-loss"}
+NEED_LINK = {"long-link", "small-files", "changed-far", "rtt-loss"}

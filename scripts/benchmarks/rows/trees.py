@@ -11,7 +11,7 @@ def tree(bench):
     """5,000 files of 4 KiB up and down."""
     count = bench.smaller(5000, 300)
     with bench.opened(TREES, patience=PATIENCE) as (where, tools):
-        times = move(bench, make_tree(where / "tree", count), tools, bench.rounds)
+        times = move(bench, make_tree(where / "tree", count), tools, bench.few())
     section = Section(f"{count} files of 4 KiB, memory to memory", [
         "By `put -r` and `get -r`, `rsync -a`, `scp -r`, `sftp` with `put -R` and `get -R`, `lftp` with "
         "`mirror -P 4`, `rclone copy`; curl moves no trees.", ""])
