@@ -151,8 +151,8 @@ impl Guard {
         let mut sources: Vec<_> = tables
             .sources
             .iter()
-            .map(|(block, until)| (*block, left(*until)))
-            .filter(|(_, left)| *left > TOLERATED)
+            .map(|(block, until)| (*block, left(*until).saturating_sub(TOLERATED)))
+            .filter(|(_, wait)| !wait.is_zero())
             .collect();
         let mut accounts: Vec<_> = tables
             .strangers

@@ -56,6 +56,14 @@ pub enum ManageError {
     TypedPassword(#[from] TypedPasswordError),
 }
 
+impl ManageError {
+    /// True if the disk has no room: the next record would fail alike.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Account(AccountError::File(file)) if file.is_full())
+    }
+}
+
 /// How an account's password is stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PasswordState {
@@ -82,7 +90,7 @@ pub struct Summary {
     pub quota: Result<u64, String>,
     /// Its home, or why it has none.
     pub home: Result<HomeDirectory, String>,
-    /// It still stores the raw MD5 of a password that tutorials print.
+    /// Its password is one that tutorials print.
     pub is_sample: bool,
     /// Its keys; for each what it is, or why it counts for nothing.
     pub keys: Vec<Result<AccountKey, KeyProblem>>,
@@ -214,7 +222,7 @@ impl AccountManager {
             disabled: record.is_disabled().unwrap_or(true),
             quota: record.quota().map_err(|problem| problem.to_string()),
             home: self.home_of(&record),
-            is_sample: record_is_sample(&record),
+            is_sample: record_is_sample(&record, &self.hasher),
             keys: record.keys(),
         })
     }

@@ -5,6 +5,7 @@
 //! files: it hands out a [`Principal`].
 
 mod check;
+mod encodings;
 mod guessing;
 mod hasher;
 mod home;
@@ -19,9 +20,11 @@ mod record;
 mod samples;
 mod store;
 mod strict_json;
+mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use encodings::PasswordEncoding;
 pub use guessing::Blocks;
 pub use hasher::{HashError, Hasher};
 pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
@@ -40,3 +43,4 @@ pub use principal::{Principal, Upgrade};
 pub use record::{MAX_RECORD, Record, RecordProblem};
 pub use samples::{is_sample, record_is_sample};
 pub use store::{AccountError, AccountStore, DirectoryStore, Listing};
+pub use survey::Survey;

@@ -36,7 +36,8 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
             "account or password is wrong, or the account is disabled; the server's log says which",
         ),
         Status::TooManyFailures => failure(Exit::Login, format!("{what}: {text}")).hint(
-            "wait a minute and try again, or ask for 'sealane-admin account unblock'",
+            "the delay is for this address, or for places the account has not logged in from, and ends by \
+             itself; the administrator can end it with 'sealane-admin account unblock NAME --source IP'",
         ),
         Status::ResetRequired => failure(Exit::Login, format!("{what}: {text}")).hint(
             "your password was right, but it was stored in an old form for too long: ask for a new one \

@@ -329,17 +329,26 @@ impl Link {
         .await
     }
 
-    /// As [`Client::list`].
+    /// As [`Client::list_whole`].
     ///
     /// # Errors
     /// As [`Link::run`].
-    pub async fn list(
-        &self,
-        path: &RemotePath,
-        after: Option<String>,
-    ) -> Result<Entries, SessionError> {
-        let after = &after;
-        self.run(|client, _| async move { client.list(path, after.clone()).await }).await
+    pub async fn list_whole(&self, path: &RemotePath) -> Result<Entries, SessionError> {
+        self.run(|client, _| async move { client.list_whole(path).await }).await
+    }
+
+    /// As [`Client::can_set_meta`], of the present session.
+    #[must_use]
+    pub fn can_set_meta(&self) -> bool {
+        self.session().1.can_set_meta()
+    }
+
+    /// As [`Client::set_meta`].
+    ///
+    /// # Errors
+    /// As [`Link::run`].
+    pub async fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), SessionError> {
+        self.run(|client, _| async move { client.set_meta(path, meta).await }).await
     }
 
     /// As [`Client::stat`].

@@ -4,6 +4,7 @@
 //! that is set but empty counts as not set.
 
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -44,6 +45,22 @@ pub fn config_directory() -> Option<PathBuf> {
     let absolute = |name| read(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|h| h.join(".config")));
     base.map(|base| base.join("sealane"))
+}
+
+/// Where a service manager wants to hear that the server is ready: `NOTIFY_SOCKET` (`sd_notify(3)`).
+#[must_use]
+pub fn notify_socket() -> Option<OsString> {
+    read("NOTIFY_SOCKET")
+}
+
+/// The socket that a service manager has opened for us: the first of `LISTEN_FDS`
+/// (`sd_listen_fds(3)`). `None` if it has not; the second time always.
+///
+/// # Errors
+/// What was passed is no TCP socket that listens.
+pub fn passed_listener() -> std::io::Result<Option<TcpListener>> {
+    let mut passed = listenfd::ListenFd::from_env();
+    if passed.len() == 0 { Ok(None) } else { passed.take_tcp_listener(0) }
 }
 
 #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]

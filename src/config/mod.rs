@@ -24,6 +24,7 @@ use crate::accounts::LoginSettings;
 use crate::admin::{CertificateFiles, Reach};
 use crate::fsio;
 use crate::net::Congestion;
+use crate::sandbox;
 use crate::session;
 
 /// Largest configuration file in bytes.
@@ -60,6 +61,10 @@ pub struct Settings {
     pub congestion: Congestion,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
+    /// Whom the server becomes if root starts it.
+    pub user: Option<String>,
+    /// How much of the sandbox there must be.
+    pub sandbox: sandbox::Mode,
 }
 
 /// Reads the configuration file at `path`.

@@ -42,6 +42,8 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
         connections: file.limits.connections.count(),
         congestion: file.congestion,
         drain: file.limits.drain_seconds.seconds(),
+        user: file.process.user,
+        sandbox: file.process.sandbox,
     };
     keep_apart(&settings)?;
     Ok(settings)
@@ -65,6 +67,7 @@ fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
         queue: login.queue.count(),
         queue_deadline: login.queue_seconds.seconds(),
         homes: homes(rules)?,
+        legacy_encodings: login.legacy_password_encodings.clone(),
         legacy_deadline: login.legacy_deadline,
         ..LoginSettings::default()
     })

@@ -92,6 +92,9 @@ fn every_key_arrives_where_it_belongs() {
         stall_seconds = 10
         connections = 11
         drain_seconds = 12
+        [process]
+        user = "sealane"
+        sandbox = "required"
         "#
     ))
     .unwrap();
@@ -114,6 +117,8 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((settings.login.queue_deadline, settings.login_deadline), (seconds(7), seconds(8)));
     assert_eq!((settings.limits.idle, settings.limits.stall), (seconds(9), seconds(10)));
     assert_eq!((settings.connections, settings.drain), (11, seconds(12)));
+    assert_eq!(settings.user.as_deref(), Some("sealane"));
+    assert_eq!(settings.sandbox, sandbox::Mode::Required);
 }
 
 #[test]
@@ -175,6 +180,8 @@ fn wrong_values_say_what_was_expected() {
         ("[tls]\nkey = ''", "line 2, tls.key: invalid value: string \"\", expected a path"),
         ("[login]\nlegacy_deadline = '2027-02-30'", "expected a day such as 2027-01-31"),
         ("[login]\nlegacy_deadline = '27-2-3'", "expected a day such as 2027-01-31"),
+        ("[process]\nsandbox = true", "expected a string"),
+        ("[process]\nsandbox = 'on'", "expected \"off\", \"best-effort\" or \"required\""),
         ("[[home_map]]\nfrom = '/x'", "line 1"),
         ("listen = ", "line 1"),
         ("[limits]\nidle_seconds = 1\nidle_seconds = 2", "line 3"),

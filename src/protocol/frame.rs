@@ -129,6 +129,8 @@ kinds! {
     DiscardPartial = 0x1b, CLIENT, limits::SHORT;
     /// Gives a request up.
     Cancel = 0x1f, CLIENT, 0;
+    /// Sets time and mode of a file or directory.
+    SetMeta = 0x20, CLIENT, limits::REQUEST;
     /// Answers `Hello`.
     Welcome = 0x41, SERVER, limits::SHORT;
     /// Answers `Login`.

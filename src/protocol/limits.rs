@@ -17,6 +17,8 @@ pub const TWO_PATHS: u32 = 16 * 1024;
 pub const ENTRIES: u32 = 512 * 1024;
 /// Most entries in one `ENTRIES`.
 pub const PAGE_ENTRIES: usize = 1000;
+/// Most entries of one directory: more is no directory but a server that makes up names.
+pub const ENTRIES_IN_ALL: usize = 16 << 20;
 /// Most partials in one `PARTIALS_ARE`, each with a path of up to 4096 bytes.
 pub const PAGE_PARTIALS: usize = 100;
 /// Largest file that goes in one message: one chunk of the smallest size, 1 MiB.

@@ -6,17 +6,21 @@
 mod accept;
 mod control;
 mod keys;
+mod questions;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use control::{Answer, Question, SessionStatus, Status, bind_control};
+pub use control::bind_control;
 pub use keys::{KeyError, KeyFiles, Keys};
+pub use questions::{
+    AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
+};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::control::Control;
 use crate::accounts::{Authenticator, Exposure};
@@ -74,8 +78,14 @@ pub async fn run(
     let local = listener.local_addr()?;
     let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
     let registry = Registry::default();
-    let control =
-        Control { authenticator: settings.authenticator.clone(), registry: registry.clone() };
+    let control = Control {
+        authenticator: settings.authenticator.clone(),
+        registry: registry.clone(),
+        vault: settings.vault.clone(),
+    };
+    let authenticator = settings.authenticator.clone();
+    // Nobody waits for it: logins are checked one by one whatever it finds.
+    tokio::task::spawn_blocking(move || report_accounts(&authenticator));
     let service = Service {
         authenticator: settings.authenticator,
         vault: settings.vault.clone(),
@@ -111,6 +121,27 @@ pub async fn run(
         warn!(sessions = tasks.len(), "sessions cut off at the end of the drain time");
     }
     Ok(())
+}
+
+/// Says in the log what state the accounts are in, and which records are damaged.
+fn report_accounts(authenticator: &Authenticator) {
+    let survey = match authenticator.survey() {
+        Ok(survey) => survey,
+        Err(error) => return error!(%error, "the accounts cannot be listed"),
+    };
+    let counts = survey.counts;
+    info!(
+        argon2id = counts.argon2id,
+        weak = counts.weak,
+        wrapped = counts.wrapped,
+        md5 = counts.md5,
+        disabled = survey.disabled,
+        damaged = survey.damaged.len(),
+        "accounts"
+    );
+    for reason in survey.damaged.iter().take(MOST_NAMED) {
+        error!(%reason, "damaged account record");
+    }
 }
 
 async fn answer_forever(

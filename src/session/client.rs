@@ -203,6 +203,15 @@ impl Client {
         verbs::list::ask(self, path, after).await
     }
 
+    /// All entries of the directory `path`, sorted by name. The server reads it once, however large it
+    /// is; memory is what is returned. Cancel safety: dropping the future forgets the answers.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn list_whole(&self, path: &RemotePath) -> Result<Entries, SessionError> {
+        verbs::list::ask_whole(self, path).await
+    }
+
     /// What is at `path`.
     ///
     /// # Errors
@@ -242,6 +251,21 @@ impl Client {
         replace: bool,
     ) -> Result<(), SessionError> {
         verbs::rename::ask(self, from, to, replace).await
+    }
+
+    /// Whether this server knows [`Client::set_meta`]; one that does not would close the connection.
+    #[must_use]
+    pub fn can_set_meta(&self) -> bool {
+        self.welcome.version >= 3
+    }
+
+    /// Gives the file or directory `path` the time and mode that `meta` names. Its owner can always read
+    /// and write it (and enter a directory), whatever the mode says.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), SessionError> {
+        verbs::set_meta::ask(self, path, meta).await
     }
 
     /// Bytes used, reserved and allowed.

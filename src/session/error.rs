@@ -61,6 +61,9 @@ impl From<StorageError> for SessionError {
 fn refused_text(refused: &Refused) -> String {
     match refused.status() {
         Status::Other(_) | Status::Path => text::printable(&refused.text),
-        status => status.to_string(),
+        status => match refused.wait {
+            Some(seconds) => format!("{status}: wait {seconds} s"),
+            None => status.to_string(),
+        },
     }
 }

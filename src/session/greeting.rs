@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 
 use tokio::io::AsyncRead;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::AGENT;
 use super::server::{Service, SharedHome};
@@ -51,8 +51,8 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
             out.send(reply.encode(header.id)).await?;
             Ok(Some((user, home, header.id)))
         }
-        Err(status) => {
-            refuse(out, header.id, status).await?;
+        Err(refused) => {
+            out.send(ServerMessage::Refused(refused).encode(header.id)).await?;
             Ok(None)
         }
     }
@@ -87,27 +87,33 @@ async fn admit(
     service: &Service,
     login: Login,
     peer: IpAddr,
-) -> Result<(Username, SharedHome), Status> {
+) -> Result<(Username, SharedHome), Refused> {
     let Login { user: typed, password } = login;
     let password = Secret::new(password);
     let user = text::printable(&typed);
     match service.authenticator.login_from(peer, &typed, password, service.exposure).await {
-        Ok(principal) => open_home(service, &principal).await,
+        Ok(principal) => open_home(service, &principal).await.map_err(Refused::new),
         Err(LoginError::Busy) => {
             warn!(user, "login not tried: too many at once");
-            Err(Status::Busy)
+            Err(Refused::new(Status::Busy))
         }
         Err(LoginError::TooManyFailures { wait }) => {
-            warn!(user, %peer, wait = wait.as_secs(), "login not tried: too many failures");
-            Err(Status::TooManyFailures)
+            // A part of a second is one to wait, not none.
+            let wait = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            warn!(user, %peer, wait, "login not tried: too many failures");
+            Err(Refused { wait: Some(wait), ..Refused::new(Status::TooManyFailures) })
         }
         Err(LoginError::ResetRequired) => {
             warn!(user, "login refused: the record is of an old form and the deadline has passed");
-            Err(Status::ResetRequired)
+            Err(Refused::new(Status::ResetRequired))
         }
         Err(LoginError::Refused(reason)) => {
-            warn!(user, %reason, "login refused");
-            Err(Status::LoginRefused)
+            if reason.is_damage() {
+                error!(user, %reason, "login refused: damaged account record");
+            } else {
+                warn!(user, %reason, "login refused");
+            }
+            Err(Refused::new(Status::LoginRefused))
         }
     }
 }

@@ -1,11 +1,14 @@
 //! Removing and renaming in a home: every change keeps the ledger exact.
 
+use std::ffi::CStr;
+
 use rustix::path::Arg;
 
 use super::gate::{Operation, Pass};
 use super::home::Home;
 use super::jail::{Directory, EntryKind, Facts};
-use super::{StorageError, walk};
+use super::partial::set_meta;
+use super::{FileMeta, OWNED_DIRECTORY, OWNED_FILE, StorageError, walk};
 use crate::types::RemotePath;
 
 impl Home {
@@ -25,10 +28,30 @@ impl Home {
         let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
         match (facts.kind, recursive) {
             (EntryKind::Directory, true) => return remove_tree(&pass, &directory, name),
-            (EntryKind::Directory, false) => directory.remove_directory(name)?,
+            (EntryKind::Directory, false) => {
+                let _names = pass.lock_names();
+                directory.remove_directory(name)?;
+            }
             _ => unlink(&pass, &directory, name)?,
         }
         directory.sync()
+    }
+
+    /// Gives a file or directory the time and permissions that `meta` names. The server can always read
+    /// and write a file and enter a directory, as for uploads.
+    ///
+    /// # Errors
+    /// [`StorageError::Root`] for the home itself; [`StorageError::NotFound`];
+    /// [`StorageError::NotRegular`] for a link or special file.
+    pub fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), StorageError> {
+        let pass = self.gate.pass(Operation::SetMeta)?;
+        let (directory, name) = pass.root().holder(path)?;
+        let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
+        let with = |owner: u32| FileMeta { mode: meta.mode.map(|mode| mode | owner), ..meta };
+        match facts.kind {
+            EntryKind::Directory => set_meta(directory.child(name)?, with(OWNED_DIRECTORY)),
+            _ => set_meta(directory.file(name)?.0, with(OWNED_FILE)),
+        }
     }
 
     /// Gives a file, link or directory another name. With `replace` it takes the place of a file,
@@ -75,8 +98,14 @@ impl Home {
 
 fn remove_tree(pass: &Pass, directory: &Directory, name: &str) -> Result<(), StorageError> {
     let (trash, trash_name) = new_trash(pass)?;
-    let moved = directory.rename(name, &trash, "0", false).and_then(|()| directory.sync());
-    walk::clear(&trash, |directory, name| unlink(pass, directory, name))?;
+    let moved = {
+        let _names = pass.lock_names();
+        directory.rename(name, &trash, "0", false)
+    };
+    let moved = moved.and_then(|()| directory.sync());
+    let unlink = |directory: &Directory, name: &CStr| unlink(pass, directory, name);
+    walk::clear(&trash, unlink, || pass.lock_names())?;
+    let _names = pass.lock_names();
     pass.partials().remove_directory(trash_name.as_str())?;
     moved
 }

@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::audit::{self, Audit};
 use super::claims::Claims;
 use super::jail::{Directory, EntryKind};
 use super::ledger::{Ledger, Usage};
@@ -56,6 +57,8 @@ operations! {
     Remove needs Write;
     /// Give something another name, perhaps in place of a file.
     Rename needs Write;
+    /// Change the time and permissions of a file or directory.
+    SetMeta needs Write;
     /// See what one path is.
     Stat needs List;
     /// Bring a file, perhaps in place of another.
@@ -72,7 +75,8 @@ pub(super) struct Files {
     partials: Directory,
     ledger: Arc<Ledger>,
     claims: Arc<Claims>,
-    /// Held while a name is looked at and changed, so that the ledger follows each change.
+    /// Held while a name is looked at and changed, so that the ledger follows each change and a count
+    /// of the disk falls between two of them.
     names: Mutex<()>,
     trash_number: AtomicU64,
     _lease: Arc<Lease>,
@@ -142,7 +146,7 @@ impl Pass {
     }
 
     pub(super) fn lock_names(&self) -> MutexGuard<'_, ()> {
-        self.files.names.lock().unwrap_or_else(PoisonError::into_inner)
+        self.files.lock_names()
     }
 
     pub(super) fn next_trash(&self) -> u64 {
@@ -202,7 +206,21 @@ impl Files {
     /// Removes partials that were last written to before `older_than`, unless something is being
     /// uploaded. Gives how many. The server does this by itself, for nobody.
     pub(super) fn sweep(&self, older_than: SystemTime) -> Result<u64, StorageError> {
-        self.claims.while_idle(|| sweep(&self.partials, &self.ledger, older_than)).unwrap_or(Ok(0))
+        let sweep_now = || {
+            let _names = self.lock_names();
+            sweep(&self.partials, &self.ledger, older_than)
+        };
+        self.claims.while_idle(sweep_now).unwrap_or(Ok(0))
+    }
+
+    /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for nobody.
+    pub(super) fn audit(&self, repair: bool) -> Result<Audit, StorageError> {
+        let _names = self.lock_names();
+        audit::against_ledger(&self.root, &self.partials, &self.ledger, repair)
+    }
+
+    fn lock_names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -212,7 +230,7 @@ fn left(partials: &Directory, name: &CStr) -> Result<u64, StorageError> {
     if facts.kind == EntryKind::Directory {
         let trash = partials.child(name)?;
         // What cannot be removed goes on counting.
-        let cleared = walk::clear(&trash, |directory, name| directory.unlink(name))
+        let cleared = walk::clear(&trash, |directory, name| directory.unlink(name), || ())
             .and_then(|()| partials.remove_directory(name));
         return if cleared.is_err() { walk::count(&trash) } else { Ok(0) };
     }

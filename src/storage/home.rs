@@ -11,7 +11,7 @@ use super::gate::{Files, Gate, Operation, Pass};
 use super::home_sink::HomeSink;
 use super::jail::Directory;
 use super::ledger::Usage;
-use super::listing::{self, Entry, Page};
+use super::listing::{self, Entry, Page, Scan};
 use super::source::FileSource;
 use super::{FileMeta, Sink, StorageError};
 use crate::types::{Grant, RemotePath};
@@ -133,6 +133,14 @@ impl Home {
         max: usize,
     ) -> Result<Page, StorageError> {
         listing::page(&self.gate.pass(Operation::List)?.root().descend(path)?, after, max)
+    }
+
+    /// Begins to read a whole directory, in one pass.
+    ///
+    /// # Errors
+    /// As [`Home::list`].
+    pub fn scan(&self, path: &RemotePath) -> Result<Scan, StorageError> {
+        Scan::new(self.gate.pass(Operation::List)?.root().descend(path)?)
     }
 
     /// Makes a directory and, with `parents`, those above it; with `parents` it may be there.

@@ -12,7 +12,7 @@ use super::gate::{NOTE, PART, Pass};
 use super::jail::{Directory, Facts};
 use super::ledger::Reservation;
 use super::partial::{PartialFile, umask};
-use super::{FileMeta, Sink, StorageError};
+use super::{FileMeta, OWNED_FILE, Sink, StorageError};
 use crate::types::RemotePath;
 
 /// A file being uploaded into a [`Home`].
@@ -53,8 +53,12 @@ impl HomeSink {
         let apart = pass.keeps_apart();
         let stem = stem_of(&whole, apart.as_deref());
         let part = format!("{stem}{PART}");
-        let left = pass.partials().look(part.as_str())?.map_or(0, |facts| facts.size);
-        let mut reservation = pass.ledger().reserve(size, left)?;
+        let (left, mut reservation) = {
+            // Whoever counts the disk sees a partial either as used or as reserved.
+            let _names = pass.lock_names();
+            let left = pass.partials().look(part.as_str())?.map_or(0, |facts| facts.size);
+            (left, pass.ledger().reserve(&stem, size, left)?)
+        };
         require_space(pass.partials(), size.saturating_sub(left))?;
         let (file, _) = pass.partials().private_file(part.as_str())?;
         // A present version that cannot, or may not, be read is not held, and can still be replaced.
@@ -171,7 +175,7 @@ impl Staged for HomeSink {
         self.claim.check()?;
         let present = replaceable(&self.target, &self.name)?;
         let mode = self.meta.mode.or(present.map(|facts| facts.mode));
-        self.partial.finish(0o600 | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
+        self.partial.finish(OWNED_FILE | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
     }
 
     fn publish(&self) -> Result<(), StorageError> {

@@ -80,6 +80,7 @@ impl Home {
 }
 
 fn remove_partial(pass: &Pass, id: &str) -> Result<(), StorageError> {
+    let _names = pass.lock_names();
     let part = format!("{id}{PART}");
     let facts = pass.partials().look(part.as_str())?.ok_or(StorageError::NotFound)?;
     pass.partials().unlink(part.as_str())?;

@@ -203,6 +203,14 @@ impl Tree {
         Ok(directory.look(name)?.map(|facts| TreeEntry::new(path.clone(), &facts)))
     }
 
+    /// What the directory itself is, by the empty path.
+    ///
+    /// # Errors
+    /// [`StorageError`] of asking the system.
+    pub fn top(&self) -> Result<TreeEntry, StorageError> {
+        Ok(TreeEntry::new(RemotePath::default(), &self.root.facts()?))
+    }
+
     /// Makes a directory; it may be there.
     ///
     /// # Errors

@@ -17,6 +17,7 @@ use std::time::SystemTime;
 use rustix::fs::FlockOperation;
 
 use super::StorageError;
+use super::audit::Audit;
 use super::gate::{self, Files};
 use super::home::Home;
 use super::jail::Directory;
@@ -139,6 +140,22 @@ impl Vault {
             Arc::new(Lease { owner: owner.clone(), place: place.clone(), files: Mutex::default() });
         leases.push(Arc::downgrade(&lease));
         Ok(lease)
+    }
+
+    /// Counts what `owner` has on the disk and holds it against the ledger, which `repair` sets right.
+    /// `None` if nobody has the home open: it is counted when it is opened.
+    ///
+    /// Changes of names in that home wait meanwhile; transfers go on.
+    ///
+    /// # Errors
+    /// Any [`StorageError`] of reading; the ledger is then as it was.
+    pub fn audit(&self, owner: &Username, repair: bool) -> Result<Option<Audit>, StorageError> {
+        let leases: Vec<_> = self.leases().iter().filter_map(Weak::upgrade).collect();
+        let Some(lease) = leases.into_iter().find(|lease| lease.owner == *owner) else {
+            return Ok(None);
+        };
+        let files = lease.files.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        files.map(|files| files.audit(repair)).transpose()
     }
 
     /// Removes partials last written to before `older_than`, except those of accounts that are

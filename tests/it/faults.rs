@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sealane::client::Link;
 use sealane::client::tree::{
-    Compare, Ends, Exclude, Listing, Plan, Rules, download_tree, list_remote, upload_tree,
+    Compare, Ends, Exclude, Listing, Plan, Preserve, Rules, download_tree, list_remote, upload_tree,
 };
 use sealane::storage::{FileMeta, FileSource, LocalSink, Sink, Tree};
 use sealane::transfer::Meter;
@@ -196,7 +196,12 @@ async fn tree_over_cuts(
     let (tree, exclude) = (Arc::new(Tree::open(local).unwrap()), Exclude::default());
     let there = list_remote(&link, &base, &exclude).await.unwrap();
     let compare = if sync { Compare::Time } else { Compare::Content };
-    let rules = Rules { compare, delete: sync };
+    let preserve = match (sync, down) {
+        (false, _) => Preserve::No,
+        (true, true) => Preserve::Here,
+        (true, false) => Preserve::There,
+    };
+    let rules = Rules { compare, delete: sync, preserve };
     let here = listed(&tree);
     let plan = if down { Plan::new(there, here, rules) } else { Plan::new(here, there, rules) };
     let meter = Arc::new(Meter::default());

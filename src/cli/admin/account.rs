@@ -69,7 +69,7 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
     }
 }
 
-fn open(settings: &Settings) -> Result<AccountManager, Failure> {
+pub(super) fn open(settings: &Settings) -> Result<AccountManager, Failure> {
     admin::open_accounts(&settings.accounts, &settings.login).map_err(|error| match error {
         AdminError::Account(AccountError::File(ref file)) if file.is_not_found() => {
             let hint = format!("there must be a directory '{}'", settings.accounts.display());

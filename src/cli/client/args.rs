@@ -199,9 +199,19 @@ pub(super) struct Rename {
     pub(super) to: String,
 }
 
-/// Compare files with their copies on the server without moving them
+/// Compare files, with -r directories, with their copies on the server without moving them
+///
+/// Each end reads its own disk; nothing but digests moves. With -r, a directory is compared with what the address
+/// names, or with the one of its name in it if the address ends in a slash. What differs, and what only one
+/// end has, is listed on stdout. Exit status 8 if anything differs or is missing, 9 if something could not be compared.
 #[derive(Args, Debug)]
 pub(super) struct Verify {
+    /// Directories with all they hold
+    #[arg(short, long)]
+    pub(super) recursive: bool,
+    /// With -r, leave out what matches, as `sync` does; may be given again
+    #[arg(long = "exclude", value_name = "GLOB", requires = "recursive")]
+    pub(super) excludes: Vec<String>,
     /// Files to compare
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,

@@ -12,27 +12,17 @@ use crate::protocol::message::Entry;
 use crate::types::size::human;
 use crate::types::{Address, RemotePath};
 
-/// Lists a directory, page by page.
+/// Lists a directory.
 pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Failure> {
     let path = &args.address.path;
     let client = access.login(&args.address).await?;
-    let (mut after, mut count, mut hidden) = (None, 0u64, 0u64);
-    loop {
-        let page = client.list(path, after.take()).await;
-        let page = page.map_err(|error| errors::session(&path.to_string(), &error))?;
-        for entry in &page.entries {
-            ui.object(&object("entry", entry));
-            ui.line(&if args.long { long_line(entry) } else { short_line(entry) });
-        }
-        count += page.entries.len() as u64;
-        hidden = hidden.max(page.hidden);
-        let last = page.entries.last().map(|entry| entry.name.clone());
-        // A page that does not get on would be asked for again for ever.
-        if !page.more || last.is_none() {
-            break;
-        }
-        after = last;
+    let all = client.list_whole(path).await;
+    let all = all.map_err(|error| errors::session(&path.to_string(), &error))?;
+    for entry in &all.entries {
+        ui.object(&object("entry", entry));
+        ui.line(&if args.long { long_line(entry) } else { short_line(entry) });
     }
+    let (count, hidden) = (all.entries.len(), all.hidden);
     remote::close(client).await;
     ui.object(&json!({ "type": "result", "ok": true, "entries": count, "hidden": hidden }));
     if hidden > 0 {

@@ -91,14 +91,10 @@ async fn tree_target(
         there.is_ok_and(|entry| entry.kind == 1)
     };
     // `.` and `..` have no name to go by: what they hold goes there itself.
-    let Some(name) = source.file_name().filter(|_| into) else {
+    if !into || source.file_name().is_none() {
         return Ok((address.path.clone(), false));
-    };
-    let joined = match name.to_str() {
-        Some(name) => address.path.join(name),
-        None => Err(PathError::NotUtf8),
-    };
-    let base = joined.map_err(|error| {
+    }
+    let base = inside(source, address).map_err(|error| {
         Failure::new(Exit::Usage, format!("'{}': {error}", source.display()))
             .hint("give it another name on the server: put it to a full path")
     })?;
@@ -217,12 +213,7 @@ fn plan_upload(
         let to = address.path.clone();
         return Ok(Upload { from: UploadSource::Open(spooled), to, inside: None, preserve: false });
     }
-    let name = source.file_name().map(|name| name.to_str().ok_or(name));
-    let inside = match name {
-        Some(Ok(name)) => address.path.join(name),
-        Some(Err(_)) => Err(PathError::NotUtf8),
-        None => Err(PathError::Dots),
-    };
+    let inside = inside(source, address);
     let from = UploadSource::File(source.to_owned());
     if !into_directory {
         // Its own name matters only if the target turns out to be a directory.
@@ -233,6 +224,15 @@ fn plan_upload(
             .hint("give it another name on the server: put one file to a full path")
     })?;
     Ok(Upload { from, to, inside: None, preserve })
+}
+
+/// Where a file goes in the directory that `address` names.
+pub(super) fn inside(source: &Path, address: &Address) -> Result<RemotePath, PathError> {
+    match source.file_name().map(|name| name.to_str()) {
+        Some(Some(name)) => address.path.join(name),
+        Some(None) => Err(PathError::NotUtf8),
+        None => Err(PathError::Dots),
+    }
 }
 
 fn plan_download(

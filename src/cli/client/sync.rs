@@ -8,7 +8,7 @@ use super::names;
 use super::remote::Access;
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, errors};
-use crate::client::tree::{Compare, Exclude, Rules};
+use crate::client::tree::{Compare, Exclude, Preserve, Rules};
 use crate::storage::Tree;
 use crate::types::Address;
 
@@ -23,7 +23,7 @@ pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     let exclude = Exclude::new(&args.excludes);
     let exclude = exclude.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let compare = if args.checksum { Compare::Digest } else { Compare::Time };
-    let rules = Rules { compare, delete: args.delete };
+    let rules = Rules { compare, delete: args.delete, preserve: Preserve::No };
     let (Way::Up { to: address, .. } | Way::Down { from: address, .. }) = &way;
     let mut moving = Moving::begin(access, address, args.dry_run).await?;
     let job = Job { rules, exclude, ..Job::copying(&moving, true, args.dry_run) };

@@ -4,7 +4,9 @@
 //! anybody, then small files go in many messages at once and large ones as transfers beside them.
 //! Nothing is trusted to stay as it was listed: each step finds out by itself and fails for itself.
 
+mod compare;
 mod exclude;
+mod marks;
 mod plan;
 mod receive;
 mod remote;
@@ -23,8 +25,9 @@ use crate::transfer::{self, Meter, TransferError};
 use crate::types::Digest;
 use crate::types::path::PathError;
 
+pub use compare::{Compared, Verdict, compare_trees};
 pub use exclude::{BadPattern, Exclude};
-pub use plan::{Compare, FileStep, Plan, Removal, Rules, a_kind};
+pub use plan::{Compare, FileStep, Plan, Preserve, Removal, Rules, a_kind};
 pub use remote::{Listing, list_remote};
 pub use run::{Done, Ends, Event, download_tree, upload_tree};
 

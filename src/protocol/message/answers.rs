@@ -153,6 +153,9 @@ pub struct Entries {
     /// Names in the directory that break the rules for paths and are left out.
     #[n(2)]
     pub hidden: u64,
+    /// The next `ENTRIES` of this answer follows by itself; only if all of it was asked for.
+    #[n(3)]
+    pub follows: Option<bool>,
 }
 
 /// What an interrupted upload left.
@@ -231,13 +234,17 @@ pub struct Refused {
     /// The account's limit in bytes, with `Quota`.
     #[n(3)]
     pub limit: Option<u64>,
+    /// Seconds until it is worth trying again, with `TooManyFailures`.
+    #[n(4)]
+    pub wait: Option<u64>,
 }
 
 impl Refused {
     /// A refusal with the status's own text.
     #[must_use]
     pub fn new(status: Status) -> Self {
-        Self { number: status.number(), text: status.to_string(), short: None, limit: None }
+        let (number, text) = (status.number(), status.to_string());
+        Self { number, text, short: None, limit: None, wait: None }
     }
 
     /// The status.

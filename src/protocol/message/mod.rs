@@ -18,6 +18,7 @@ pub use answers::{
 };
 pub use requests::{
     DiscardPartial, Get, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
+    SetMeta,
 };
 
 impl<C> Encode<C> for Digest {
@@ -103,6 +104,7 @@ messages! {
         DigestOf(PathOnly),
         Partials(Partials),
         DiscardPartial(DiscardPartial),
+        SetMeta(SetMeta),
     } with bytes {
         PutSmall(PutSmall),
     }

@@ -110,6 +110,9 @@ pub struct List {
     /// Only names greater than this one, bytewise.
     #[n(1)]
     pub after: Option<String>,
+    /// All of it, in any order and in as many `ENTRIES` as it takes.
+    #[n(2)]
+    pub whole: Option<bool>,
 }
 
 /// Body of `STAT` and `DIGEST`.
@@ -119,6 +122,21 @@ pub struct PathOnly {
     /// The path.
     #[n(0)]
     pub path: String,
+}
+
+/// Body of `SET_META`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SetMeta {
+    /// The file or directory.
+    #[n(0)]
+    pub path: String,
+    /// Modification time, nanoseconds since 1970 UTC; as it is if missing.
+    #[n(1)]
+    pub modified: Option<i64>,
+    /// Permission bits; as they are if missing.
+    #[n(2)]
+    pub mode: Option<u32>,
 }
 
 /// Body of `RENAME`.

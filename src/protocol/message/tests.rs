@@ -75,7 +75,12 @@ fn a_full_page_fits_its_bound() {
     let entry =
         Entry { name: "é".repeat(127), kind: 3, size: u64::MAX, modified: i64::MIN, mode: 0o777 };
     let entries = vec![entry; crate::protocol::limits::PAGE_ENTRIES];
-    let page = ServerMessage::Entries(Entries { entries, more: true, hidden: u64::MAX });
+    let page = ServerMessage::Entries(Entries {
+        entries,
+        more: true,
+        hidden: u64::MAX,
+        follows: Some(true),
+    });
     assert!(page.encode(1).len() - HEADER <= Kind::Entries.bound() as usize);
 }
 

@@ -8,6 +8,7 @@ pub(super) mod partials;
 pub(super) mod put;
 pub(super) mod remove;
 pub(super) mod rename;
+pub(super) mod set_meta;
 pub(super) mod stat;
 pub(super) mod usage;
 
@@ -32,6 +33,7 @@ pub(super) async fn serve(
         ClientMessage::DigestOf(request) => digest::serve(context, request).await?,
         ClientMessage::Partials(request) => partials::serve(context, request).await?,
         ClientMessage::DiscardPartial(request) => partials::serve_discard(context, request).await?,
+        ClientMessage::SetMeta(request) => set_meta::serve(context, request).await?,
         // The session stores small files by itself, many together.
         ClientMessage::PutSmall(..) => return Err(Refusal::new(Status::Internal)),
         // The greeting is over: a second one is as wrong as an unknown path.

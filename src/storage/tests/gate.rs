@@ -35,12 +35,16 @@ fn attempt(home: &Home, operation: Operation) -> Result<(), StorageError> {
             Err(StorageError::NotFound) => Ok(()),
             outcome => outcome,
         },
-        Operation::List => home.list(&path(""), None, 9).map(drop),
+        Operation::List => {
+            let scanned = home.scan(&path("")).map(drop);
+            scanned.and(home.list(&path(""), None, 9).map(drop))
+        }
         Operation::MakeDirectory => home.make_directory(&path("made"), true),
         Operation::Partials => home.partials(None, 9).map(drop),
         Operation::Read => home.source(&path("f")).map(drop),
         Operation::Remove => home.remove(&path("gone"), false),
         Operation::Rename => home.rename(&path("f"), &path("f"), true),
+        Operation::SetMeta => home.set_meta(&path("f"), FileMeta::default()),
         Operation::Stat => home.stat(&path("f")).map(drop),
         Operation::Upload => {
             home.sink(&path("up"), 3, FileMeta::default(), PATIENCE)?;

@@ -2,6 +2,7 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the disk from outside the jail")]
 
+mod audit;
 mod batch;
 mod gate;
 mod jail;

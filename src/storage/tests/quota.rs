@@ -137,7 +137,7 @@ fn sessions_that_work_on_the_same_names_leave_the_ledger_exact() {
 
 /// One thing a client may do; paths are drawn from a few, so that they often meet.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Put(usize, u64),
     Commit(usize, u64),
     Abandon(usize, u64, u64),
@@ -167,7 +167,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Most steps are refused at some point; what matters is what they leave.
-fn take(fixture: &Fixture, step: &Step) -> Result<(), StorageError> {
+pub(super) fn take(fixture: &Fixture, step: &Step) -> Result<(), StorageError> {
     let at = |name: &usize| path(PATHS[*name]);
     let bytes = |size: &u64| vec![7; usize::try_from(*size).unwrap()];
     match step {

@@ -138,7 +138,7 @@ fn entry(name: &str, kind: u8, mode: u32) -> Entry {
 }
 
 fn entries(entries: Vec<Entry>) -> ServerMessage {
-    ServerMessage::Entries(Entries { entries, more: false, hidden: 0 })
+    ServerMessage::Entries(Entries { entries, more: false, hidden: 0, follows: None })
 }
 
 /// Four bytes that nobody wants to find outside the directory they were asked for.

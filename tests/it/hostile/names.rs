@@ -145,6 +145,7 @@ fn obeyed_by_terminals(message: ClientMessage) -> ServerMessage {
             text: "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\u{202e}done".to_owned(),
             short: None,
             limit: None,
+            wait: None,
         }),
         other => made_up(other),
     }

@@ -40,6 +40,7 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::DiscardPartial => {
             client(ClientMessage::DiscardPartial(DiscardPartial { id: "0a".repeat(16) }))
         }
+        Kind::SetMeta => client(peer::set_meta("keep")),
         Kind::Cancel => peer::cancel(id),
         Kind::Welcome => server(ServerMessage::Welcome(Welcome {
             version: 1,

@@ -226,7 +226,8 @@ async fn names_that_lead_elsewhere_are_left_out_of_a_list_and_counted() {
     let entries: Vec<_> = listed.map(entry).collect();
     let root = path("");
     let page = told(client.list(&root, None), &mut server, Kind::List, |id| {
-        ServerMessage::Entries(Entries { entries, more: false, hidden: 2 }).encode(id)
+        ServerMessage::Entries(Entries { entries, more: false, hidden: 2, follows: None })
+            .encode(id)
     });
     let page = page.await.unwrap();
     let names: Vec<_> = page.entries.iter().map(|entry| entry.name.as_str()).collect();
@@ -241,7 +242,8 @@ async fn a_list_that_goes_in_circles_comes_to_its_end() {
     for _ in 0..10 {
         let page = told(client.list(&root, after.take()), &mut server, Kind::List, |id| {
             let entries = ["a", "b"].map(entry).to_vec();
-            ServerMessage::Entries(Entries { entries, more: true, hidden: 0 }).encode(id)
+            ServerMessage::Entries(Entries { entries, more: true, hidden: 0, follows: None })
+                .encode(id)
         });
         let page = page.await.unwrap();
         seen.extend(page.entries.iter().map(|entry| entry.name.clone()));
@@ -261,7 +263,7 @@ async fn a_refusal_moves_no_cursor() {
     for number in statuses {
         let answer = told(client.stat(&root), &mut server, Kind::Stat, |id| {
             let text = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\n\u{202e}done".to_owned();
-            let refused = Refused { number, text, short: None, limit: None };
+            let refused = Refused { number, text, short: None, limit: None, wait: None };
             ServerMessage::Refused(refused).encode(id)
         });
         let error = answer.await.unwrap_err();

@@ -7,6 +7,8 @@ mod drain;
 pub mod greeting;
 mod liar;
 mod link;
+mod listing;
+mod panic;
 mod random;
 mod requests;
 mod takeover;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sealane::client::Link;
 use sealane::client::tree::{
-    Compare, Ends, Exclude, Listing, Plan, Rules, download_tree, list_remote,
+    Compare, Ends, Exclude, Listing, Plan, Preserve, Rules, download_tree, list_remote,
 };
 use sealane::protocol::message::{Entries, Entry, File};
 use sealane::protocol::{ClientMessage, Kind, ServerMessage};
@@ -42,7 +42,7 @@ async fn names_that_lead_elsewhere_are_counted_and_never_used() {
                 // For ever deeper.
                 vec![entry("down", 1)]
             };
-            let page = Entries { entries, more: false, hidden: 0 };
+            let page = Entries { entries, more: false, hidden: 0, follows: None };
             server.say(header.id, ServerMessage::Entries(page)).await;
         }
     };
@@ -76,8 +76,8 @@ async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
     };
     // As if the link had been planted after the listing.
     let entries = vec![listed("forged"), listed("good"), listed("way/in")];
-    let source = Listing { entries, problems: Vec::new() };
-    let rules = Rules { compare: Compare::Time, delete: false };
+    let source = Listing { entries, ..Listing::default() };
+    let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
     let plan = Plan::new(source, Listing::default(), rules);
     let ends = Arc::new(Ends {
         client: Link::once(client),
