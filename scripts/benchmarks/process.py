@@ -56,18 +56,25 @@ def run(arguments, deadline, patience=300.0, text=None, **options):
     left = deadline - time.monotonic()
     if left <= 0:
         raise Failed("out of time (see --limit)")
-    streams = {"input": text} if text is not None else {"stdin": subprocess.DEVNULL}
-    child = [str(argument) for argument in arguments]
+    command = [str(argument) for argument in arguments]
+    # A session of its own, so that what it starts (scp its ssh) ends with it.
+    child = subprocess.Popen(command, text=True, errors="replace", start_new_session=True,
+                             stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+                             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, **options)
     try:
-        done = subprocess.run(child, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              timeout=min(left, patience), errors="replace", **streams, **options)
-    except subprocess.TimeoutExpired:
+        said, _ = child.communicate(text, timeout=min(left, patience))
+    except BaseException as problem:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+        child.communicate()
+        if not isinstance(problem, subprocess.TimeoutExpired):
+            raise
         if left <= patience:
-            raise Failed(f"out of time (see --limit): {child[0]}") from None
+            raise Failed(f"out of time (see --limit): {command[0]}") from None
         raise TooSlow(f"more than {patience:.0f} s") from None
-    if done.returncode != 0:
-        raise Failed(f"exit status {done.returncode}: {' '.join(child)}\n{done.stdout.strip()}")
-    return done.stdout
+    if child.returncode != 0:
+        raise Failed(f"exit status {child.returncode}: {' '.join(command)}\n{said.strip()}")
+    return said
 
 
 def free_port():
