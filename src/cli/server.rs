@@ -109,6 +109,7 @@ fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Fa
         limits: settings.limits,
         login_deadline: settings.login_deadline,
         connections: settings.connections,
+        strangers: settings.strangers,
         drain: settings.drain,
         partial_expiry: settings.partial_expiry,
     })

@@ -24,6 +24,7 @@ use crate::accounts::LoginSettings;
 use crate::admin::{CertificateFiles, Reach};
 use crate::fsio;
 use crate::sandbox;
+use crate::server::StrangerLimits;
 use crate::session;
 
 /// Largest configuration file in bytes.
@@ -56,6 +57,8 @@ pub struct Settings {
     pub limits: session::Limits,
     /// Connections served at once.
     pub connections: usize,
+    /// Those of them that have not logged in.
+    pub strangers: StrangerLimits,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
     /// Whom the server becomes if root starts it.
@@ -73,7 +76,11 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     parse(path, &bytes)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Settings, ConfigError> {
+/// What `bytes` say, as the content of the file at `path`, which need not exist.
+///
+/// # Errors
+/// As [`load`], but for reading.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Settings, ConfigError> {
     let text = str::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_owned()))?;
     let file: file::File =
         toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;
