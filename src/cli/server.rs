@@ -117,6 +117,7 @@ fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Fa
         login_deadline: settings.login_deadline,
         connections: settings.connections,
         congestion: settings.congestion,
+        strangers: settings.strangers,
         drain: settings.drain,
         partial_expiry: settings.partial_expiry,
     })

@@ -93,6 +93,9 @@ pub(super) struct Limits {
     pub(super) idle_seconds: Seconds,
     pub(super) stall_seconds: Seconds,
     pub(super) connections: Count<1_000_000>,
+    pub(super) strangers: Count<1_000_000>,
+    pub(super) strangers_per_source: Count<1_000_000>,
+    pub(super) sessions_per_account: Count<1_000_000>,
     pub(super) drain_seconds: Seconds,
 }
 
@@ -165,6 +168,9 @@ impl Default for Limits {
             idle_seconds: Count(300),
             stall_seconds: Count(60),
             connections: Count(256),
+            strangers: Count(128),
+            strangers_per_source: Count(16),
+            sessions_per_account: Count(16),
             drain_seconds: Count(30),
         }
     }

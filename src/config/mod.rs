@@ -25,6 +25,7 @@ use crate::admin::{CertificateFiles, Reach};
 use crate::fsio;
 use crate::net::Congestion;
 use crate::sandbox;
+use crate::server::StrangerLimits;
 use crate::session;
 
 /// Largest configuration file in bytes.
@@ -59,6 +60,8 @@ pub struct Settings {
     pub connections: usize,
     /// How connections find out how fast they may send.
     pub congestion: Congestion,
+    /// Those of them that have not logged in.
+    pub strangers: StrangerLimits,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
     /// Whom the server becomes if root starts it.
@@ -76,7 +79,11 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     parse(path, &bytes)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Settings, ConfigError> {
+/// What `bytes` say, as the content of the file at `path`, which need not exist.
+///
+/// # Errors
+/// As [`load`], but for reading.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Settings, ConfigError> {
     let text = str::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_owned()))?;
     let file: file::File =
         toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::gate::Gate;
 use super::keys::{Current, Keys};
 use crate::net::{self, Congestion};
 use crate::session::{self, Registry, Service, Terms, Visit};
@@ -27,6 +28,7 @@ pub(super) struct Door {
     pub(super) login_deadline: Duration,
     pub(super) congestion: Congestion,
     pub(super) places: Arc<Semaphore>,
+    pub(super) gate: Gate,
     pub(super) tasks: TaskTracker,
     pub(super) drain: CancellationToken,
 }
@@ -35,10 +37,6 @@ impl Door {
     pub(super) async fn accept_forever(&mut self, listener: &TcpListener) -> Infallible {
         let serial = AtomicU64::new(1);
         loop {
-            let place = match self.places.clone().acquire_owned().await {
-                Ok(place) => place,
-                Err(_) => std::future::pending().await, // never closed
-            };
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -47,9 +45,17 @@ impl Door {
                     continue;
                 }
             };
+            // Nobody waits unheard: whoever finds no place is closed on, and may try again.
+            let place = self.places.clone().try_acquire_owned().ok();
+            let stranger = self.gate.admit(peer.ip(), getrandom::u32().unwrap_or(0));
+            let (Some(place), Some(stranger)) = (place, stranger) else {
+                debug!(%peer, "turned away: too many connections");
+                continue;
+            };
             let id = serial.fetch_add(1, Ordering::Relaxed);
             let span = info_span!("connection", id, %peer);
             let visit = self.registry.enter(id, peer);
+            visit.at_login(move || stranger.leave_as_known());
             let guest = Guest {
                 keys: self.keys.current(),
                 service: self.service.clone(),

@@ -5,6 +5,7 @@
 
 mod accept;
 mod control;
+mod gate;
 mod keys;
 mod questions;
 
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 pub use control::bind_control;
+pub use gate::StrangerLimits;
 pub use keys::{KeyError, KeyFiles, Keys};
 pub use questions::{
     AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
@@ -41,10 +43,12 @@ pub struct Settings {
     pub limits: Limits,
     /// Time for everything from the first byte to a successful login.
     pub login_deadline: Duration,
-    /// Connections served at once; further ones wait to be accepted. At least 1.
+    /// Connections at once; further ones are closed. At least 1.
     pub connections: usize,
     /// How connections find out how fast they may send.
     pub congestion: Congestion,
+    /// Those of them that have not logged in.
+    pub strangers: StrangerLimits,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
     /// The socket for the administrator's questions, if there is to be one.
@@ -100,6 +104,7 @@ pub async fn run(
         login_deadline: settings.login_deadline,
         congestion: settings.congestion,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
+        gate: gate::Gate::new(settings.strangers),
         tasks: tasks.clone(),
         drain: drain.clone(),
     };

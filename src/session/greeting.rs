@@ -1,11 +1,10 @@
 //! The first two frames of a client, and the only ones that anybody may send.
 
-use std::net::IpAddr;
-
 use tokio::io::AsyncRead;
 use tracing::{error, info, warn};
 
 use super::AGENT;
+use super::registry::Visit;
 use super::server::{Service, SharedHome};
 use crate::accounts::{LoginError, Principal, Upgrade};
 use crate::protocol::frame::FrameError;
@@ -26,7 +25,7 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     out: &FrameSender,
     service: &Service,
     keys: Option<Keys>,
-    peer: IpAddr,
+    visit: &Visit,
 ) -> Result<Option<Greeted>, WireError> {
     let Some((header, ClientMessage::Hello(hello))) = expect(reader, Kind::Hello, 0).await? else {
         return Ok(None);
@@ -42,7 +41,7 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     else {
         return Ok(None);
     };
-    match admit(service, login, peer).await {
+    match admit(service, login, visit).await {
         Ok((user, home)) => {
             if let Some(keys) = keys {
                 out.send(ServerMessage::Keys(keys).encode(0)).await?;
@@ -86,13 +85,21 @@ fn welcome(hello: &Hello) -> Option<Welcome> {
 async fn admit(
     service: &Service,
     login: Login,
-    peer: IpAddr,
+    visit: &Visit,
 ) -> Result<(Username, SharedHome), Refused> {
+    let peer = visit.peer().ip();
     let Login { user: typed, password } = login;
     let password = Secret::new(password);
     let user = text::printable(&typed);
     match service.authenticator.login_from(peer, &typed, password, service.exposure).await {
-        Ok(principal) => open_home(service, &principal).await.map_err(Refused::new),
+        Ok(principal) => {
+            let (user, home) = open_home(service, &principal).await.map_err(Refused::new)?;
+            if visit.logged_in(&user, &home, service.limits.sessions) {
+                return Ok((user, home));
+            }
+            warn!(%user, "login refused: as many sessions as an account may have");
+            Err(Refused::new(Status::Busy))
+        }
         Err(LoginError::Busy) => {
             warn!(user, "login not tried: too many at once");
             Err(Refused::new(Status::Busy))

@@ -3,6 +3,7 @@
 //! It holds what sessions say about themselves and knows nothing of their requests.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,6 +36,16 @@ struct Inner {
     account: Mutex<Option<(Username, SharedHome)>>,
     transfers: AtomicUsize,
     end: CancellationToken,
+    at_login: Mutex<Option<AtLogin>>,
+}
+
+/// What is to be done at the login.
+struct AtLogin(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for AtLogin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AtLogin")
+    }
 }
 
 /// A request that moves a file, as long as it is held.
@@ -67,6 +78,7 @@ impl Registry {
             account: Mutex::default(),
             transfers: AtomicUsize::new(0),
             end: CancellationToken::new(),
+            at_login: Mutex::default(),
         });
         self.visits().insert(id, Arc::clone(&inner));
         Visit { registry: self.clone(), inner }
@@ -103,9 +115,27 @@ impl Visit {
         self.inner.end.cancelled().await;
     }
 
-    pub(super) fn logged_in(&self, user: &Username, home: &SharedHome) {
-        let mut account = self.inner.account.lock().unwrap_or_else(PoisonError::into_inner);
-        *account = Some((user.clone(), Arc::clone(home)));
+    /// Calls `then` once the visitor has logged in; drops it if the visitor goes before.
+    pub fn at_login(&self, then: impl FnOnce() + Send + 'static) {
+        *self.inner.at_login() = Some(AtLogin(Box::new(then)));
+    }
+
+    /// Notes who it is, unless the account has `most` sessions already: false then.
+    pub(super) fn logged_in(&self, user: &Username, home: &SharedHome, most: usize) -> bool {
+        // Held to the end: two that log in at the same time are counted one after the other.
+        let visits = self.registry.visits();
+        let is_theirs =
+            |visit: &&Arc<Inner>| visit.account().as_ref().is_some_and(|it| it.0 == *user);
+        if visits.values().filter(is_theirs).count() >= most.max(1) {
+            return false;
+        }
+        *self.inner.account() = Some((user.clone(), Arc::clone(home)));
+        drop(visits);
+        let then = self.inner.at_login().take();
+        if let Some(AtLogin(then)) = then {
+            then();
+        }
+        true
     }
 
     pub(super) fn transfer(&self) -> Transfer {
@@ -115,8 +145,16 @@ impl Visit {
 }
 
 impl Inner {
+    fn account(&self) -> MutexGuard<'_, Option<(Username, SharedHome)>> {
+        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn at_login(&self) -> MutexGuard<'_, Option<AtLogin>> {
+        self.at_login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn info(&self) -> SessionInfo {
-        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let account = self.account();
         SessionInfo {
             id: self.id,
             peer: self.peer,

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -26,16 +26,18 @@ use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 /// Time limits of a session. Zero is not "unlimited": it is no time at all.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Silence after which a session without a request under way is closed.
+    /// Time without a request after which a session is closed. With one under way: time without any frame.
     pub idle: Duration,
     /// Time without a byte taken or given in the middle of a frame.
     pub stall: Duration,
+    /// Sessions of one account at the same time. At least 1.
+    pub sessions: usize,
 }
 
 impl Default for Limits {
-    /// 5 minutes idle, 60 seconds of stall.
+    /// 5 minutes idle, 60 seconds of stall, 16 sessions an account.
     fn default() -> Self {
-        Self { idle: Duration::from_secs(300), stall: Duration::from_secs(60) }
+        Self { idle: Duration::from_secs(300), stall: Duration::from_secs(60), sessions: 16 }
     }
 }
 
@@ -103,7 +105,7 @@ where
     let mut reader = FrameReader::new(read, Side::Client, stall);
     let Terms { deadline, drain, keys, notary } = terms;
     let greeted = tokio::select! {
-        greeted = timeout_at(deadline, greet(&mut reader, &out, service, keys, visit.peer().ip())) => Some(greeted),
+        greeted = timeout_at(deadline, greet(&mut reader, &out, service, keys, visit)) => Some(greeted),
         () = drain.cancelled() => None,
     };
     let result = match greeted {
@@ -112,7 +114,6 @@ where
         Some(Ok(Err(error))) => Err(error),
         Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
         Some(Ok(Ok(Some((user, home, last_id))))) => {
-            visit.logged_in(&user, &home);
             let session = Authenticated {
                 visit,
                 reader,
@@ -121,6 +122,8 @@ where
                 last_id,
                 requests: Requests::new(home, out.clone(), notary.map(|it| (user.clone(), it))),
                 tasks: JoinSet::new(),
+                asked: Instant::now(),
+                heard: Instant::now(),
             };
             session.run(&user, drain).await
         }
@@ -142,6 +145,10 @@ struct Authenticated<'a, R> {
     last_id: u32,
     requests: Requests,
     tasks: JoinSet<()>,
+    /// When a request came or ended last.
+    asked: Instant,
+    /// When anything came last.
+    heard: Instant,
 }
 
 impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
@@ -161,7 +168,8 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
             if drain.is_cancelled() && self.tasks.is_empty() {
                 return Ok(Ended::Drained);
             }
-            let idle = self.tasks.is_empty();
+            // A `PING` keeps a request alive that takes long, but no session that asks for nothing.
+            let since = if self.tasks.is_empty() { self.asked } else { self.heard };
             let header = tokio::select! {
                 header = self.reader.header() => header?,
                 Some(ended) = self.tasks.join_next() => {
@@ -169,14 +177,16 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                         warn!("a request panicked; the session ends");
                         return Err(WireError::Closed);
                     }
+                    self.asked = Instant::now();
                     continue;
                 }
                 () = drain.cancelled(), if !drain.is_cancelled() => continue,
                 () = self.out.closed() => return Err(WireError::Closed),
-                () = tokio::time::sleep(self.limits.idle), if idle => return Ok(Ended::Idle),
+                () = sleep_until(since + self.limits.idle) => return Ok(Ended::Idle),
             };
             let Some(header) = header else { return Ok(Ended::ByPeer) };
             self.frame(&header, drain.is_cancelled()).await?;
+            self.heard = Instant::now();
         }
     }
 
@@ -207,6 +217,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
             return Err(FrameError::Id(header.id).into());
         }
         self.last_id = header.id;
+        self.asked = Instant::now();
         // Held until the small file is stored, so that only so many are in memory.
         let room = match header.kind {
             Kind::PutSmall => Some(self.requests.memory_for(header.length).await),

@@ -10,9 +10,9 @@ use std::time::Duration;
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::patience::Patience;
 use super::{ChunkBuffer, WireError};
 use crate::protocol::frame::Acknowledgement;
 
@@ -128,13 +128,15 @@ impl FrameSender {
 /// Flushes whenever the queue is empty. Meant to be the only task that writes to `stream`.
 ///
 /// # Errors
-/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for `stall`.
+/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for `stall`, or keeps taking
+/// them more slowly than [`SLOWEST`](super::SLOWEST).
 pub async fn write_frames<W: AsyncWrite + Unpin>(
     mut stream: W,
     mut outbox: Outbox,
     stall: Duration,
 ) -> Result<(), WireError> {
     let mut acknowledging = true;
+    let mut patience = Patience::new(stall);
     loop {
         let next = match outbox.narrow.try_recv() {
             Ok(frame) => Some(Outgoing::Acknowledgement(frame)),
@@ -143,7 +145,8 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
         let outgoing = match next {
             Some(outgoing) => Some(outgoing),
             None => {
-                within(stall, stream.flush()).await?;
+                patience.wait_for(stream.flush()).await?;
+                patience = Patience::new(stall);
                 tokio::select! {
                     biased;
                     frame = outbox.narrow.recv(), if acknowledging => match frame {
@@ -157,21 +160,11 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
         let Some(outgoing) = outgoing else { break };
         let mut bytes = outgoing.bytes();
         while !bytes.is_empty() {
-            let count = within(stall, stream.write(bytes)).await?;
+            let count = patience.wait(stream.write(bytes)).await?;
             bytes = bytes.get(count..).filter(|_| count > 0).ok_or(WireError::Closed)?;
         }
     }
-    within(stall, stream.shutdown()).await
-}
-
-async fn within<T>(
-    stall: Duration,
-    step: impl Future<Output = std::io::Result<T>>,
-) -> Result<T, WireError> {
-    match timeout(stall, step).await {
-        Ok(result) => result.map_err(WireError::from),
-        Err(_) => Err(WireError::Stalled(stall)),
-    }
+    patience.wait_for(stream.shutdown()).await
 }
 
 #[cfg(test)]

@@ -296,7 +296,7 @@ async fn row_03_a_length_is_not_memory() {
     let server = site.start();
     let pins = pins_of(&site.address(&server, USER, ""));
     let mut sessions = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..15 {
         sessions.push(insider_at(server.address, &pins).await);
     }
     let before = resident(server.child.id());

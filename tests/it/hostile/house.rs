@@ -256,6 +256,20 @@ fn row_24_what_may_not_be_built_in_is_not() {
         assert!(!tree.contains(&format!("\n{banned} v")), "{banned} is built in");
         assert!(deny.contains(&format!("crate = \"{banned}\"")), "{banned} not in deny.toml");
     }
+    // Versions with known holes.
+    let number = |version: &str| -> Vec<u32> {
+        version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    };
+    let floors = deny.lines().filter_map(|line| line.split_once("crate = \"")?.1.split_once("@<"));
+    let floors: Vec<_> = floors.collect();
+    assert!(floors.len() >= 6, "{floors:?}");
+    for (name, rest) in floors {
+        let floor = rest.split('"').next().unwrap();
+        let entry = format!("\nname = \"{name}\"\nversion = \"");
+        for version in lock.split(&entry).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(number(version) >= number(floor), "{name} {version} is below {floor}");
+        }
+    }
     let sources = lock.lines().filter(|line| line.starts_with("source = "));
     let elsewhere: Vec<_> = sources.filter(|line| !line.contains("crates.io-index\"")).collect();
     assert!(elsewhere.is_empty(), "{elsewhere:?}");

@@ -67,6 +67,70 @@ async fn row_07_a_drip_in_any_phase_ends_at_the_deadline() {
     assert!(took >= deadline && took < 3 * deadline, "{took:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn row_07_strangers_cannot_fill_the_house() {
+    aside(|| {
+        let site = Site::new();
+        site.account(USER, "1M");
+        let text = std::fs::read_to_string(site.config()).unwrap();
+        let text = text.replace("strangers = 128", "strangers = 40");
+        std::fs::write(
+            site.config(),
+            text.replace("strangers_per_source = 16", "strangers_per_source = 4"),
+        )
+        .unwrap();
+        let server = site.start();
+        let from = |number: u8| {
+            let socket =
+                socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+            socket.bind(&SocketAddr::from(([127, 0, 1, number], 0)).into()).unwrap();
+            socket.connect(&server.address.into()).unwrap();
+            TcpStream::from(socket)
+        };
+        // Six from one place: two are turned away at once, the others are waited for.
+        let is_open = |stream: &TcpStream| {
+            stream.set_read_timeout(Some(Duration::from_millis(500))).unwrap();
+            let read = (&mut &*stream).read(&mut [0; 1]);
+            read.is_err_and(|error| error.kind() == std::io::ErrorKind::WouldBlock)
+        };
+        let near: Vec<_> = (0..6).map(|_| from(200)).collect();
+        assert_eq!(near.iter().filter(|stream| is_open(stream)).count(), 4);
+        // 100 from many places: never more than 40 in all, and somebody who tries again gets in.
+        let far: Vec<_> = (0..100).map(from).collect();
+        let open = near.iter().chain(&far).filter(|stream| is_open(stream)).count();
+        assert!((20..=40).contains(&open), "{open}");
+        drop(near);
+        let url = site.address(&server, USER, "");
+        crate::support::site::until("a good client gets in", || {
+            sealane(["ls", &url]).status.success()
+        });
+        drop(far);
+        ok(sealane(["ls", &url]));
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_08_an_account_has_so_many_sessions() {
+    let limits = Limits { sessions: 3, ..Limits::default() };
+    let service = Service::with(limits, Duration::from_secs(30)).await;
+    service.account(USER, 1 << 20);
+    service.account("bob", 1 << 20);
+    let mut sessions = Vec::new();
+    for _ in 0..3 {
+        sessions.push(service.login(USER).await);
+    }
+    let refused = service.try_login(USER, PASSWORD).await.unwrap_err();
+    assert!(refused.to_string().contains("busy"), "{refused}");
+    service.login("bob").await;
+    let last = Arc::into_inner(sessions.pop().unwrap()).unwrap();
+    last.close().await;
+    let give_up = Instant::now() + Duration::from_secs(30);
+    while service.try_login(USER, PASSWORD).await.is_err() {
+        assert!(Instant::now() < give_up, "the place of a session that ended is not free");
+    }
+}
+
 /// Sends a byte every tenth of a second until the other end has had enough.
 async fn drip(mut stream: tokio::net::TcpStream, bytes: Vec<u8>) {
     let (mut read, mut write) = stream.split();
