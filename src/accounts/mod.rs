@@ -4,6 +4,7 @@
 //! them work and become argon2id at the first login. This room does not know connections or user
 //! files: it hands out a [`Principal`].
 
+mod by_key;
 mod check;
 mod guessing;
 mod hasher;
@@ -22,6 +23,7 @@ mod strict_json;
 #[cfg(test)]
 mod tests;
 
+pub use by_key::EnrollError;
 pub use guessing::Blocks;
 pub use hasher::{HashError, Hasher};
 pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};

@@ -104,6 +104,7 @@ fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
         login_deadline: settings.login_deadline,
         connections: settings.connections,
         drain: settings.drain,
+        recheck: settings.recheck,
         partial_expiry: settings.partial_expiry,
     })
 }

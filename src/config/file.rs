@@ -74,6 +74,7 @@ pub(super) struct Login {
     pub(super) workers: Count<1024>,
     pub(super) queue: Count<65_536>,
     pub(super) queue_seconds: Seconds,
+    pub(super) enroll: bool,
     #[serde(deserialize_with = "values::day")]
     pub(super) legacy_deadline: Option<Date>,
 }
@@ -85,6 +86,7 @@ pub(super) struct Limits {
     pub(super) idle_seconds: Seconds,
     pub(super) stall_seconds: Seconds,
     pub(super) connections: Count<1_000_000>,
+    pub(super) recheck_seconds: Seconds,
     pub(super) drain_seconds: Seconds,
 }
 
@@ -134,6 +136,7 @@ impl Default for Login {
             workers: Count(4),
             queue: Count(64),
             queue_seconds: Count(3),
+            enroll: true,
             legacy_deadline: None,
         }
     }
@@ -146,6 +149,7 @@ impl Default for Limits {
             idle_seconds: Count(300),
             stall_seconds: Count(60),
             connections: Count(256),
+            recheck_seconds: Count(30),
             drain_seconds: Count(30),
         }
     }

@@ -55,6 +55,8 @@ pub struct Settings {
     pub limits: session::Limits,
     /// Connections served at once.
     pub connections: usize,
+    /// How often the records of everybody who is logged in are read again.
+    pub recheck: Duration,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
 }

@@ -40,6 +40,7 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
             stall: file.limits.stall_seconds.seconds(),
         },
         connections: file.limits.connections.count(),
+        recheck: file.limits.recheck_seconds.seconds(),
         drain: file.limits.drain_seconds.seconds(),
     };
     keep_apart(&settings)?;
@@ -64,6 +65,7 @@ fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
         queue: login.queue.count(),
         queue_deadline: login.queue_seconds.seconds(),
         homes: homes(rules)?,
+        enroll: login.enroll,
         legacy_deadline: login.legacy_deadline,
         ..LoginSettings::default()
     })

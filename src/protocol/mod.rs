@@ -14,4 +14,4 @@ pub use message::{ClientMessage, ServerMessage};
 pub use status::Status;
 
 /// The protocol version this program speaks (`docs/PROTOCOL.md` §8).
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;

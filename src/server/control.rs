@@ -14,7 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::accounts::Authenticator;
+use crate::accounts::{Authenticator, Principal};
 use crate::session::Registry;
 use crate::types::Username;
 
@@ -37,6 +37,8 @@ pub enum Question {
         /// The source.
         source: Option<IpAddr>,
     },
+    /// Read the records of everybody who is here again, and end sessions whose login is not good any more.
+    Recheck {},
     /// End one session, or all of an account.
     Kill {
         /// The session's number.
@@ -57,6 +59,8 @@ pub struct SessionStatus {
     pub seconds: u64,
     /// The account, once logged in.
     pub account: Option<String>,
+    /// The key that logged in, if one did: its comment, or the beginning of its pin.
+    pub key: Option<String>,
     /// Files on the move.
     pub transfers: usize,
     /// Bytes the account uses, has reserved, and may use.
@@ -76,6 +80,8 @@ pub struct Status {
     pub blocked_sources: Vec<(IpAddr, u64)>,
     /// Accounts, or names that are none, that are closed for a time to places they are not known at.
     pub delayed_accounts: Vec<(String, u64)>,
+    /// Sources from which keys that have not logged in before must wait, in seconds.
+    pub blocked_key_sources: Vec<(IpAddr, u64)>,
 }
 
 /// What is answered.
@@ -138,6 +144,7 @@ impl Control {
             let mut line = String::new();
             BufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
             match serde_json::from_str(&line) {
+                Ok(Question::Recheck {}) => Answer::Done(self.recheck().await),
                 Ok(question) => self.answer(question),
                 Err(error) => Answer::Refused(format!("not a question: {error}")),
             }
@@ -161,6 +168,7 @@ impl Control {
                 }
                 Err(error) => Answer::Refused(error.to_string()),
             },
+            Question::Recheck {} => Answer::Refused("asked in the wrong place".into()),
             Question::Kill { id: None, name: None } => Answer::Refused("say which session".into()),
             Question::Kill { id, name } => {
                 let ended = self.registry.end(|session| {
@@ -174,6 +182,23 @@ impl Control {
         }
     }
 
+    /// Reads records again and ends sessions whose login is not good any more; gives how many.
+    pub(super) async fn recheck(&self) -> usize {
+        let (registry, authenticator) = (self.registry.clone(), self.authenticator.clone());
+        let is_good = move |principal: &Principal, source| {
+            let outcome = authenticator.recheck(principal, source);
+            if let Err(reason) = &outcome {
+                info!(user = %principal.name(), %reason, "a login is not good any more");
+            }
+            outcome.is_ok()
+        };
+        let checking = tokio::task::spawn_blocking(move || registry.recheck(is_good));
+        checking.await.unwrap_or_else(|error| {
+            warn!(%error, "logins could not be checked again");
+            0
+        })
+    }
+
     fn status(&self) -> Status {
         let blocks = self.authenticator.blocks();
         let sessions = self.registry.sessions().into_iter().map(|session| SessionStatus {
@@ -183,6 +208,7 @@ impl Control {
             transfers: session.transfers,
             usage: session.account.as_ref().map(|(_, u)| (u.used, u.reserved, u.limit)),
             account: session.account.map(|(user, _)| user.to_string()),
+            key: session.key,
         });
         Status {
             pid: std::process::id(),
@@ -190,6 +216,7 @@ impl Control {
             evaluations: self.authenticator.evaluations(),
             blocked_sources: seconds(blocks.sources),
             delayed_accounts: seconds(blocks.accounts),
+            blocked_key_sources: seconds(blocks.keys),
         }
     }
 }

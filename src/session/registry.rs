@@ -3,7 +3,7 @@
 //! It holds what sessions say about themselves and knows nothing of their requests.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::SharedHome;
+use crate::accounts::{AccountKey, Principal};
 use crate::storage::Usage;
 use crate::types::Username;
 
@@ -32,7 +33,7 @@ struct Inner {
     id: u64,
     peer: SocketAddr,
     since: Instant,
-    account: Mutex<Option<(Username, SharedHome)>>,
+    login: Mutex<Option<(Principal, SharedHome)>>,
     transfers: AtomicUsize,
     end: CancellationToken,
 }
@@ -52,6 +53,8 @@ pub struct SessionInfo {
     pub age: Duration,
     /// The account and what it uses, once logged in.
     pub account: Option<(Username, Usage)>,
+    /// The key that logged in, if one did: its comment, or the beginning of its pin.
+    pub key: Option<String>,
     /// Files on the move.
     pub transfers: usize,
 }
@@ -64,7 +67,7 @@ impl Registry {
             id,
             peer,
             since: Instant::now(),
-            account: Mutex::default(),
+            login: Mutex::default(),
             transfers: AtomicUsize::new(0),
             end: CancellationToken::new(),
         });
@@ -86,6 +89,17 @@ impl Registry {
         meant.map(|visit| visit.end.cancel()).count()
     }
 
+    /// Ends the sessions whose login is not good any more, by what `is_good` says of it and of where it came from;
+    /// gives how many. It blocks as `is_good` does.
+    pub fn recheck(&self, is_good: impl Fn(&Principal, IpAddr) -> bool) -> usize {
+        let visits: Vec<_> = self.visits().values().cloned().collect();
+        let ended = visits.iter().filter(|visit| {
+            let principal = visit.login().as_ref().map(|(principal, _)| principal.clone());
+            principal.is_some_and(|principal| !is_good(&principal, visit.peer.ip()))
+        });
+        ended.map(|visit| visit.end.cancel()).count()
+    }
+
     fn visits(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Inner>>> {
         self.visits.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,9 +117,8 @@ impl Visit {
         self.inner.end.cancelled().await;
     }
 
-    pub(super) fn logged_in(&self, user: &Username, home: &SharedHome) {
-        let mut account = self.inner.account.lock().unwrap_or_else(PoisonError::into_inner);
-        *account = Some((user.clone(), Arc::clone(home)));
+    pub(super) fn logged_in(&self, principal: &Principal, home: &SharedHome) {
+        *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
     }
 
     pub(super) fn transfer(&self) -> Transfer {
@@ -115,17 +128,29 @@ impl Visit {
 }
 
 impl Inner {
+    fn login(&self) -> MutexGuard<'_, Option<(Principal, SharedHome)>> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn info(&self) -> SessionInfo {
-        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let login = self.login();
+        let login = login.as_ref();
         SessionInfo {
             id: self.id,
             peer: self.peer,
             age: self.since.elapsed(),
-            account: account
-                .as_ref()
-                .map(|(user, home)| (user.clone(), home.usage_for_administrator())),
+            account: login.map(|(who, home)| (who.name().clone(), home.usage_for_administrator())),
+            key: login.and_then(|(who, _)| who.key()).map(label),
             transfers: self.transfers.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// What a key is called: as its owner called it, else by the beginning of its pin.
+fn label(key: &AccountKey) -> String {
+    match key.comment.as_str() {
+        "" => key.pin.to_string().chars().take(8 + "sha256//".len()).collect(),
+        comment => comment.to_owned(),
     }
 }
 

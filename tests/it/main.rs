@@ -13,6 +13,7 @@
 mod admin;
 mod guessing;
 mod inputs;
+mod keys;
 mod migration;
 mod pair;
 mod partials;

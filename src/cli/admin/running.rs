@@ -3,6 +3,7 @@
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -29,6 +30,11 @@ pub(super) fn status(ui: Ui, settings: &Settings) -> Result<(), Failure> {
     for (source, seconds) in &status.blocked_sources {
         ui.line(&format!("source {source}: no logins for {seconds} s"));
     }
+    for (source, seconds) in &status.blocked_key_sources {
+        ui.line(&format!(
+            "source {source}: no keys that have not logged in before for {seconds} s"
+        ));
+    }
     for (name, seconds) in &status.delayed_accounts {
         ui.line(&format!("account '{name}': no logins from new places for {seconds} s"));
     }
@@ -44,7 +50,8 @@ fn table(status: &Status) -> Vec<String> {
     if status.sessions.is_empty() {
         return Vec::new();
     }
-    let titles = ["ID", "ACCOUNT", "FROM", "SECONDS", "TRANSFERS", "USES"].map(str::to_owned);
+    let titles =
+        ["ID", "ACCOUNT", "KEY", "FROM", "SECONDS", "TRANSFERS", "USES"].map(str::to_owned);
     let rows = status.sessions.iter().map(|session| {
         let usage = session.usage.map(|(used, reserved, limit)| {
             format!("{} of {}", size::human(used.saturating_add(reserved)), size::human(limit))
@@ -52,6 +59,7 @@ fn table(status: &Status) -> Vec<String> {
         [
             session.id.to_string(),
             session.account.clone().unwrap_or_else(|| "-".into()),
+            session.key.clone().unwrap_or_else(|| "-".into()),
             session.peer.clone(),
             session.seconds.to_string(),
             session.transfers.to_string(),
@@ -93,20 +101,40 @@ pub(super) fn unblock(
     Ok(())
 }
 
+/// Tells the server, if one is running, that records have changed; sessions that are not allowed any more end.
+pub(super) fn recheck(ui: Ui, settings: &Settings) {
+    let asked = exchange(&settings.data.join(CONTROL_SOCKET), &Question::Recheck {});
+    match asked {
+        Ok(Answer::Done(0)) => {}
+        Ok(Answer::Done(ended)) => ui.note(&format!("{ended} sessions ended")),
+        // Nobody listens: no server, no sessions.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused
+            ) => {}
+        Ok(_) | Err(_) => ui.note(&format!(
+            "the server could not be told; it notices within {} s",
+            settings.recheck.as_secs()
+        )),
+    }
+}
+
+fn exchange(path: &Path, question: &Question) -> io::Result<Answer> {
+    let mut stream = UnixStream::connect(path)?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    stream.set_write_timeout(Some(PATIENCE))?;
+    let mut line = serde_json::to_vec(question)?;
+    line.push(b'\n');
+    stream.write_all(&line)?;
+    let mut answer = String::new();
+    BufReader::new(stream).read_line(&mut answer)?;
+    Ok(serde_json::from_str(&answer)?)
+}
+
 fn ask(settings: &Settings, question: &Question) -> Result<Answer, Failure> {
     let path = settings.data.join(CONTROL_SOCKET);
-    let exchange = || -> io::Result<Answer> {
-        let mut stream = UnixStream::connect(&path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_write_timeout(Some(PATIENCE))?;
-        let mut line = serde_json::to_vec(question)?;
-        line.push(b'\n');
-        stream.write_all(&line)?;
-        let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer)?;
-        Ok(serde_json::from_str(&answer)?)
-    };
-    match exchange() {
+    match exchange(&path, question) {
         Ok(Answer::Refused(text)) => Err(Failure::new(Exit::Other, text)),
         Ok(answer) => Ok(answer),
         Err(error) => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::key::KeyCommand;
 use super::names;
 use super::trust::TrustCommand;
 use crate::types::{Address, Pin};
@@ -29,6 +30,9 @@ pub(super) struct Arguments {
     /// Take the password from the first line of this file (else `SEALANE_PASSWORD`, else ask)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) password_file: Option<PathBuf>,
+    /// Log in with the key in this file (else `SEALANE_KEY`, else `sealane/key.pem` in the configuration directory)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) key: Option<PathBuf>,
     /// Print one JSON object a line on stdout, the last one the result
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -58,6 +62,9 @@ pub(super) enum Command {
     Verify(Verify),
     #[command(subcommand)]
     Partial(Partial),
+    /// Make, show and enrol a key of your own, which logs in instead of a password
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Show and change which keys which server may have
     #[command(subcommand)]
     Trust(TrustCommand),

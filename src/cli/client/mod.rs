@@ -2,8 +2,10 @@
 
 mod args;
 mod files;
+mod key;
 mod move_files;
 mod names;
+mod own_key;
 mod partials;
 mod progress;
 mod remote;
@@ -66,6 +68,7 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         pins: arguments.pins,
         accept_new: arguments.accept_new,
         password_file: arguments.password_file,
+        key: arguments.key,
     };
     match arguments.command {
         Command::Put(put) => move_files::put(ui, &access, put).await,
@@ -80,6 +83,7 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Partial(Partial::Ls(list)) => partials::list(ui, &access, &list.address).await,
         Command::Partial(Partial::Rm(remove)) => partials::remove(ui, &access, remove).await,
         Command::Verify(verify) => verify::verify(ui, &access, verify).await,
+        Command::Key(command) => key::run(ui, &access, command).await,
         Command::Trust(command) => trust::run(ui, &access, command).await,
     }
 }

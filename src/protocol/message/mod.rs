@@ -17,7 +17,7 @@ pub use answers::{
     PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
 };
 pub use requests::{
-    DiscardPartial, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
+    DiscardPartial, Enroll, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
 };
 
 impl<C> Encode<C> for Digest {
@@ -103,6 +103,7 @@ messages! {
         DigestOf(PathOnly),
         Partials(Partials),
         DiscardPartial(DiscardPartial),
+        Enroll(Enroll),
     } with bytes {
         PutSmall(PutSmall),
     }

@@ -5,6 +5,7 @@ mod cancel;
 mod downloads;
 mod drain;
 mod greeting;
+mod keys;
 mod liar;
 mod random;
 mod requests;

@@ -8,10 +8,11 @@ use std::time::Duration;
 use sealane::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, Exposure, LoginSettings,
 };
-use sealane::protocol::{ServerMessage, Side};
+use sealane::protocol::message::Login;
+use sealane::protocol::{ClientMessage, ServerMessage, Side};
 use sealane::session::{self, Client, ClientSettings, Ended, Limits};
 use sealane::storage::Vault;
-use sealane::types::{Secret, Username};
+use sealane::types::{Pin, Secret, Username};
 use sealane::wire::WireError;
 use tempfile::TempDir;
 use tokio::io::{DuplexStream, duplex};
@@ -37,6 +38,7 @@ pub type Served = JoinHandle<Result<Ended, WireError>>;
 pub struct Pair {
     pub directory: TempDir,
     pub drain: CancellationToken,
+    pub manager: AccountManager,
     service: Arc<session::Service>,
 }
 
@@ -58,7 +60,7 @@ impl Pair {
             limits: Limits::default(),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
-        Self { directory, drain: CancellationToken::new(), service: Arc::new(service) }
+        Self { directory, drain: CancellationToken::new(), manager, service: Arc::new(service) }
     }
 
     /// Logins evaluated so far.
@@ -84,11 +86,16 @@ impl Pair {
 
     /// A connection that has said nothing yet, with `pipe` bytes of room each way.
     pub fn connect(&self, pipe: usize) -> (DuplexStream, Served) {
+        self.connect_showing(pipe, None)
+    }
+
+    /// As [`Pair::connect`], for a client whose handshake has proved a key.
+    pub fn connect_showing(&self, pipe: usize, client_key: Option<Pin>) -> (DuplexStream, Served) {
         let (near, far) = duplex(pipe);
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
         let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
-        let terms = session::Terms { deadline, drain, keys: None };
+        let terms = session::Terms { deadline, drain, keys: None, client_key };
         let served =
             tokio::spawn(async move { session::serve(far, &service, &visit, terms).await });
         (near, served)
@@ -103,6 +110,18 @@ impl Pair {
     pub fn peer_over(&self, pipe: usize) -> Peer {
         let (stream, served) = self.connect(pipe);
         Peer::new(stream, Side::Server, Some(served))
+    }
+
+    /// A peer that has proved `key` and asked to log in with it; its next request has id 3.
+    pub async fn with_key(&self, user: &str, key: Option<Pin>) -> (Peer, ServerMessage) {
+        let (stream, served) = self.connect_showing(PIPE, key);
+        let mut peer = Peer::new(stream, Side::Server, Some(served));
+        peer.send(&hello(1)).await;
+        let login = Login { user: user.to_owned(), password: None };
+        peer.send(&ClientMessage::Login(login).encode(2)).await;
+        assert!(matches!(peer.answer_to(1).await, ServerMessage::Welcome(_)));
+        let answer = peer.answer_to(2).await;
+        (peer, answer)
     }
 
     /// A peer that has logged in; its next request has id 3.

@@ -57,6 +57,7 @@ impl Service {
             control: None,
             connections: 256,
             drain: Duration::from_secs(20),
+            recheck: Duration::from_secs(30),
             partial_expiry: Duration::from_secs(3600),
         };
         let stopped = stop.clone().cancelled_owned();
