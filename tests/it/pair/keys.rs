@@ -1,8 +1,10 @@
 //! Sessions that a key has logged in: what opens, what does not, and what each key may do.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sealane::accounts::AccountKey;
+use sealane::accounts::{AccountError, AccountKey, AccountStore, Listing, Record};
 use sealane::protocol::message::{Accepted, Enroll, PartialsAre};
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::types::{Network, Permission, Permissions, Pin, RemotePath, Username};
@@ -231,4 +233,81 @@ async fn only_a_password_enrols_and_only_the_key_that_was_proved() {
     let (mut by_key, _) = pair.with_key(USER, Some(pin("a"))).await;
     refused(by_key.exchange(enroll()).await, "only a login with a password");
     assert_eq!(pair.manager.show(&user()).unwrap().keys, entered);
+}
+
+#[tokio::test]
+async fn a_key_opens_the_accounts_that_have_it_and_no_sample_account() {
+    let pair = Pair::new();
+    let key = with(&pair, |_| {});
+    let other = AccountKey::new(pin("other"), String::new(), None);
+    let samples = r#"{"username": "ahpu", "password": "96e79218965eb72c92a549dd5a330112", "limitsize": 1, "homepath": "homes/ahpu"}"#;
+    std::fs::write(pair.directory.path().join("accounts/ahpu.db"), samples).unwrap();
+    let ahpu = Username::parse("ahpu").unwrap();
+    pair.manager.add_key(&ahpu, &other).unwrap();
+    // The one server of these tests can be reached from other machines.
+    for shown in [key, other.pin] {
+        let (_, answer) = pair.with_key("ahpu", Some(shown)).await;
+        assert_eq!(status(&answer), Some(Status::KeyRefused));
+    }
+    let (_, answer) = pair.with_key(USER, Some(other.pin)).await;
+    assert_eq!(status(&answer), Some(Status::KeyRefused));
+    pair.manager.add_key(&user(), &other).unwrap();
+    for shown in [key, other.pin] {
+        let (_, answer) = pair.with_key(USER, Some(shown)).await;
+        assert!(matches!(answer, ServerMessage::LoggedIn(_)), "{answer:?}");
+    }
+}
+
+/// Shows the record as it is, and removes its keys just after somebody has looked.
+#[derive(Debug)]
+struct RevokedMeanwhile {
+    inner: Arc<dyn AccountStore>,
+    looks: AtomicUsize,
+}
+
+impl AccountStore for RevokedMeanwhile {
+    fn load(&self, name: &Username) -> Result<Option<Record>, AccountError> {
+        let mut record = self.inner.load(name)?;
+        if self.looks.fetch_add(1, Ordering::Relaxed) > 0 {
+            record.iter_mut().for_each(|record| assert!(record.revoke_key(&pin("k"))));
+        }
+        Ok(record)
+    }
+
+    fn compare_and_swap_password(
+        &self,
+        name: &Username,
+        expected: &str,
+        new: &str,
+    ) -> Result<bool, AccountError> {
+        self.inner.compare_and_swap_password(name, expected, new)
+    }
+
+    fn update(
+        &self,
+        name: &Username,
+        change: &mut dyn FnMut(&mut Record),
+    ) -> Result<(), AccountError> {
+        self.inner.update(name, change)
+    }
+
+    fn create(&self, record: &Record) -> Result<(), AccountError> {
+        self.inner.create(record)
+    }
+
+    fn remove(&self, name: &Username) -> Result<(), AccountError> {
+        self.inner.remove(name)
+    }
+
+    fn list(&self) -> Result<Listing, AccountError> {
+        self.inner.list()
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_revoked_while_it_logs_in_does_not() {
+    let pair = Pair::over(|inner| Arc::new(RevokedMeanwhile { inner, looks: AtomicUsize::new(0) }));
+    let key = with(&pair, |_| {});
+    let (_, answer) = pair.with_key(USER, Some(key)).await;
+    assert_eq!(status(&answer), Some(Status::KeyRefused));
 }

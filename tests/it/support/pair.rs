@@ -45,6 +45,11 @@ pub struct Pair {
 impl Pair {
     /// A server with default limits that knows [`USER`].
     pub fn new() -> Self {
+        Self::over(|store| store)
+    }
+
+    /// As [`Pair::new`]; logins see the records through what `wrap` makes of their store.
+    pub fn over(wrap: impl FnOnce(Arc<dyn AccountStore>) -> Arc<dyn AccountStore>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let accounts = directory.path().join("accounts");
         std::fs::create_dir(&accounts).unwrap();
@@ -54,7 +59,7 @@ impl Pair {
         manager.add(&Username::parse(USER).unwrap(), &password, 1 << 40, None).unwrap();
         let settings = LoginSettings { cost: COST, ..LoginSettings::default() };
         let service = session::Service {
-            authenticator: Authenticator::new(store, settings).unwrap(),
+            authenticator: Authenticator::new(wrap(store), settings).unwrap(),
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             exposure: Exposure::Network,
             limits: Limits::default(),
