@@ -153,8 +153,10 @@ impl Guard {
         left.checked_sub(TOLERATED).filter(|left| !left.is_zero())
     }
 
-    pub(super) fn key_refused(&self, attempt: &Attempt, now: Instant) {
+    pub(super) fn key_refused(&self, attempt: &Attempt, key: Pin, now: Instant) {
         let mut tables = self.tables();
+        // It was good once: from now on it waits as any other.
+        tables.good_keys.remove(&(attempt.name.clone(), key));
         if tables.key_sources.len() >= MOST_ENTRIES {
             tables.key_sources.retain(|_, until| *until > now);
         }
@@ -337,12 +339,14 @@ mod tests {
         assert!(guard.wait(&here, start).is_some());
         assert_eq!(guard.wait_with_key(&here, new, start), None, "passwords do not count");
         for _ in 0..3 {
-            guard.key_refused(&attempt("bob", "192.0.2.1"), start);
+            guard.key_refused(&attempt("bob", "192.0.2.1"), new, start);
             assert_eq!(guard.wait_with_key(&here, new, start), None);
         }
-        guard.key_refused(&attempt("bob", "192.0.2.1"), start);
+        guard.key_refused(&attempt("bob", "192.0.2.1"), new, start);
         assert_eq!(guard.wait_with_key(&here, new, start), Some(Duration::from_secs(5)));
         assert_eq!(guard.wait_with_key(&here, good, start), None);
+        guard.key_refused(&here, good, start);
+        assert!(guard.wait_with_key(&here, good, start).is_some(), "revoked since");
         assert!(guard.wait_with_key(&attempt("bob", "192.0.2.1"), good, start).is_some());
         assert_eq!(guard.wait_with_key(&attempt("ann", "192.0.2.2"), new, start), None);
         assert_eq!(guard.blocks(start).keys.len(), 1);
@@ -351,7 +355,7 @@ mod tests {
         for number in 0..2 * MOST_ENTRIES {
             let source = IpAddr::from(u32::try_from(number).unwrap().to_be_bytes());
             let attempt = Attempt::new(&format!("n{number}"), source);
-            guard.key_refused(&attempt, start);
+            guard.key_refused(&attempt, good, start);
             guard.key_succeeded(&attempt, new, start);
         }
         let tables = guard.tables();
