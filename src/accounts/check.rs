@@ -129,7 +129,7 @@ impl Checker {
 
     /// Notes the day, once a day, for whoever follows the accounts that nobody uses. Best effort: a
     /// record that cannot be written now is written another day.
-    fn note_day(&self, record: &Record) {
+    pub(super) fn note_day(&self, record: &Record) {
         let day = (self.clock)().date().to_string();
         let is_noted = |record: &Record| record.last_login() == Some(day.as_str());
         // Read again: of many logins at once, one writes.

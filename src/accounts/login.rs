@@ -19,6 +19,7 @@ use super::encodings::PasswordEncoding;
 use super::guessing::{Attempt, Blocks, Guard};
 use super::hasher::{HashError, Hasher};
 use super::home::{HomeError, HomeMap};
+use super::keys::KeyRefusal;
 use super::password::{HashCost, TypedPasswordError};
 use super::pool::Pool;
 use super::principal::Principal;
@@ -41,6 +42,8 @@ pub struct LoginSettings {
     pub homes: HomeMap,
     /// The encodings in which the old server may have hashed passwords, in the order they are tried.
     pub legacy_encodings: Vec<PasswordEncoding>,
+    /// Whoever logs in with a password may enrol a key.
+    pub enroll: bool,
     /// The last day, in UTC, on which an account that is not native argon2id yet may log in.
     pub legacy_deadline: Option<Date>,
     /// Tells the time, for the deadline and for the day of the last login that a record notes.
@@ -58,6 +61,7 @@ impl Default for LoginSettings {
             queue_deadline: Duration::from_secs(3),
             homes: HomeMap::default(),
             legacy_encodings: vec![PasswordEncoding::Utf8, PasswordEncoding::Gbk],
+            enroll: true,
             legacy_deadline: None,
             clock: OffsetDateTime::now_utc,
         }
@@ -101,6 +105,15 @@ pub enum RefusalReason {
     /// The account is switched off.
     #[error("the account is disabled")]
     Disabled,
+    /// The key does not open the account.
+    #[error(transparent)]
+    Key(#[from] KeyRefusal),
+    /// What the key may do was changed since it logged in.
+    #[error("what the key may do was changed")]
+    KeyChanged,
+    /// Neither a password nor a key.
+    #[error("the connection showed no key, and no password came")]
+    NoKey,
     /// The check could not be made, for want of memory or because the server is stopping.
     #[error("the password could not be checked: {0}")]
     Internal(String),
@@ -147,14 +160,15 @@ impl RefusalReason {
 /// Checks logins against a store. Cloning shares everything.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
-    checker: Arc<Checker>,
+    pub(super) checker: Arc<Checker>,
     /// Places for logins, evaluated or waiting.
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
     /// The places and the worker that no stranger can take.
     known_places: Arc<Semaphore>,
     known_worker: Arc<Semaphore>,
-    guard: Arc<Guard>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) enroll: bool,
     pool: Pool,
     queue_deadline: Duration,
 }
@@ -186,6 +200,7 @@ impl Authenticator {
             known_places: Arc::new(Semaphore::new(places)),
             known_worker: Arc::new(Semaphore::new(usize::from(workers > 1))),
             guard: Arc::default(),
+            enroll: settings.enroll,
             queue_deadline: settings.queue_deadline,
         })
     }

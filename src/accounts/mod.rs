@@ -4,6 +4,7 @@
 //! them work and become argon2id at the first login. This room does not know connections or user
 //! files: it hands out a [`Principal`].
 
+mod by_key;
 mod check;
 mod encodings;
 mod guessing;
@@ -24,6 +25,7 @@ mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use by_key::EnrollError;
 pub use encodings::PasswordEncoding;
 pub use guessing::Blocks;
 pub use hasher::{HashError, Hasher};

@@ -3,14 +3,16 @@
 use crate::types::{Grant, Username};
 
 use super::home::HomeDirectory;
+use super::keys::AccountKey;
 
-/// An account that has proved its password. Only a successful login makes one.
+/// An account that has proved its password, or a key of its own. Only a successful login makes one.
 #[derive(Clone, Debug)]
 pub struct Principal {
     name: Username,
     home: HomeDirectory,
     quota: u64,
     grant: Grant,
+    key: Option<AccountKey>,
     upgrade: Upgrade,
 }
 
@@ -29,7 +31,11 @@ pub enum Upgrade {
 
 impl Principal {
     pub(super) fn new(name: Username, home: HomeDirectory, quota: u64) -> Self {
-        Self { name, home, quota, grant: Grant::full(), upgrade: Upgrade::NotNeeded }
+        Self { name, home, quota, grant: Grant::full(), key: None, upgrade: Upgrade::NotNeeded }
+    }
+
+    pub(super) fn with_key(self, key: AccountKey) -> Self {
+        Self { grant: key.grant(), key: Some(key), ..self }
     }
 
     pub(super) fn with_upgrade(self, upgrade: Upgrade) -> Self {
@@ -58,6 +64,12 @@ impl Principal {
     #[must_use]
     pub fn grant(&self) -> &Grant {
         &self.grant
+    }
+
+    /// The key that logged in; `None` if a password did.
+    #[must_use]
+    pub fn key(&self) -> Option<&AccountKey> {
+        self.key.as_ref()
     }
 
     /// What became of the stored password.

@@ -35,6 +35,10 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         Status::LoginRefused => failure(Exit::Login, format!("{what}: {text}")).hint(
             "account or password is wrong, or the account is disabled; the server's log says which",
         ),
+        Status::NotEnrolled => failure(Exit::Other, format!("{what}: the key was not enrolled: {text}")),
+        Status::Forbidden => failure(Exit::Other, format!("{what}: {text}")).hint(
+            "it was given other permissions: ask for 'sealane-admin account key list', or log in with a password",
+        ),
         Status::TooManyFailures => failure(Exit::Login, format!("{what}: {text}")).hint(
             "the delay is for this address, or for places the account has not logged in from, and ends by \
              itself; the administrator can end it with 'sealane-admin account unblock NAME --source IP'",

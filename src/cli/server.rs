@@ -119,6 +119,7 @@ fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Fa
         congestion: settings.congestion,
         strangers: settings.strangers,
         drain: settings.drain,
+        recheck: settings.recheck,
         partial_expiry: settings.partial_expiry,
     })
 }

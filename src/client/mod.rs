@@ -23,9 +23,10 @@ use tokio::time::timeout;
 use crate::net::{self, Congestion};
 use crate::protocol::keys::EXPORTER;
 use crate::session::{Client, ClientSettings, SessionError};
-use crate::tls::{self, TlsError, TlsStream};
+use crate::tls::{self, Identity, TlsError, TlsStream};
 use crate::trust::Announced;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
+use crate::wire::WireError;
 
 pub use digest_cache::DigestCache;
 pub use jobs::{Arrived, Download, Finished, Upload, UploadSource, download_all, upload_all};
@@ -83,7 +84,17 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`], by what the caller can do about it.
 pub async fn connect(target: &Target, password: &Secret) -> Result<Client, ConnectError> {
-    Ok(secure(target).await?.login(&target.user, password).await?.0)
+    Ok(secure(target, None).await?.login(&target.user, password).await?.0)
+}
+
+/// As [`connect`], with a key instead of a password.
+///
+/// Cancel safety: as for [`connect`].
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with_key(target: &Target, key: &Identity) -> Result<Client, ConnectError> {
+    Ok(secure(target, Some(key)).await?.login_with_key(&target.user).await?.0)
 }
 
 /// A connection whose server has proved a pinned key, and has not been told anything yet.
@@ -95,14 +106,14 @@ pub struct Secured {
     congestion: String,
 }
 
-/// Connects and checks the server's key.
+/// Connects and checks the server's key, and then, if there is a `key`, shows and proves that one.
 ///
 /// Cancel safety: dropping the future closes the connection.
 ///
 /// # Errors
 /// [`ConnectError`], all but `Session`.
-pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
-    secure_paced(target, None).await
+pub async fn secure(target: &Target, key: Option<&Identity>) -> Result<Secured, ConnectError> {
+    secure_paced(target, key, None).await
 }
 
 /// As [`secure`]; what goes over the connection keeps to `limit`.
@@ -113,9 +124,10 @@ pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
 /// As [`secure`].
 pub async fn secure_paced(
     target: &Target,
+    key: Option<&Identity>,
     limit: Option<RateLimit>,
 ) -> Result<Secured, ConnectError> {
-    let config = tls::client_config(target.pins.clone())?;
+    let config = tls::client_config_with(target.pins.clone(), key)?;
     let (stream, congestion) = reach(&target.host, target.port).await?;
     let stream = Paced::new(stream, limit);
     // A server that changes its keys is asked for the one that is likeliest to be known.
@@ -164,10 +176,43 @@ impl Secured {
         password: &Secret,
     ) -> Result<(Client, Option<Announced>), ConnectError> {
         let settings = ClientSettings::default();
-        let client = Client::login(self.stream, settings, user.as_str(), password).await?;
-        let announced = client.announced().map(|keys| announced::verify(keys, &self.exporter));
-        Ok((client, announced))
+        let client = Client::login(self.stream, settings, user.as_str(), password).await;
+        with_announced(client, &self.exporter)
     }
+
+    /// As [`Secured::login`], with the key that this connection has proved.
+    ///
+    /// Cancel safety: dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// [`ConnectError::Session`]; [`ConnectError::Tls`] if the server broke off because of the key's certificate.
+    pub async fn login_with_key(
+        self,
+        user: &Username,
+    ) -> Result<(Client, Option<Announced>), ConnectError> {
+        let settings = ClientSettings::default();
+        let client = Client::login_with_key(self.stream, settings, user.as_str()).await;
+        with_announced(client, &self.exporter)
+    }
+}
+
+fn with_announced(
+    client: Result<Client, SessionError>,
+    exporter: &[u8; 32],
+) -> Result<(Client, Option<Announced>), ConnectError> {
+    let client = client.map_err(|error| match late_alert(&error) {
+        Some(alert) => ConnectError::Tls(alert),
+        None => error.into(),
+    })?;
+    let announced = client.announced().map(|keys| announced::verify(keys, exporter));
+    Ok((client, announced))
+}
+
+/// The server looks at a client's certificate when the client's handshake is over already.
+fn late_alert(error: &SessionError) -> Option<TlsError> {
+    let SessionError::Connection(error) = error else { return None };
+    let WireError::Io(error) = error.as_ref() else { return None };
+    TlsError::late_alert(error)
 }
 
 /// A connection, and the name of its congestion control.

@@ -24,6 +24,12 @@ pub fn password() -> Result<Option<Secret>, EnvironmentError> {
     Ok(text("SEALANE_PASSWORD", read("SEALANE_PASSWORD"))?.map(Secret::new))
 }
 
+/// The client's own key, from `SEALANE_KEY`.
+#[must_use]
+pub fn key_file() -> Option<PathBuf> {
+    read("SEALANE_KEY").map(PathBuf::from)
+}
+
 /// What to log, from `SEALANE_LOG`: a level such as `debug`, or a filter of tracing.
 ///
 /// # Errors

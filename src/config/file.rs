@@ -82,6 +82,7 @@ pub(super) struct Login {
     pub(super) queue_seconds: Seconds,
     #[serde(deserialize_with = "values::encodings")]
     pub(super) legacy_password_encodings: Vec<PasswordEncoding>,
+    pub(super) enroll: bool,
     #[serde(deserialize_with = "values::day")]
     pub(super) legacy_deadline: Option<Date>,
 }
@@ -96,6 +97,7 @@ pub(super) struct Limits {
     pub(super) strangers: Count<1_000_000>,
     pub(super) strangers_per_source: Count<1_000_000>,
     pub(super) sessions_per_account: Count<1_000_000>,
+    pub(super) recheck_seconds: Seconds,
     pub(super) drain_seconds: Seconds,
 }
 
@@ -156,6 +158,7 @@ impl Default for Login {
             queue: Count(64),
             queue_seconds: Count(3),
             legacy_password_encodings: vec![PasswordEncoding::Utf8, PasswordEncoding::Gbk],
+            enroll: true,
             legacy_deadline: None,
         }
     }
@@ -171,6 +174,7 @@ impl Default for Limits {
             strangers: Count(128),
             strangers_per_source: Count(16),
             sessions_per_account: Count(16),
+            recheck_seconds: Count(30),
             drain_seconds: Count(30),
         }
     }

@@ -62,6 +62,8 @@ pub struct Settings {
     pub congestion: Congestion,
     /// Those of them that have not logged in.
     pub strangers: StrangerLimits,
+    /// How often the records of everybody who is logged in are read again.
+    pub recheck: Duration,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
     /// Whom the server becomes if root starts it.

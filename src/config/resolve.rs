@@ -47,6 +47,7 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
             all: file.limits.strangers.count(),
             per_source: file.limits.strangers_per_source.count(),
         },
+        recheck: file.limits.recheck_seconds.seconds(),
         drain: file.limits.drain_seconds.seconds(),
         user: file.process.user,
         sandbox: file.process.sandbox,
@@ -80,6 +81,7 @@ fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
         queue_deadline: login.queue_seconds.seconds(),
         homes: homes(rules)?,
         legacy_encodings: login.legacy_password_encodings.clone(),
+        enroll: login.enroll,
         legacy_deadline: login.legacy_deadline,
         ..LoginSettings::default()
     })

@@ -133,7 +133,7 @@ fn a_misspelt_key_is_named_with_the_one_that_was_meant() {
         error(text),
         "line 2, limits.idel_seconds: there is no key 'idel_seconds' here, expected one of: \
          login_seconds, idle_seconds, stall_seconds, connections, strangers, strangers_per_source, \
-         sessions_per_account, drain_seconds"
+         sessions_per_account, recheck_seconds, drain_seconds"
     );
     assert_eq!(read(text).unwrap_err().hint().unwrap(), "did you mean 'idle_seconds'?");
     assert!(error("[limit]\n").starts_with("line 1, limit: there is no key 'limit' here"));
@@ -157,7 +157,7 @@ fn zero_is_refused_everywhere() {
             value.parse::<u32>().ok().map(|_| (section, key))
         })
         .collect();
-    assert_eq!(numbers.len(), 15);
+    assert_eq!(numbers.len(), 16);
     for (section, key) in numbers {
         for (value, limit) in [("0", "from 1 to"), ("-1", "from 1 to"), ("1e3", "from 1 to")] {
             let error = error(&format!("{section}\n{key} = {value}\n"));

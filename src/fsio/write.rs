@@ -57,6 +57,24 @@ pub fn create_directory(path: &Path, mode: u32) -> Result<(), FsError> {
     sync_directory(parent(path))
 }
 
+/// Creates `path` and what is missing above it, each with exactly the permission bits `mode`; what is there
+/// stays as it is.
+///
+/// # Errors
+/// [`FsErrorKind::Io`].
+pub fn create_directories(path: &Path, mode: u32) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        create_directories(above, mode)?;
+    }
+    match create_directory(path, mode) {
+        Err(error) if error.is_exists() && path.is_dir() => Ok(()),
+        outcome => outcome,
+    }
+}
+
 /// Removes a file; it stays removed after a crash.
 ///
 /// # Errors

@@ -101,7 +101,7 @@ const BOTH: Option<Side> = None;
 kinds! {
     /// First frame of a client.
     Hello = 0x01, CLIENT, limits::SHORT;
-    /// Account and password.
+    /// Account, and password unless the connection's key is to do.
     Login = 0x02, CLIENT, limits::LOGIN;
     /// Begins an upload.
     Put = 0x10, CLIENT, limits::REQUEST;
@@ -127,6 +127,8 @@ kinds! {
     Partials = 0x1a, CLIENT, limits::SHORT;
     /// Removes one of those.
     DiscardPartial = 0x1b, CLIENT, limits::SHORT;
+    /// Lets the key of this connection log in from now on.
+    Enroll = 0x1c, CLIENT, limits::SHORT;
     /// Asks for the server's signature under what a file holds.
     ReceiptOf = 0x1d, CLIENT, limits::REQUEST;
     /// Gives a request up.

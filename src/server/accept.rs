@@ -66,7 +66,7 @@ impl Door {
             let whole = async move {
                 tokio::select! {
                     () = guest.serve(stream, &visit) => {}
-                    () = visit.ended() => info!("session ended by the administrator"),
+                    () = visit.ended() => info!("session ended: killed, or its login is not good any more"),
                 }
                 drop(place);
             };
@@ -97,9 +97,9 @@ impl Guest {
             Ok(Err(error)) => return info!(%peer, %error, "handshake failed"),
             Err(_) => return info!(%peer, "no handshake in time"),
         };
-        let keys = self.keys.announce(&stream);
+        let (keys, client_key) = (self.keys.announce(&stream), tls::peer_pin(&stream));
         let notary = Some(self.keys.notary());
-        let terms = Terms { deadline: self.deadline, drain: self.drain, keys, notary };
+        let terms = Terms { deadline: self.deadline, drain: self.drain, keys, client_key, notary };
         match session::serve(stream, &self.service, visit, terms).await {
             Ok(ended) => info!(?ended, "session ended"),
             Err(error) => info!(%error, "session ended"),

@@ -17,7 +17,7 @@ use tracing::{info, warn};
 use super::questions::{
     AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
 };
-use crate::accounts::{Authenticator, Survey};
+use crate::accounts::{Authenticator, Principal, Survey};
 use crate::session::Registry;
 use crate::storage::Vault;
 use crate::types::Username;
@@ -77,6 +77,7 @@ impl Control {
             let mut line = String::new();
             timeout(PATIENCE, BufReader::new(read.take(MAX_LINE)).read_line(&mut line)).await??;
             match serde_json::from_str(&line) {
+                Ok(Question::Recheck {}) => Answer::Done(self.recheck().await),
                 // As long as it takes: counting a large home does.
                 Ok(question) => self.answer(question).await,
                 Err(error) => Answer::Refused(format!("not a question: {error}")),
@@ -105,6 +106,7 @@ impl Control {
                 }
                 Err(error) => Answer::Refused(error.to_string()),
             },
+            Question::Recheck {} => Answer::Refused("asked in the wrong place".into()),
             Question::Kill { id: None, name: None } => Answer::Refused("say which session".into()),
             Question::Kill { id, name } => {
                 let ended = self.registry.end(|session| {
@@ -116,6 +118,23 @@ impl Control {
                 Answer::Done(ended)
             }
         }
+    }
+
+    /// Reads records again and ends sessions whose login is not good any more; gives how many.
+    pub(super) async fn recheck(&self) -> usize {
+        let (registry, authenticator) = (self.registry.clone(), self.authenticator.clone());
+        let is_good = move |principal: &Principal, source| {
+            let outcome = authenticator.recheck(principal, source);
+            if let Err(reason) = &outcome {
+                info!(user = %principal.name(), %reason, "a login is not good any more");
+            }
+            outcome.is_ok()
+        };
+        let checking = tokio::task::spawn_blocking(move || registry.recheck(is_good));
+        checking.await.unwrap_or_else(|error| {
+            warn!(%error, "logins could not be checked again");
+            0
+        })
     }
 
     async fn check_quota(&self, name: Username, repair: bool) -> Answer {
@@ -153,6 +172,7 @@ impl Control {
             transfers: session.transfers,
             usage: session.account.as_ref().map(|(_, u)| (u.used, u.reserved, u.limit)),
             account: session.account.map(|(user, _)| user.to_string()),
+            key: session.key,
         });
         Status {
             pid: std::process::id(),
@@ -161,6 +181,7 @@ impl Control {
             accounts: self.accounts().await,
             blocked_sources: seconds(blocks.sources),
             delayed_accounts: seconds(blocks.accounts),
+            blocked_key_sources: seconds(blocks.keys),
         }
     }
 

@@ -53,6 +53,9 @@ pub struct Settings {
     pub drain: Duration,
     /// The socket for the administrator's questions, if there is to be one.
     pub control: Option<UnixListener>,
+    /// How often the records of everybody who is here are read again, so that what was revoked, disabled or
+    /// removed by hand ends sessions too. Not zero.
+    pub recheck: Duration,
     /// Age at which the partial of an interrupted upload is removed.
     pub partial_expiry: Duration,
 }
@@ -115,6 +118,7 @@ pub async fn run(
     tokio::select! {
         never = door.accept_forever(&listener) => match never {},
         never = answer_forever(&control, settings.control) => match never {},
+        never = recheck_forever(&control, settings.recheck) => match never {},
         never = sweep_forever(settings.vault, settings.partial_expiry) => match never {},
         () = shutdown => {}
     }
@@ -156,6 +160,13 @@ async fn answer_forever(
     match socket {
         Some(listener) => control.answer_forever(&listener).await,
         None => std::future::pending().await,
+    }
+}
+
+async fn recheck_forever(control: &Control, every: Duration) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(every).await;
+        control.recheck().await;
     }
 }
 

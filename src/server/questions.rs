@@ -27,6 +27,8 @@ pub enum Question {
         /// The source.
         source: Option<IpAddr>,
     },
+    /// Read the records of everybody who is here again, and end sessions whose login is not good any more.
+    Recheck {},
     /// End one session, or all of an account.
     Kill {
         /// The session's number.
@@ -47,6 +49,8 @@ pub struct SessionStatus {
     pub seconds: u64,
     /// The account, once logged in.
     pub account: Option<String>,
+    /// The key that logged in, if one did: its comment, or the beginning of its pin.
+    pub key: Option<String>,
     /// Files on the move.
     pub transfers: usize,
     /// Bytes the account uses, has reserved, and may use.
@@ -110,6 +114,8 @@ pub struct Status {
     pub blocked_sources: Vec<(IpAddr, u64)>,
     /// Accounts, or names that are none, that are closed for a time to places they are not known at.
     pub delayed_accounts: Vec<(String, u64)>,
+    /// Sources from which keys that have not logged in before must wait, in seconds.
+    pub blocked_key_sources: Vec<(IpAddr, u64)>,
 }
 
 /// What is answered.

@@ -78,6 +78,35 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        Self::open(stream, settings, user, Some(password)).await
+    }
+
+    /// As [`Client::login`], with the key that the stream's handshake has proved.
+    ///
+    /// Cancel safety: as for [`Client::login`].
+    ///
+    /// # Errors
+    /// [`SessionError::Refused`] with `KeyRefused`, `TooManyFailures` or `Version`; [`SessionError::Connection`].
+    pub async fn login_with_key<S>(
+        stream: S,
+        settings: ClientSettings,
+        user: &str,
+    ) -> Result<Self, SessionError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::open(stream, settings, user, None).await
+    }
+
+    async fn open<S>(
+        stream: S,
+        settings: ClientSettings,
+        user: &str,
+        password: Option<&Secret>,
+    ) -> Result<Self, SessionError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (read, write) = split(stream);
         let (out, outbox) = outbox();
         let writer = tokio::spawn(write_frames(write, outbox, settings.silence));
@@ -91,9 +120,10 @@ impl Client {
         Ok(client)
     }
 
-    async fn greet(&self, user: &str, password: &Secret) -> Result<Welcome, SessionError> {
+    async fn greet(&self, user: &str, password: Option<&Secret>) -> Result<Welcome, SessionError> {
         let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()) };
-        let login = Login { user: user.to_owned(), password: password.expose().to_owned() };
+        let password = password.map(|password| password.expose().to_owned());
+        let login = Login { user: user.to_owned(), password };
         let mut first = self.pending(false).await?;
         first.send(ClientMessage::Hello(hello)).await?;
         let mut second = self.pending(false).await?;
@@ -317,6 +347,14 @@ impl Client {
         pin: Option<&Pin>,
     ) -> Result<ReceiptIs, SessionError> {
         verbs::receipt::ask(self, path, pin).await
+    }
+
+    /// Lets the key that this connection has proved log in to the account from now on.
+    ///
+    /// # Errors
+    /// [`SessionError`]; refused with `NotEnrolled` and the reason.
+    pub async fn enroll(&self, comment: &str) -> Result<(), SessionError> {
+        verbs::enroll::ask(self, comment).await
     }
 
     /// Says goodbye: writes what is queued and closes the connection in order.

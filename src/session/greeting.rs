@@ -10,22 +10,23 @@ use crate::accounts::{LoginError, Principal, Upgrade};
 use crate::protocol::frame::FrameError;
 use crate::protocol::message::{Hello, Keys, LoggedIn, Login, Refused, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
-use crate::types::{Secret, Username, text};
+use crate::types::{Pin, Secret, text};
 use crate::wire::{FrameReader, FrameSender, WireError};
 
 /// Protocol version in which `KEYS` came.
 const KEYS_SINCE: u16 = 2;
 
-/// An account, its home, and the last request id used.
-pub(super) type Greeted = (Username, SharedHome, u32);
+/// Who logged in, the home, and the last request id used.
+pub(super) type Greeted = (Principal, SharedHome, u32);
 
 /// Takes `HELLO` and `LOGIN`; `None` if the peer went away or was refused, which it was told.
 pub(super) async fn greet<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     out: &FrameSender,
     service: &Service,
-    keys: Option<Keys>,
     visit: &Visit,
+    keys: Option<Keys>,
+    client_key: Option<Pin>,
 ) -> Result<Option<Greeted>, WireError> {
     let Some((header, ClientMessage::Hello(hello))) = expect(reader, Kind::Hello, 0).await? else {
         return Ok(None);
@@ -41,14 +42,14 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     else {
         return Ok(None);
     };
-    match admit(service, login, visit).await {
-        Ok((user, home)) => {
+    match admit(service, login, client_key, visit).await {
+        Ok((principal, home)) => {
             if let Some(keys) = keys {
                 out.send(ServerMessage::Keys(keys).encode(0)).await?;
             }
-            let reply = ServerMessage::LoggedIn(LoggedIn { user: user.to_string() });
+            let reply = ServerMessage::LoggedIn(LoggedIn { user: principal.name().to_string() });
             out.send(reply.encode(header.id)).await?;
-            Ok(Some((user, home, header.id)))
+            Ok(Some((principal, home, header.id)))
         }
         Err(refused) => {
             out.send(ServerMessage::Refused(refused).encode(header.id)).await?;
@@ -85,50 +86,67 @@ fn welcome(hello: &Hello) -> Option<Welcome> {
 async fn admit(
     service: &Service,
     login: Login,
+    client_key: Option<Pin>,
     visit: &Visit,
-) -> Result<(Username, SharedHome), Refused> {
-    let peer = visit.peer().ip();
+) -> Result<(Principal, SharedHome), Refused> {
     let Login { user: typed, password } = login;
-    let password = Secret::new(password);
-    let user = text::printable(&typed);
-    match service.authenticator.login_from(peer, &typed, password, service.exposure).await {
-        Ok(principal) => {
-            let (user, home) = open_home(service, &principal).await.map_err(Refused::new)?;
-            if visit.logged_in(&user, &home, service.limits.sessions) {
-                return Ok((user, home));
-            }
-            warn!(%user, "login refused: as many sessions as an account may have");
-            Err(Refused::new(Status::Busy))
-        }
-        Err(LoginError::Busy) => {
-            warn!(user, "login not tried: too many at once");
-            Err(Refused::new(Status::Busy))
-        }
-        Err(LoginError::TooManyFailures { wait }) => {
-            // A part of a second is one to wait, not none.
-            let wait = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
-            warn!(user, %peer, wait, "login not tried: too many failures");
-            Err(Refused { wait: Some(wait), ..Refused::new(Status::TooManyFailures) })
-        }
-        Err(LoginError::ResetRequired) => {
-            warn!(user, "login refused: the record is of an old form and the deadline has passed");
-            Err(Refused::new(Status::ResetRequired))
-        }
-        Err(LoginError::Refused(reason)) => {
-            if reason.is_damage() {
-                error!(user, %reason, "login refused: damaged account record");
-            } else {
-                warn!(user, %reason, "login refused");
-            }
-            Err(Refused::new(Status::LoginRefused))
+    let (logins, exposure, peer) = (&service.authenticator, service.exposure, visit.peer().ip());
+    let by_key = password.is_none();
+    let outcome = match password.map(Secret::new) {
+        Some(password) => logins.login_from(peer, &typed, password, exposure).await,
+        None => logins.login_with_key(peer, &typed, client_key, exposure).await,
+    };
+    let principal = outcome.map_err(|error| refusal(&typed, by_key, client_key, &error))?;
+    let home = open_home(service, &principal).await.map_err(Refused::new)?;
+    if !visit.logged_in(&principal, &home, service.limits.sessions) {
+        warn!(user = %principal.name(), "login refused: as many sessions as an account may have");
+        return Err(Refused::new(Status::Busy));
+    }
+    // Whoever revokes something from now on finds this session among those to be ended; what was revoked
+    // while it logged in is found here.
+    let (logins, again) = (logins.clone(), principal.clone());
+    let checked = tokio::task::spawn_blocking(move || logins.recheck(&again, peer)).await;
+    match checked {
+        Ok(Ok(())) => Ok((principal, home)),
+        Ok(Err(reason)) => Err(refusal(&typed, by_key, client_key, &LoginError::Refused(reason))),
+        Err(error) => {
+            warn!(user = %principal.name(), %error, "login could not be checked");
+            Err(Refused::new(Status::Internal))
         }
     }
 }
 
-async fn open_home(
-    service: &Service,
-    principal: &Principal,
-) -> Result<(Username, SharedHome), Status> {
+/// What the log says of a login that failed, and what the peer hears.
+fn refusal(typed: &str, by_key: bool, key: Option<Pin>, error: &LoginError) -> Refused {
+    let user = text::printable(typed);
+    let key = key.filter(|_| by_key).map(tracing::field::display);
+    match error {
+        LoginError::Busy => {
+            warn!(user, "login not tried: too many at once");
+            Refused::new(Status::Busy)
+        }
+        LoginError::TooManyFailures { wait } => {
+            // A part of a second is one to wait, not none.
+            let wait = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            warn!(user, key, wait, "login not tried: too many failures");
+            Refused { wait: Some(wait), ..Refused::new(Status::TooManyFailures) }
+        }
+        LoginError::ResetRequired => {
+            warn!(user, "login refused: the record is of an old form and the deadline has passed");
+            Refused::new(Status::ResetRequired)
+        }
+        LoginError::Refused(reason) => {
+            if reason.is_damage() {
+                error!(user, key, %reason, "login refused: damaged account record");
+            } else {
+                warn!(user, key, %reason, "login refused");
+            }
+            Refused::new(if by_key { Status::KeyRefused } else { Status::LoginRefused })
+        }
+    }
+}
+
+async fn open_home(service: &Service, principal: &Principal) -> Result<SharedHome, Status> {
     let user = principal.name().clone();
     match principal.upgrade() {
         Upgrade::NotNeeded => {}
@@ -140,9 +158,8 @@ async fn open_home(
     let (home, quota) = (principal.home().path().clone(), principal.quota());
     let grant = principal.grant().clone();
     let open = move || vault.open_home(&owner, &home, quota, grant);
-    let opened = tokio::task::spawn_blocking(open).await;
-    match opened {
-        Ok(Ok(home)) => Ok((user, home)),
+    match tokio::task::spawn_blocking(open).await {
+        Ok(Ok(home)) => Ok(home),
         Ok(Err(error)) => {
             warn!(%user, %error, "home cannot be opened");
             Err(Status::Internal)

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::server::SharedHome;
+use crate::accounts::{AccountKey, Principal};
 use crate::storage::Usage;
 use crate::types::Username;
 
@@ -33,7 +34,7 @@ struct Inner {
     id: u64,
     peer: SocketAddr,
     since: Instant,
-    account: Mutex<Option<(Username, SharedHome)>>,
+    login: Mutex<Option<(Principal, SharedHome)>>,
     transfers: AtomicUsize,
     end: CancellationToken,
     at_login: Mutex<Option<AtLogin>>,
@@ -63,6 +64,8 @@ pub struct SessionInfo {
     pub age: Duration,
     /// The account and what it uses, once logged in.
     pub account: Option<(Username, Usage)>,
+    /// The key that logged in, if one did: its comment, or the beginning of its pin.
+    pub key: Option<String>,
     /// Files on the move.
     pub transfers: usize,
 }
@@ -75,7 +78,7 @@ impl Registry {
             id,
             peer,
             since: Instant::now(),
-            account: Mutex::default(),
+            login: Mutex::default(),
             transfers: AtomicUsize::new(0),
             end: CancellationToken::new(),
             at_login: Mutex::default(),
@@ -96,6 +99,17 @@ impl Registry {
         let visits: Vec<_> = self.visits().values().cloned().collect();
         let meant = visits.iter().filter(|visit| is_meant(&visit.info()));
         meant.map(|visit| visit.end.cancel()).count()
+    }
+
+    /// Ends the sessions whose login is not good any more, by what `is_good` says of it and of where it came from;
+    /// gives how many. It blocks as `is_good` does.
+    pub fn recheck(&self, is_good: impl Fn(&Principal, IpAddr) -> bool) -> usize {
+        let visits: Vec<_> = self.visits().values().cloned().collect();
+        let ended = visits.iter().filter(|visit| {
+            let principal = visit.login().as_ref().map(|(principal, _)| principal.clone());
+            principal.is_some_and(|principal| !is_good(&principal, visit.peer.ip()))
+        });
+        ended.map(|visit| visit.end.cancel()).count()
     }
 
     fn visits(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Inner>>> {
@@ -121,15 +135,16 @@ impl Visit {
     }
 
     /// Notes who it is, unless the account has `most` sessions already: false then.
-    pub(super) fn logged_in(&self, user: &Username, home: &SharedHome, most: usize) -> bool {
+    pub(super) fn logged_in(&self, principal: &Principal, home: &SharedHome, most: usize) -> bool {
         // Held to the end: two that log in at the same time are counted one after the other.
         let visits = self.registry.visits();
-        let is_theirs =
-            |visit: &&Arc<Inner>| visit.account().as_ref().is_some_and(|it| it.0 == *user);
+        let is_theirs = |visit: &&Arc<Inner>| {
+            visit.login().as_ref().is_some_and(|it| it.0.name() == principal.name())
+        };
         if visits.values().filter(is_theirs).count() >= most.max(1) {
             return false;
         }
-        *self.inner.account() = Some((user.clone(), Arc::clone(home)));
+        *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
         drop(visits);
         let then = self.inner.at_login().take();
         if let Some(AtLogin(then)) = then {
@@ -145,8 +160,8 @@ impl Visit {
 }
 
 impl Inner {
-    fn account(&self) -> MutexGuard<'_, Option<(Username, SharedHome)>> {
-        self.account.lock().unwrap_or_else(PoisonError::into_inner)
+    fn login(&self) -> MutexGuard<'_, Option<(Principal, SharedHome)>> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn at_login(&self) -> MutexGuard<'_, Option<AtLogin>> {
@@ -154,16 +169,24 @@ impl Inner {
     }
 
     fn info(&self) -> SessionInfo {
-        let account = self.account();
+        let login = self.login();
+        let login = login.as_ref();
         SessionInfo {
             id: self.id,
             peer: self.peer,
             age: self.since.elapsed(),
-            account: account
-                .as_ref()
-                .map(|(user, home)| (user.clone(), home.usage_for_administrator())),
+            account: login.map(|(who, home)| (who.name().clone(), home.usage_for_administrator())),
+            key: login.and_then(|(who, _)| who.key()).map(label),
             transfers: self.transfers.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// What a key is called: as its owner called it, else by the beginning of its pin.
+fn label(key: &AccountKey) -> String {
+    match key.comment.as_str() {
+        "" => key.pin.to_string().chars().take(8 + "sha256//".len()).collect(),
+        comment => comment.to_owned(),
     }
 }
 

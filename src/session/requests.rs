@@ -8,7 +8,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::notary::Notary;
 use super::refusal::Refusal;
-use super::server::SharedHome;
+use super::server::{Caller, SharedHome};
 use super::small_files::SmallFiles;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
@@ -23,6 +23,7 @@ const SMALL_FILES_KIB: u32 = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Requests {
     home: SharedHome,
+    caller: Arc<Caller>,
     out: FrameSender,
     pub(super) routes: Routes,
     requests: Arc<Semaphore>,
@@ -45,6 +46,7 @@ type Cancels = Arc<Mutex<HashMap<u32, CancellationToken>>>;
 pub(super) struct Context {
     pub(super) id: u32,
     pub(super) home: SharedHome,
+    pub(super) caller: Arc<Caller>,
     pub(super) out: FrameSender,
     pub(super) cancelled: CancellationToken,
     routes: Routes,
@@ -120,10 +122,16 @@ impl Context {
 }
 
 impl Requests {
-    pub(super) fn new(home: SharedHome, out: FrameSender, notary: Signing) -> Self {
+    pub(super) fn new(
+        home: SharedHome,
+        caller: Arc<Caller>,
+        out: FrameSender,
+        notary: Signing,
+    ) -> Self {
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         Self {
             home,
+            caller,
             out,
             routes: Routes::default(),
             requests: permits(limits::MAX_REQUESTS),
@@ -175,6 +183,7 @@ impl Requests {
         Context {
             id,
             home: Arc::clone(&self.home),
+            caller: Arc::clone(&self.caller),
             out: self.out.clone(),
             routes: self.routes.clone(),
             cancelled,

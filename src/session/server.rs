@@ -15,12 +15,12 @@ use super::refusal::Refusal;
 use super::registry::Visit;
 use super::requests::{Context, Requests};
 use super::small_files::Arrived;
-use crate::accounts::{Authenticator, Exposure};
+use crate::accounts::{Authenticator, Exposure, Principal};
 use crate::protocol::frame::{self, FrameError};
 use crate::protocol::message::Keys;
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 use crate::storage::{Home, Vault};
-use crate::types::Username;
+use crate::types::Pin;
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 
 /// Time limits of a session. Zero is not "unlimited": it is no time at all.
@@ -65,6 +65,8 @@ pub struct Terms {
     pub keys: Option<Keys>,
     /// What signs receipts.
     pub notary: Option<Notary>,
+    /// The key that the client has proved in the handshake, if it showed one.
+    pub client_key: Option<Pin>,
 }
 
 /// How a session ended, when nothing was wrong.
@@ -103,9 +105,10 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let Terms { deadline, drain, keys, notary } = terms;
+    let Terms { deadline, drain, keys, client_key, notary } = terms;
+    let greeting = greet(&mut reader, &out, service, visit, keys, client_key);
     let greeted = tokio::select! {
-        greeted = timeout_at(deadline, greet(&mut reader, &out, service, keys, visit)) => Some(greeted),
+        greeted = timeout_at(deadline, greeting) => Some(greeted),
         () = drain.cancelled() => None,
     };
     let result = match greeted {
@@ -113,19 +116,22 @@ where
         Some(Err(_)) => Err(WireError::Stalled(stall)),
         Some(Ok(Err(error))) => Err(error),
         Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
-        Some(Ok(Ok(Some((user, home, last_id))))) => {
+        Some(Ok(Ok(Some((principal, home, last_id))))) => {
+            let authenticator = service.authenticator.clone();
+            let caller = Arc::new(Caller { authenticator, principal, shown: client_key });
+            let signing = notary.map(|it| (caller.principal.name().clone(), it));
             let session = Authenticated {
                 visit,
                 reader,
                 out: out.clone(),
                 limits: service.limits,
                 last_id,
-                requests: Requests::new(home, out.clone(), notary.map(|it| (user.clone(), it))),
+                requests: Requests::new(home, caller.clone(), out.clone(), signing),
                 tasks: JoinSet::new(),
                 asked: Instant::now(),
                 heard: Instant::now(),
             };
-            session.run(&user, drain).await
+            session.run(&caller.principal, drain).await
         }
     };
     drop(out);
@@ -134,6 +140,15 @@ where
         (Ok(_), Ok(Err(error))) => Err(error),
         _ => result,
     }
+}
+
+/// Who a session's requests come from.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) authenticator: Authenticator,
+    pub(super) principal: Principal,
+    /// The key that the connection has proved, whether it logged in or not.
+    pub(super) shown: Option<Pin>,
 }
 
 /// A session whose peer has logged in.
@@ -152,8 +167,13 @@ struct Authenticated<'a, R> {
 }
 
 impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
-    async fn run(mut self, user: &Username, drain: CancellationToken) -> Result<Ended, WireError> {
-        info!(%user, "logged in");
+    async fn run(
+        mut self,
+        principal: &Principal,
+        drain: CancellationToken,
+    ) -> Result<Ended, WireError> {
+        let key = principal.key().map(|key| tracing::field::display(key.pin));
+        info!(user = %principal.name(), key, "logged in");
         let result = self.requests_until_the_end(&drain).await;
         self.requests.end_all();
         while self.tasks.join_next().await.is_some() {}

@@ -16,6 +16,7 @@ mod guessing;
 mod hostile;
 mod inputs;
 mod json;
+mod keys;
 mod lasting;
 mod migration;
 mod pair;

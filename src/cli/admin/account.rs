@@ -36,14 +36,18 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
         }
         AccountCommand::Disable { name } => {
             desk.manager.set_disabled(&name, true)?;
-            ui.note("a session that it has open goes on until it ends");
+            running::recheck(ui, settings);
             desk.done(&name, "disabled")
         }
         AccountCommand::Enable { name } => {
             desk.manager.set_disabled(&name, false)?;
             desk.done(&name, "enabled")
         }
-        AccountCommand::Remove { name } => desk.remove(&name),
+        AccountCommand::Remove { name } => {
+            desk.remove(&name)?;
+            running::recheck(ui, settings);
+            Ok(())
+        }
         AccountCommand::Import { directory, dry_run, allow_shared } => {
             let asked = Import { folder: &directory, dry_run, allow_shared };
             migration::import(ui, settings, &desk.manager, asked)
@@ -57,7 +61,7 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             migration::undo(ui, settings, &desk.manager, backup.as_deref())
         }
         AccountCommand::Unblock { name, source } => running::unblock(ui, settings, &name, source),
-        AccountCommand::Key(command) => keys::run(ui, &desk.manager, command),
+        AccountCommand::Key(command) => keys::run(ui, settings, &desk.manager, command),
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {

@@ -5,8 +5,10 @@ use serde_json::{Value, json};
 use time::{Date, OffsetDateTime};
 
 use super::account::aligned;
+use super::running;
 use crate::accounts::{AccountKey, AccountManager, KeyProblem};
 use crate::cli::{Failure, Ui};
+use crate::config::Settings;
 use crate::types::{Network, Permissions, Pin, RemotePath, Username, day};
 
 #[derive(Debug, Subcommand)]
@@ -63,7 +65,12 @@ fn parse_day(text: &str) -> Result<Date, String> {
     day::parse(text).ok_or_else(|| "expected a day such as 2027-01-31".to_owned())
 }
 
-pub(super) fn run(ui: Ui, manager: &AccountManager, command: KeyCommand) -> Result<(), Failure> {
+pub(super) fn run(
+    ui: Ui,
+    settings: &Settings,
+    manager: &AccountManager,
+    command: KeyCommand,
+) -> Result<(), Failure> {
     match command {
         KeyCommand::Add { name, pin, comment, expires, from, permissions, root } => {
             let added = Some(OffsetDateTime::now_utc().date());
@@ -76,6 +83,7 @@ pub(super) fn run(ui: Ui, manager: &AccountManager, command: KeyCommand) -> Resu
         KeyCommand::List { name } => list(ui, manager, &name),
         KeyCommand::Revoke { name, pin } => {
             manager.revoke_key(&name, &pin)?;
+            running::recheck(ui, settings);
             ui.line(&format!("{name}: {pin} may not log in any more"));
             ui.object(&json!({ "type": "result", "name": name.as_str(), "pin": pin.to_string() }));
             Ok(())

@@ -40,7 +40,8 @@ fn table(status: &Status) -> Vec<String> {
     if status.sessions.is_empty() {
         return Vec::new();
     }
-    let titles = ["ID", "ACCOUNT", "FROM", "SECONDS", "TRANSFERS", "USES"].map(str::to_owned);
+    let titles =
+        ["ID", "ACCOUNT", "KEY", "FROM", "SECONDS", "TRANSFERS", "USES"].map(str::to_owned);
     let rows = status.sessions.iter().map(|session| {
         let usage = session.usage.map(|(used, reserved, limit)| {
             format!("{} of {}", size::human(used.saturating_add(reserved)), size::human(limit))
@@ -48,6 +49,7 @@ fn table(status: &Status) -> Vec<String> {
         [
             session.id.to_string(),
             session.account.clone().unwrap_or_else(|| "-".into()),
+            session.key.clone().unwrap_or_else(|| "-".into()),
             session.peer.clone(),
             session.seconds.to_string(),
             session.transfers.to_string(),
@@ -85,11 +87,15 @@ fn accounts(status: &Status) -> Vec<String> {
 /// Who must wait after failed logins.
 fn waits(status: &Status) -> Vec<String> {
     let (sources, accounts) = (&status.blocked_sources, &status.delayed_accounts);
-    if sources.is_empty() && accounts.is_empty() {
+    let keys = &status.blocked_key_sources;
+    if sources.is_empty() && accounts.is_empty() && keys.is_empty() {
         return Vec::new();
     }
     let (many, more) = (sources.len(), accounts.len());
     let mut lines = vec![format!("after failed logins must wait: {many} sources, {more} accounts")];
+    lines.extend(keys.iter().map(|(source, seconds)| {
+        format!("source {source}: no keys for {seconds} s, except those that have logged in")
+    }));
     lines.extend(sources.iter().map(|(source, seconds)| {
         format!("source {source}: no logins for {seconds} s, except of accounts that have logged in from there")
     }));
@@ -129,6 +135,19 @@ pub(super) fn unblock(
     ui.line(&format!("{name}: failed logins forgotten"));
     ui.object(&json!({ "type": "result", "name": name.as_str(), "source": source }));
     Ok(())
+}
+
+/// Tells the server, if one is running, that records have changed; sessions that are not allowed any more end.
+pub(super) fn recheck(ui: Ui, settings: &Settings) {
+    match ask_within(settings, &Question::Recheck {}, PATIENCE) {
+        // Without a server there are no sessions.
+        Ok(None | Some(Answer::Done(0))) => {}
+        Ok(Some(Answer::Done(ended))) => ui.note(&format!("{ended} sessions ended")),
+        Ok(Some(_)) | Err(_) => ui.note(&format!(
+            "the server could not be told; it notices within {} s",
+            settings.recheck.as_secs()
+        )),
+    }
 }
 
 fn ask(settings: &Settings, question: &Question) -> Result<Answer, Failure> {

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::key::KeyCommand;
 use super::names;
 use super::trust::TrustCommand;
 use crate::types::{Address, Pin, duration, size};
@@ -41,6 +42,10 @@ pub(super) struct Arguments {
     #[arg(long, global = true)]
     pub(super) durable_progress: bool,
     /// Print one JSON object a line on stdout, the last one the result (docs/JSON.md)
+    /// Log in with the key in this file (else `SEALANE_KEY`, else `sealane/key.pem` in the configuration directory)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) key: Option<PathBuf>,
+    /// Print one JSON object a line on stdout, the last one the result
     #[arg(long, global = true)]
     pub(super) json: bool,
     /// No progress and no notes
@@ -79,6 +84,9 @@ pub(super) enum Command {
     Partial(Partial),
     #[command(subcommand)]
     Receipt(ReceiptCommand),
+    /// Make, show and enrol a key of your own, which logs in instead of a password
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Show and change which keys which server may have
     #[command(subcommand)]
     Trust(TrustCommand),

@@ -2,9 +2,11 @@
 
 mod args;
 mod files;
+mod key;
 mod move_files;
 mod moving;
 mod names;
+mod own_key;
 mod partials;
 mod progress;
 mod receipts;
@@ -91,6 +93,7 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         bar: ProgressBar::hidden(),
         limit: arguments.limit_rate.map(RateLimit::new),
         durable_progress: arguments.durable_progress,
+        key: arguments.key,
     };
     match arguments.command {
         Command::Put(put) => move_files::put(&access, put).await,
@@ -108,6 +111,7 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Receipt(ReceiptCommand::Check(check)) => {
             receipts::check(ui, &access, &check).await
         }
+        Command::Key(command) => key::run(ui, &access, command).await,
         Command::Trust(command) => trust::run(ui, &access, command).await,
     }
 }

@@ -6,11 +6,15 @@ use std::sync::Arc;
 use indicatif::ProgressBar;
 use serde_json::json;
 
+use super::own_key::OwnKey;
 use super::trusted::{self, Trusted};
 use crate::cli::{Exit, Failure, Ui, password, untrusted};
-use crate::client::{self, Dialling, Link, LinkEvent, RateLimit, Retry, Target, Ways};
+use crate::client::{
+    self, ConnectError, Dialling, Link, LinkEvent, RateLimit, Retry, Secured, Target, Ways,
+};
 use crate::session::Client;
-use crate::trust::KnownServer;
+use crate::tls::Identity;
+use crate::trust::{Announced, KnownServer};
 use crate::types::{Address, Pin, PinSet, Secret, Username};
 
 /// What the command line says about who connects to whom.
@@ -20,6 +24,7 @@ pub(super) struct Access {
     pub(super) pins: Vec<Pin>,
     pub(super) accept_new: bool,
     pub(super) password_file: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
     /// How long a connection that failed is sought again.
     pub(super) retry: Retry,
     /// What notes must be printed around; hidden until there is something to draw.
@@ -28,6 +33,28 @@ pub(super) struct Access {
     pub(super) limit: Option<RateLimit>,
     /// The bar shows what is durable.
     pub(super) durable_progress: bool,
+}
+
+/// A server that will be connected to, an account there, and why the server is believed.
+struct Door {
+    server: String,
+    target: Target,
+    trusted: Trusted,
+}
+
+/// What opened the door, and opens it again.
+#[derive(Clone)]
+enum Proof {
+    Key(Identity),
+    Password(Secret),
+}
+
+/// A session, and all it takes to have it again.
+struct Begun {
+    client: Client,
+    door: Door,
+    proof: Proof,
+    proved: Pin,
 }
 
 impl Access {
@@ -39,18 +66,15 @@ impl Access {
     }
 
     /// Logs in at the server of `address`, and again whenever the connection fails, with the same keys
-    /// accepted and the same password. The first connection is not tried again: a wrong address is said
-    /// at once.
+    /// accepted and the same key or password. The first connection is not tried again: a wrong address is
+    /// said at once.
     pub(super) async fn link(&self, address: &Address) -> Result<Remote, Failure> {
-        let Begun { client, target, password, trusted, proved } = self.begin(address).await?;
-        let (server, user) = (address.host_port(), target.user.clone());
-        let limit = self.limit.clone();
+        let Begun { client, door, proof, proved } = self.begin(address).await?;
+        let Door { server, target, trusted } = door;
+        let (user, limit) = (target.user.clone(), self.limit.clone());
         let dial = move || -> Dialling {
-            let (target, password, limit) = (target.clone(), password.clone(), limit.clone());
-            Box::pin(async move {
-                let secured = client::secure_paced(&target, limit).await?;
-                Ok(secured.login(&target.user, &password).await?.0)
-            })
+            let (target, proof, limit) = (target.clone(), proof.clone(), limit.clone());
+            Box::pin(async move { proof.open(&target, limit).await })
         };
         let (ui, bar, place) = (self.ui, self.bar.clone(), server.clone());
         let told = move |event: LinkEvent<'_>| bar.suspend(|| tell(ui, &place, &event));
@@ -61,35 +85,127 @@ impl Access {
         Ok(Remote { link, server, known, user, pins, proved })
     }
 
+    /// With the user's key if there is one, and with a password if there is none or the server does not
+    /// take it.
     async fn begin(&self, address: &Address) -> Result<Begun, Failure> {
+        let door = self.door(address).await?;
+        let Some(key) = OwnKey::find(self)? else {
+            let password = self.password(&door)?;
+            return self.with_password(door, None, password).await;
+        };
+        let secured = self.secure(&door, Some(&key.identity)).await?;
+        let (proved, user) = (secured.pin(), &door.target.user);
+        let refused = match secured.login_with_key(user).await {
+            Ok(session) => {
+                let client = self.learned(&door, &proved, session);
+                return Ok(Begun { client, door, proof: Proof::Key(key.identity), proved });
+            }
+            Err(error) => match key.refused(&door.server, user, &error) {
+                Some(refused) => refused,
+                None => return Err(door.failure(&error)),
+            },
+        };
+        match password::given(self.password_file.as_deref())? {
+            Some(_) => self.ui.detail(&refused.message),
+            None if password::can_be_asked() => self.ui.note(&refused.message),
+            None => return Err(refused),
+        }
+        let password = self.password(&door)?;
+        self.with_password(door, None, password).await
+    }
+
+    /// Logs in with the password over a connection that proves `key`, too.
+    pub(super) async fn login_showing(
+        &self,
+        address: &Address,
+        key: &OwnKey,
+    ) -> Result<(Arc<Client>, Username), Failure> {
+        let door = self.door(address).await?;
+        let password = self.password(&door)?;
+        let user = door.target.user.clone();
+        let begun = self.with_password(door, Some(key), password).await?;
+        Ok((Arc::new(begun.client), user))
+    }
+
+    async fn door(&self, address: &Address) -> Result<Door, Failure> {
         let server = address.host_port();
         let user = address.user.clone().ok_or_else(|| {
             Failure::new(Exit::Usage, format!("which account at {server}?"))
                 .hint(format!("write it into the address: sealane://USER@{server}/…"))
         })?;
         let trusted = trusted::decide(self, address).await?;
-        let password = password::of_user(self.password_file.as_deref(), &user, &server)?;
         let target = Target::new(address, user, trusted.pins.clone());
-        let why = |error| untrusted::connecting(&server, &error, trusted.known.as_ref());
-        let secured = client::secure_paced(&target, self.limit.clone()).await.map_err(why)?;
+        Ok(Door { server, target, trusted })
+    }
+
+    fn password(&self, door: &Door) -> Result<Secret, Failure> {
+        password::of_user(self.password_file.as_deref(), &door.target.user, &door.server)
+    }
+
+    async fn secure(&self, door: &Door, key: Option<&Identity>) -> Result<Secured, Failure> {
+        let secured = client::secure_paced(&door.target, key, self.limit.clone()).await;
+        let secured = secured.map_err(|error| door.failure(&error))?;
         self.ui.detail(&format!("connected; congestion control {}", secured.congestion()));
-        trusted.proved(self.ui, secured.pin())?;
-        let proved = secured.pin();
-        let (client, announced) = secured.login(&target.user, &password).await.map_err(why)?;
+        door.trusted.proved(self.ui, secured.pin())?;
+        Ok(secured)
+    }
+
+    async fn with_password(
+        &self,
+        door: Door,
+        showing: Option<&OwnKey>,
+        password: Secret,
+    ) -> Result<Begun, Failure> {
+        let secured = self.secure(&door, showing.map(|key| &key.identity)).await?;
+        let (proved, user) = (secured.pin(), &door.target.user);
+        let session = secured.login(user, &password).await.map_err(|error| {
+            let refused = match (&error, showing) {
+                (ConnectError::Tls(_), Some(key)) => key.refused(&door.server, user, &error),
+                _ => None,
+            };
+            refused.unwrap_or_else(|| door.failure(&error))
+        })?;
+        let client = self.learned(&door, &proved, session);
+        Ok(Begun { client, door, proof: Proof::Password(password), proved })
+    }
+
+    fn learned(
+        &self,
+        door: &Door,
+        pin: &Pin,
+        (client, announced): (Client, Option<Announced>),
+    ) -> Client {
         if let Some(announced) = announced {
-            trusted.learn(self.ui, &proved, &announced);
+            door.trusted.learn(self.ui, pin, &announced);
         }
-        Ok(Begun { client, target, password, trusted, proved })
+        client
     }
 }
 
-/// A session, and all it takes to have it again.
-struct Begun {
-    client: Client,
-    target: Target,
-    password: Secret,
-    trusted: Trusted,
-    proved: Pin,
+impl Door {
+    fn failure(&self, error: &ConnectError) -> Failure {
+        untrusted::connecting(&self.server, error, self.trusted.known.as_ref())
+    }
+}
+
+impl Proof {
+    async fn open(
+        &self,
+        target: &Target,
+        limit: Option<RateLimit>,
+    ) -> Result<Client, ConnectError> {
+        let (client, _) = match self {
+            Self::Key(key) => {
+                let secured = client::secure_paced(target, Some(key), limit).await?;
+                secured.login_with_key(&target.user).await?
+            }
+            Self::Password(password) => {
+                let secured = client::secure_paced(target, None, limit).await?;
+                secured.login(&target.user, password).await?
+            }
+        };
+        Ok(client)
+    }
 }
 
 /// A server with a session that is had again when it fails.

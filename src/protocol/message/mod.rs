@@ -17,7 +17,7 @@ pub use answers::{
     PartialsAre, ReceiptIs, Refused, SizeRoot, UsageIs, Welcome,
 };
 pub use requests::{
-    DiscardPartial, Get, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall,
+    DiscardPartial, Enroll, Get, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall,
     ReceiptOf, Rename, SetMeta,
 };
 
@@ -106,6 +106,7 @@ messages! {
         DiscardPartial(DiscardPartial),
         SetMeta(SetMeta),
         ReceiptOf(ReceiptOf),
+        Enroll(Enroll),
     } with bytes {
         PutSmall(PutSmall),
     }

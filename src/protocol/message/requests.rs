@@ -23,15 +23,24 @@ pub struct Login {
     /// Account name as typed.
     #[n(0)]
     pub user: String,
-    /// Password as typed.
+    /// Password as typed; without one, the key that the connection's handshake proved is meant.
     #[n(1)]
-    pub password: String,
+    pub password: Option<String>,
 }
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Login(***)")
     }
+}
+
+/// Body of `ENROLL`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Enroll {
+    /// Whose key it is, for people; at most 128 bytes.
+    #[n(0)]
+    pub comment: Option<String>,
 }
 
 /// Body of `PUT`.

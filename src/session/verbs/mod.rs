@@ -1,6 +1,7 @@
 //! One file per verb, with the server's end (`serve`) and the client's end (`ask`) together.
 
 pub(super) mod digest;
+pub(super) mod enroll;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod make_directory;
@@ -36,6 +37,7 @@ pub(super) async fn serve(
         ClientMessage::DiscardPartial(request) => partials::serve_discard(context, request).await?,
         ClientMessage::SetMeta(request) => set_meta::serve(context, request).await?,
         ClientMessage::ReceiptOf(request) => receipt::serve(context, request).await?,
+        ClientMessage::Enroll(request) => enroll::serve(context, request).await?,
         // The session stores small files by itself, many together.
         ClientMessage::PutSmall(..) => return Err(Refusal::new(Status::Internal)),
         // The greeting is over: a second one is as wrong as an unknown path.

@@ -20,11 +20,15 @@ pub(in crate::session) async fn serve(
     request: ReceiptOf,
 ) -> Result<ServerMessage, Refusal> {
     let path = RemotePath::parse(&request.path)?;
+    // A receipt names a path of the account, and whoever sees a part of it knows another one.
+    if !context.caller.principal.grant().root.is_root() {
+        return Err(Refusal::new(Status::Forbidden));
+    }
+    let of = path.clone();
+    let source = context.blocking(move |home| home.source(&of)).await?;
     let Some((account, notary)) = context.notary.clone() else {
         return Err(Refusal::internal("no key to sign with"));
     };
-    let of = path.clone();
-    let source = context.blocking(move |home| home.source(&of)).await?;
     let (size, cancelled) = (source.size(), context.cancelled.clone());
     let root = tokio::task::spawn_blocking(move || {
         transfer::root_of(&source, &Meter::default(), &|| cancelled.is_cancelled())

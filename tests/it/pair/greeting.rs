@@ -2,8 +2,8 @@
 
 use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
 use sealane::protocol::message::{
-    Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, Keys, LoggedIn, Login, Offer,
-    Partials, PartialsAre, ReceiptIs, ReceiptOf, Refused, SizeRoot, UsageIs, Welcome,
+    Accepted, DiscardPartial, Empty, Enroll, Entries, Entry, File, Hello, Keys, LoggedIn, Login,
+    Offer, Partials, PartialsAre, ReceiptIs, ReceiptOf, Refused, SizeRoot, UsageIs, Welcome,
 };
 use sealane::protocol::pieces::{self, Piece, PiecesPage, Step};
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
@@ -44,6 +44,7 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::ReceiptOf => {
             client(ClientMessage::ReceiptOf(ReceiptOf { path: name, pin: Some(root) }))
         }
+        Kind::Enroll => client(ClientMessage::Enroll(Enroll { comment: None })),
         Kind::Cancel => peer::cancel(id),
         Kind::Welcome => server(ServerMessage::Welcome(Welcome {
             version: 1,
@@ -252,7 +253,7 @@ async fn an_account_that_is_none_is_refused_like_a_wrong_password() {
         [(USER, "wrong"), ("bob", PASSWORD), ("../ann", PASSWORD), ("\u{1b}[2J", "x")]
     {
         let mut peer = pair.peer();
-        let login = Login { user: user.to_owned(), password: password.to_owned() };
+        let login = Login { user: user.to_owned(), password: Some(password.to_owned()) };
         peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
         answers.push(peer.answer_to(2).await);
         assert_eq!(peer.closed().await.unwrap(), Ended::NotLoggedIn);

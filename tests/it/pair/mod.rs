@@ -5,6 +5,7 @@ mod cancel;
 mod downloads;
 mod drain;
 pub mod greeting;
+mod keys;
 mod liar;
 mod link;
 mod listing;

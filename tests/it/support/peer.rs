@@ -210,7 +210,7 @@ pub fn hello(id: u32) -> Vec<u8> {
 }
 
 pub fn login(id: u32, password: &str) -> Vec<u8> {
-    let login = Login { user: USER.to_owned(), password: password.to_owned() };
+    let login = Login { user: USER.to_owned(), password: Some(password.to_owned()) };
     ClientMessage::Login(login).encode(id)
 }
 

@@ -61,6 +61,7 @@ impl Service {
             connections: 512,
             strangers: server::StrangerLimits { all: 400, per_source: 200 },
             drain: Duration::from_secs(20),
+            recheck: Duration::from_secs(30),
             partial_expiry: Duration::from_secs(3600),
         };
         let stopped = stop.clone().cancelled_owned();
