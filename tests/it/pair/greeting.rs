@@ -45,7 +45,6 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
             client(ClientMessage::ReceiptOf(ReceiptOf { path: name, pin: Some(root) }))
         }
         Kind::Enroll => client(ClientMessage::Enroll(Enroll { comment: None })),
-        Kind::Cancel => peer::cancel(id),
         Kind::Welcome => server(ServerMessage::Welcome(Welcome {
             version: 1,
             agent: None,
@@ -85,6 +84,15 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::DigestIs => server(ServerMessage::DigestIs(size_root)),
         Kind::Committed => server(ServerMessage::Committed(size_root)),
         Kind::Refused => server(ServerMessage::Refused(Refused::new(Status::Busy))),
+        Kind::Cancel => peer::cancel(id),
+        Kind::Ping | Kind::Pong => frame::fixed(kind, 0, &[1; 8]),
+        _ => sample_of_a_transfer(kind, id),
+    }
+}
+
+fn sample_of_a_transfer(kind: Kind, id: u32) -> Vec<u8> {
+    let root = Digest([7; 32]);
+    match kind {
         Kind::Chunk => peer::any_chunk(id, 0, root, b"bytes"),
         Kind::End => frame::fixed(kind, id, &root.0),
         Kind::Claims => ClaimsPage { first: 0, digests: vec![root], last: true }.encode(id),
@@ -98,7 +106,7 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
             let prefix = ChunkPrefix { index: 0, digest: root };
             pieces::recipe(id, &prefix, [Step::Copy { offset: 0, length: 1 << 20 }].into_iter())
         }
-        Kind::Ping | Kind::Pong => frame::fixed(kind, 0, &[1; 8]),
+        other => panic!("no sample of {other:?}"),
     }
 }
 
