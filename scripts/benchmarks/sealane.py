@@ -38,8 +38,9 @@ class Sealane:
     def allow_a_crowd(self):
         """All clients come from one address and use one account, and the long link is served by root."""
         text = self.config.read_text()
-        for key in ("connections", "strangers", "strangers_per_source", "sessions_per_account"):
-            text = re.sub(rf"^{key} = .*$", f"{key} = 2048", text, flags=re.MULTILINE)
+        limits = {"connections": 4096, "strangers": 2048, "strangers_per_source": 2048, "sessions_per_account": 2048}
+        for key, value in limits.items():
+            text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
         if os.geteuid() == 0:
             text = re.sub(r"^# user = .*$", 'user = "root"', text, flags=re.MULTILINE)
         self.config.write_text(text)
