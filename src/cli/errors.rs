@@ -35,6 +35,9 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         Status::LoginRefused => failure(Exit::Login, format!("{what}: {text}")).hint(
             "account or password is wrong, or the account is disabled; the server's log says which",
         ),
+        Status::KeyRefused => failure(Exit::Login, format!("{what}: {text}")).hint(
+            "it may have been revoked, or has expired: 'sealane key enroll' enters it again, and a password does without",
+        ),
         Status::NotEnrolled => failure(Exit::Other, format!("{what}: the key was not enrolled: {text}")),
         Status::Forbidden => failure(Exit::Other, format!("{what}: {text}")).hint(
             "it was given other permissions: ask for 'sealane-admin account key list', or log in with a password",

@@ -15,6 +15,9 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const PIECES: u64 = 20;
 /// The smallest piece: less is not worth a packet.
 const LEAST: u64 = 1024;
+/// How far the network may be ahead of the limit. Timers are too coarse to wait for each piece by itself: at high
+/// rates one is due long before the next tick.
+const AHEAD: Duration = Duration::from_millis(50);
 
 /// A limit for both directions. Cloning shares it.
 #[derive(Clone, Debug)]
@@ -44,7 +47,7 @@ impl Direction {
     /// Until when the next byte must wait, if it must.
     fn wait(&self) -> Option<Instant> {
         let free = *self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        free.filter(|free| *free > Instant::now())
+        free.and_then(|free| free.checked_sub(AHEAD)).filter(|until| *until > Instant::now())
     }
 
     fn took(&self, bytes: usize) {
@@ -213,5 +216,21 @@ mod tests {
         }
         let took = since.elapsed().as_secs_f64();
         assert!((9.8..10.5).contains(&took), "{took} s for 10 MiB each way");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn small_writes_at_a_high_rate_are_not_held_up_by_the_timer() {
+        let (near, mut far) = duplex(64 * 1024);
+        let mut near = Paced::new(near, Some(RateLimit::new(50 << 20)));
+        let since = Instant::now();
+        let reading = tokio::spawn(async move {
+            far.read_exact(&mut vec![0; 25 << 20]).await.map(drop).unwrap();
+        });
+        for _ in 0..(25 << 20) / (16 << 10) {
+            near.write_all(&[1; 16 << 10]).await.unwrap();
+        }
+        reading.await.unwrap();
+        let took = since.elapsed().as_secs_f64();
+        assert!((0.4..0.6).contains(&took), "{took} s for 25 MiB");
     }
 }

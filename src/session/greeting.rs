@@ -10,6 +10,7 @@ use crate::accounts::{LoginError, Principal, Upgrade};
 use crate::protocol::frame::FrameError;
 use crate::protocol::message::{Hello, Keys, LoggedIn, Login, Refused, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
+use crate::storage::StorageError;
 use crate::types::{Pin, Secret, text};
 use crate::wire::{FrameReader, FrameSender, WireError};
 
@@ -160,6 +161,10 @@ async fn open_home(service: &Service, principal: &Principal) -> Result<SharedHom
     let open = move || vault.open_home(&owner, &home, quota, grant);
     match tokio::task::spawn_blocking(open).await {
         Ok(Ok(home)) => Ok(home),
+        Ok(Err(error @ StorageError::HomeConflict)) => {
+            warn!(%user, home = %principal.home().path(), %error, "login refused for now");
+            Err(Status::Busy)
+        }
         Ok(Err(error)) => {
             warn!(%user, %error, "home cannot be opened");
             Err(Status::Internal)

@@ -120,6 +120,7 @@ pub(super) fn kill(
             .hint("`sealane-admin status` shows those there are"));
     }
     ui.line(&format!("{ended} sessions ended"));
+    ui.note("a client that was at work connects again; `sealane-admin account disable NAME` keeps it out");
     ui.object(&json!({ "type": "result", "ended": ended }));
     Ok(())
 }

@@ -41,11 +41,10 @@ pub(super) struct Arguments {
     /// Let the progress bar show what is complete on the disk of the other end, instead of what is verified
     #[arg(long, global = true)]
     pub(super) durable_progress: bool,
-    /// Print one JSON object a line on stdout, the last one the result (docs/JSON.md)
     /// Log in with the key in this file (else `SEALANE_KEY`, else `sealane/key.pem` in the configuration directory)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) key: Option<PathBuf>,
-    /// Print one JSON object a line on stdout, the last one the result
+    /// Print one JSON object a line on stdout, the last one the result (docs/JSON.md)
     #[arg(long, global = true)]
     pub(super) json: bool,
     /// No progress and no notes
@@ -110,7 +109,7 @@ pub(super) struct Put {
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
-    /// Have the server sign what it holds of each file afterwards, and write that to FILE
+    /// Have the server sign what it holds of each file afterwards, and write that to FILE, which must not be there yet
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub(super) receipt: Option<PathBuf>,
     /// Files to send; - for standard input

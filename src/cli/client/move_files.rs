@@ -19,6 +19,10 @@ use crate::types::{Address, RemotePath};
 
 /// Sends files and, with `-r`, directories.
 pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
+    if let Some(paper) = args.receipt.as_ref().filter(|paper| paper.exists()) {
+        return Err(Failure::new(Exit::Usage, format!("'{}' is there already", paper.display()))
+            .hint("receipts are kept: name another file"));
+    }
     let (jobs, several) = (args.sources.len(), args.sources.len() > 1);
     let (trees, files): (Vec<_>, Vec<_>) =
         args.sources.iter().partition(|source| args.recursive && is_directory(source));
