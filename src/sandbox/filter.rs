@@ -145,3 +145,32 @@ fn rules() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::BackendErr
     }
     Ok(rules)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_forbidden_is_forbidden_by_every_number_it_has() {
+        let rules = rules().unwrap();
+        let always: &[SeccompRule] = &[];
+        for call in FORBIDDEN {
+            assert_eq!(rules.get(call).map(Vec::as_slice), Some(always), "{call}");
+        }
+        // Looked at: a process by `clone`, any socket but Unix ones, typing into a terminal in two ways.
+        for (call, looks) in [(libc::SYS_clone, 1), (libc::SYS_socket, 1), (libc::SYS_ioctl, 2)] {
+            assert_eq!(rules.get(&call).map(Vec::len), Some(looks), "{call}");
+        }
+        #[cfg(target_arch = "x86_64")]
+        {
+            let (plain, twins): (Vec<_>, Vec<_>) = rules.keys().partition(|call| **call < X32);
+            assert_eq!(twins.len(), plain.len() + X32_ONLY.len());
+            for call in plain {
+                assert_eq!(rules.get(&(call + X32)), rules.get(call), "{call}");
+            }
+            for call in X32_ONLY {
+                assert_eq!(rules.get(&(call + X32)).map(Vec::as_slice), Some(always), "{call}");
+            }
+        }
+    }
+}
