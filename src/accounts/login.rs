@@ -224,6 +224,11 @@ impl Authenticator {
         self.run(username, password, exposure, Some(attempt)).await
     }
 
+    /// Counts a failure of `source` that named no account.
+    pub fn join_refused(&self, source: IpAddr) {
+        self.guard.failed(&Attempt::new("", source), Instant::now());
+    }
+
     /// Who must wait now because of failures.
     #[must_use]
     pub fn blocks(&self) -> Blocks {

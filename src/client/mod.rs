@@ -4,16 +4,18 @@
 
 mod announced;
 mod jobs;
+mod lanes;
 pub mod tree;
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::net::{self, Congestion};
+use crate::protocol::join;
 use crate::protocol::keys::EXPORTER;
 use crate::session::{Client, ClientSettings, SessionError};
 use crate::tls::{self, TlsError, TlsStream};
@@ -80,7 +82,10 @@ pub struct Secured {
     stream: TlsStream<TcpStream>,
     pin: Pin,
     exporter: [u8; 32],
+    join_exporter: [u8; 32],
     congestion: String,
+    round_trip: Duration,
+    target: Target,
 }
 
 /// Connects and checks the server's key.
@@ -91,14 +96,20 @@ pub struct Secured {
 /// [`ConnectError`], all but `Session`.
 pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
     let config = tls::client_config(target.pins.clone())?;
+    let begun = Instant::now();
     let (stream, congestion) = reach(&target.host, target.port).await?;
+    let is_here = stream.peer_addr().is_ok_and(net::is_here);
+    let round_trip = if is_here { Duration::ZERO } else { begun.elapsed() };
     // A server that changes its keys is asked for the one that is likeliest to be known.
     let wanted = target.pins.iter().next().copied().unwrap_or_else(|| Pin::of_public_key(b""));
     let handshake = async { Ok(tls::connect_wanting(config, &wanted, stream).await?) };
     let stream = in_time(handshake).await?;
     let pin = tls::peer_pin(&stream).ok_or(TlsError::BadProof)?;
     let exporter = tls::exporter(&stream, EXPORTER)?;
-    Ok(Secured { stream, pin, exporter, congestion })
+    let join_exporter = tls::exporter(&stream, join::EXPORTER)?;
+    let target =
+        Target { pins: PinSet::new(vec![pin]).unwrap_or(target.pins.clone()), ..target.clone() };
+    Ok(Secured { stream, pin, exporter, join_exporter, congestion, round_trip, target })
 }
 
 /// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a handshake, and
@@ -139,6 +150,11 @@ impl Secured {
     ) -> Result<(Client, Option<Announced>), ConnectError> {
         let settings = ClientSettings::default();
         let client = Client::login(self.stream, settings, user.as_str(), password).await?;
+        if let Some(control) = client.lanes() {
+            let (target, session) = (self.target, self.join_exporter);
+            let way = lanes::Way { target, session, round_trip: self.round_trip };
+            client.accompany(|stop| tokio::spawn(lanes::adapt(control, way, stop)));
+        }
         let announced = client.announced().map(|keys| announced::verify(keys, &self.exporter));
         Ok((client, announced))
     }

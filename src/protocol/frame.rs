@@ -92,6 +92,8 @@ kinds! {
     Hello = 0x01, CLIENT, limits::SHORT;
     /// Account and password.
     Login = 0x02, CLIENT, limits::LOGIN;
+    /// First frame of a further connection to a session.
+    Join = 0x03, CLIENT, limits::SHORT;
     /// Begins an upload.
     Put = 0x10, CLIENT, limits::REQUEST;
     /// A whole file of one chunk.
@@ -116,6 +118,8 @@ kinds! {
     Partials = 0x1a, CLIENT, limits::SHORT;
     /// Removes one of those.
     DiscardPartial = 0x1b, CLIENT, limits::SHORT;
+    /// Asks for tokens that open further connections.
+    Tokens = 0x1e, CLIENT, limits::SHORT;
     /// Gives a request up.
     Cancel = 0x1f, CLIENT, 0;
     /// Answers `Hello`.
@@ -124,6 +128,8 @@ kinds! {
     LoggedIn = 0x42, SERVER, limits::SHORT;
     /// The server's keys; comes before `LoggedIn`, with id 0.
     Keys = 0x43, SERVER, limits::LOGIN;
+    /// Answers `Join`.
+    Joined = 0x44, SERVER, limits::SHORT;
     /// Answers `Put`: go ahead.
     Accepted = 0x50, SERVER, limits::SHORT;
     /// Answers `Get`: what will come.
@@ -144,6 +150,8 @@ kinds! {
     Committed = 0x58, SERVER, limits::SHORT;
     /// Answers `Partials`.
     PartialsAre = 0x59, SERVER, limits::ENTRIES;
+    /// Answers `Tokens`.
+    TokensAre = 0x5b, SERVER, limits::SHORT;
     /// Ends a request without success.
     Refused = 0x7f, SERVER, limits::LOGIN;
     /// One chunk of a file.

@@ -27,8 +27,17 @@ pub const CHUNK_PREFIX: u32 = 36;
 pub const CHUNK: u32 = CHUNK_PREFIX + (1 << MAX_CHUNK_LOG2);
 /// Most digests in one `CLAIMS`: 32 KiB.
 pub const CLAIMS_DIGESTS: usize = 1024;
-/// Chunks of one transfer that may be sent and not acknowledged: what an interruption can cost.
+/// Chunks of one transfer that may be sent over one connection and not acknowledged: what an
+/// interruption can cost.
 pub const WINDOW: usize = 2;
+/// Connections of one session, the first one included.
+pub const CONNECTIONS: usize = 16;
+/// How far a sender may be ahead of the oldest chunk that is not acknowledged, once several connections
+/// share a transfer.
+pub const SPREAD: u32 = 64;
+/// Bytes of chunks that one end of a transfer may hold, whatever the number of connections; but at least
+/// one chunk more than over a single one.
+pub const TRANSFER_MEMORY: usize = 8 << 20;
 /// Requests of one session that may be unanswered.
 pub const MAX_REQUESTS: u32 = 64;
 /// Uploads and downloads of one session under way at once: at most 8 MiB of buffers each.

@@ -4,6 +4,7 @@
 //! frames; who may send what in which order is the business of `session` and `transfer`.
 
 pub mod frame;
+pub mod join;
 pub mod keys;
 pub mod limits;
 pub mod message;
@@ -14,4 +15,4 @@ pub use message::{ClientMessage, ServerMessage};
 pub use status::Status;
 
 /// The protocol version this program speaks (`docs/PROTOCOL.md` §8).
-pub const VERSION: u16 = 2;
+pub const VERSION: u16 = 3;

@@ -47,6 +47,8 @@ statuses! {
     ResetRequired = 103, "the password must be reset by the administrator";
     /// Too many failed logins from there, or for the account from places it is not known at.
     TooManyFailures = 104, "too many failed logins";
+    /// A further connection does not belong to a session: its token is none, or was used, or is too old.
+    JoinRefused = 107, "the connection does not belong to a session";
     /// Nothing has this name.
     NotFound = 200, "no such file or directory";
     /// Something has this name.

@@ -14,6 +14,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::keys::{Current, Keys};
 use crate::net::{self, Congestion};
+use crate::protocol::join;
 use crate::session::{self, Registry, Service, Terms, Visit};
 use crate::tls;
 
@@ -92,7 +93,8 @@ impl Guest {
             Err(_) => return info!(%peer, "no handshake in time"),
         };
         let keys = self.keys.announce(&stream);
-        let terms = Terms { deadline: self.deadline, drain: self.drain, keys };
+        let exporter = tls::exporter(&stream, join::EXPORTER).ok();
+        let terms = Terms { deadline: self.deadline, drain: self.drain, keys, exporter };
         match session::serve(stream, &self.service, visit, terms).await {
             Ok(ended) => info!(?ended, "session ended"),
             Err(error) => info!(%error, "session ended"),

@@ -9,10 +9,12 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::AGENT;
 use super::answers::{Pending, Shared, read_answers};
 use super::error::SessionError;
+use super::joining::LaneControl;
 use super::verbs;
 use crate::protocol::message::{
     Entries, Entry, Hello, Keys, Login, Partial, SizeRoot, UsageIs, Welcome,
@@ -48,6 +50,9 @@ pub struct WholeFile {
     pub bytes: Vec<u8>,
 }
 
+/// Protocol version in which further connections came.
+const LANES_SINCE: u16 = 3;
+
 /// A logged-in session with a server.
 #[derive(Debug)]
 pub struct Client {
@@ -55,9 +60,11 @@ pub struct Client {
     out: FrameSender,
     /// The next request's id; locked until that request is queued, because ids must only grow.
     next_id: Arc<Mutex<u32>>,
+    settings: ClientSettings,
     welcome: Welcome,
     reader: JoinHandle<()>,
     writer: JoinHandle<Result<(), WireError>>,
+    companion: std::sync::Mutex<Option<(DropGuard, JoinHandle<()>)>>,
 }
 
 impl Client {
@@ -86,7 +93,16 @@ impl Client {
         let reader = tokio::spawn(read_answers(reader, shared.clone(), out.clone(), settings));
         let next_id = Arc::new(Mutex::new(1));
         let welcome = Welcome { version: 0, agent: None, max_requests: 1, max_transfers: 1 };
-        let mut client = Self { shared, out, next_id, welcome, reader, writer };
+        let mut client = Self {
+            shared,
+            out,
+            next_id,
+            settings,
+            welcome,
+            reader,
+            writer,
+            companion: Default::default(),
+        };
         client.welcome = client.greet(user, password).await?;
         Ok(client)
     }
@@ -124,6 +140,40 @@ impl Client {
     #[must_use]
     pub fn max_requests(&self) -> usize {
         self.welcome.max_requests.clamp(1, 4096) as usize
+    }
+
+    /// What opens further connections to this session; `None` if the server knows nothing of such. It must be
+    /// gone before [`Client::close`] can end.
+    #[must_use]
+    pub fn lanes(&self) -> Option<LaneControl> {
+        (self.welcome.version >= LANES_SINCE).then(|| LaneControl {
+            shared: self.shared.clone(),
+            out: self.out.clone(),
+            next_id: self.next_id.clone(),
+            settings: self.settings,
+        })
+    }
+
+    /// Lets a task run along with the session: what `start` gives the token to is told to end, and waited for,
+    /// when the session closes.
+    pub fn accompany(&self, start: impl FnOnce(CancellationToken) -> JoinHandle<()>) {
+        let stop = CancellationToken::new();
+        let task = start(stop.clone());
+        *self.companion() = Some((stop.drop_guard(), task));
+    }
+
+    /// Ends what accompanies the session, which then keeps to its own connection: what comes over that
+    /// alone comes in order, as a stream needs it.
+    pub async fn stay_alone(&self) {
+        let companion = self.companion().take();
+        if let Some((stop, task)) = companion {
+            drop(stop);
+            let _ = task.await;
+        }
+    }
+
+    fn companion(&self) -> std::sync::MutexGuard<'_, Option<(DropGuard, JoinHandle<()>)>> {
+        self.companion.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Uploads `source` to `path` and returns once the server has it durably under its name.
@@ -279,6 +329,7 @@ impl Client {
     /// Says goodbye: writes what is queued and closes the connection in order.
     pub async fn close(self) {
         self.reader.abort();
+        self.stay_alone().await;
         let Self { out, writer, reader, .. } = self;
         drop(out);
         let _ = reader.await; // its sender goes with it, and the writer ends

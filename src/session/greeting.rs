@@ -6,9 +6,11 @@ use tokio::io::AsyncRead;
 use tracing::{info, warn};
 
 use super::AGENT;
+use super::lanes::{self, Seat};
 use super::server::{Service, SharedHome};
 use crate::accounts::{LoginError, Principal, Upgrade};
 use crate::protocol::frame::FrameError;
+use crate::protocol::join::Exporter;
 use crate::protocol::message::{Hello, Keys, LoggedIn, Login, Refused, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
 use crate::types::{Secret, Username, text};
@@ -17,31 +19,38 @@ use crate::wire::{FrameReader, FrameSender, WireError};
 /// Protocol version in which `KEYS` came.
 const KEYS_SINCE: u16 = 2;
 
-/// An account, its home, and the last request id used.
-pub(super) type Greeted = (Username, SharedHome, u32);
+/// Who it is.
+#[derive(Debug)]
+pub(super) enum Greeted {
+    /// An account, its home, and the last request id used.
+    LoggedIn(Username, SharedHome, u32),
+    /// A further connection to a session.
+    Lane(Seat),
+}
 
-/// Takes `HELLO` and `LOGIN`; `None` if the peer went away or was refused, which it was told.
+/// Takes `HELLO` and `LOGIN`, or `JOIN`; `None` if the peer went away or was refused, which it was told.
 pub(super) async fn greet<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     out: &FrameSender,
     service: &Service,
-    keys: Option<Keys>,
-    peer: IpAddr,
+    (keys, exporter, peer): (Option<Keys>, Option<Exporter>, IpAddr),
 ) -> Result<Option<Greeted>, WireError> {
-    let Some((header, ClientMessage::Hello(hello))) = expect(reader, Kind::Hello, 0).await? else {
-        return Ok(None);
-    };
+    let Some(first) = reader.header().await? else { return Ok(None) };
+    if first.kind == Kind::Join {
+        let seat = lanes::admit(&first, reader, out, service, exporter, peer).await?;
+        return Ok(seat.map(Greeted::Lane));
+    }
+    let (header, hello) = expect(reader, first, Kind::Hello, 0).await?;
+    let ClientMessage::Hello(hello) = hello else { return Ok(None) };
     let keys = keys.filter(|_| hello.version >= KEYS_SINCE);
     let Some(welcome) = welcome(&hello) else {
         refuse(out, header.id, Status::Version).await?;
         return Ok(None);
     };
     out.send(ServerMessage::Welcome(welcome).encode(header.id)).await?;
-    let Some((header, ClientMessage::Login(login))) =
-        expect(reader, Kind::Login, header.id).await?
-    else {
-        return Ok(None);
-    };
+    let Some(second) = reader.header().await? else { return Ok(None) };
+    let (header, login) = expect(reader, second, Kind::Login, header.id).await?;
+    let ClientMessage::Login(login) = login else { return Ok(None) };
     match admit(service, login, peer).await {
         Ok((user, home)) => {
             if let Some(keys) = keys {
@@ -49,7 +58,7 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
             }
             let reply = ServerMessage::LoggedIn(LoggedIn { user: user.to_string() });
             out.send(reply.encode(header.id)).await?;
-            Ok(Some((user, home, header.id)))
+            Ok(Some(Greeted::LoggedIn(user, home, header.id)))
         }
         Err(status) => {
             refuse(out, header.id, status).await?;
@@ -60,10 +69,10 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
 
 async fn expect<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
+    header: Header,
     kind: Kind,
     last_id: u32,
-) -> Result<Option<(Header, ClientMessage)>, WireError> {
-    let Some(header) = reader.header().await? else { return Ok(None) };
+) -> Result<(Header, ClientMessage), WireError> {
     if header.kind != kind {
         return Err(FrameError::State(header.kind).into());
     }
@@ -71,7 +80,7 @@ async fn expect<R: AsyncRead + Unpin>(
         return Err(FrameError::Id(header.id).into());
     }
     let body = zeroize::Zeroizing::new(reader.body(&header).await?);
-    Ok(Some((header, ClientMessage::decode(kind, &body)?)))
+    Ok((header, ClientMessage::decode(kind, &body)?))
 }
 
 fn welcome(hello: &Hello) -> Option<Welcome> {

@@ -2,6 +2,7 @@
 //!
 //! A server's session begins as a greeting that accepts `HELLO` and `LOGIN` only; handlers of
 //! every other request live on `Authenticated` sessions, which only a successful login makes.
+//! A connection that joins a session (`lanes`, `joining`) moves chunks and nothing else.
 //! Each verb is one file in `verbs`, with the server's and the client's end together.
 //!
 //! A session knows neither sockets nor TLS below, neither OS paths nor checksums. What a peer is
@@ -11,6 +12,8 @@ mod answers;
 mod client;
 mod error;
 mod greeting;
+mod joining;
+mod lanes;
 mod refusal;
 mod registry;
 mod requests;
@@ -20,6 +23,8 @@ mod verbs;
 
 pub use client::{Client, ClientSettings, WholeFile};
 pub use error::SessionError;
+pub use joining::{JoinedLane, LaneControl};
+pub use lanes::Desk;
 pub use registry::{Registry, SessionInfo, Visit};
 pub use server::{Ended, Limits, Service, Terms, serve};
 

@@ -9,15 +9,17 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::greeting::greet;
+use super::greeting::{Greeted, greet};
+use super::lanes::{self, Desk, Host, Shared};
 use super::refusal::Refusal;
 use super::registry::Visit;
 use super::requests::{Context, Requests};
 use super::small_files::Arrived;
 use crate::accounts::{Authenticator, Exposure};
 use crate::protocol::frame::{self, FrameError};
-use crate::protocol::message::Keys;
-use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
+use crate::protocol::join::Exporter;
+use crate::protocol::message::{Keys, Tokens};
+use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use crate::storage::{Home, Vault};
 use crate::types::Username;
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
@@ -49,6 +51,8 @@ pub struct Service {
     pub exposure: Exposure,
     /// Time limits.
     pub limits: Limits,
+    /// Gives out tokens for further connections.
+    pub desk: Desk,
 }
 
 /// What a server knows of one connection before anything is said on it.
@@ -60,6 +64,9 @@ pub struct Terms {
     pub drain: CancellationToken,
     /// The server's keys, to be announced to a client that has logged in.
     pub keys: Option<Keys>,
+    /// By which TLS names the connection ([`join::EXPORTER`](crate::protocol::join::EXPORTER)); without it
+    /// there are no further connections.
+    pub exporter: Option<Exporter>,
 }
 
 /// How a session ended, when nothing was wrong.
@@ -69,10 +76,12 @@ pub enum Ended {
     ByPeer,
     /// The peer was silent for too long.
     Idle,
-    /// The login was refused.
+    /// The login was refused, or the token.
     NotLoggedIn,
     /// The server is shutting down and everything under way has ended.
     Drained,
+    /// It had joined a session, which has ended.
+    WithSession,
 }
 
 /// Serves one connection whose peer may have proved nothing yet.
@@ -98,9 +107,10 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let Terms { deadline, drain, keys } = terms;
+    let Terms { deadline, drain, keys, exporter } = terms;
+    let about = (keys, exporter, visit.peer().ip());
     let greeted = tokio::select! {
-        greeted = timeout_at(deadline, greet(&mut reader, &out, service, keys, visit.peer().ip())) => Some(greeted),
+        greeted = timeout_at(deadline, greet(&mut reader, &out, service, about)) => Some(greeted),
         () = drain.cancelled() => None,
     };
     let result = match greeted {
@@ -108,15 +118,24 @@ where
         Some(Err(_)) => Err(WireError::Stalled(stall)),
         Some(Ok(Err(error))) => Err(error),
         Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
-        Some(Ok(Ok(Some((user, home, last_id))))) => {
+        Some(Ok(Ok(Some(Greeted::Lane(seat))))) => {
+            visit.logged_in(seat.user(), seat.home());
+            lanes::serve(seat, reader, out.clone(), service.limits).await
+        }
+        Some(Ok(Ok(Some(Greeted::LoggedIn(user, home, last_id))))) => {
             visit.logged_in(&user, &home);
+            let requests = Requests::new(home.clone(), out.clone());
+            let routes = requests.routes.clone();
+            let shared = exporter.map(|own| Host(Shared::new(user.clone(), home, routes, own)));
             let session = Authenticated {
                 visit,
                 reader,
                 out: out.clone(),
                 limits: service.limits,
                 last_id,
-                requests: Requests::new(home, out.clone()),
+                requests,
+                host: shared,
+                desk: &service.desk,
                 tasks: JoinSet::new(),
             };
             session.run(&user, drain).await
@@ -138,6 +157,9 @@ struct Authenticated<'a, R> {
     limits: Limits,
     last_id: u32,
     requests: Requests,
+    /// What further connections share with this one, if there may be any.
+    host: Option<Host>,
+    desk: &'a Desk,
     tasks: JoinSet<()>,
 }
 
@@ -146,6 +168,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         info!(%user, "logged in");
         let result = self.requests_until_the_end(&drain).await;
         self.requests.end_all();
+        self.host = None;
         while self.tasks.join_next().await.is_some() {}
         result
     }
@@ -204,6 +227,9 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
             return Err(FrameError::Id(header.id).into());
         }
         self.last_id = header.id;
+        if let Some(Host(shared)) = &self.host {
+            shared.asked(header.id);
+        }
         // Held until the small file is stored, so that only so many are in memory.
         let room = match header.kind {
             Kind::PutSmall => Some(self.requests.memory_for(header.length).await),
@@ -224,6 +250,11 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                     }
                     return Ok(());
                 }
+                if let ClientMessage::Tokens(request) = message {
+                    let reply = self.tokens(request);
+                    let reply = reply.unwrap_or_else(|no| refuse(Kind::Tokens, header.id, no));
+                    return self.out.send(reply.encode(header.id)).await;
+                }
                 let moves = matches!(header.kind, Kind::Put | Kind::Get);
                 let transfer = moves.then(|| self.visit.transfer());
                 self.tasks.spawn(async move {
@@ -233,6 +264,13 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                 Ok(())
             }
         }
+    }
+}
+
+impl<R> Authenticated<'_, R> {
+    fn tokens(&self, request: Tokens) -> Result<ServerMessage, Refusal> {
+        let host = self.host.as_ref().ok_or_else(|| Refusal::new(Status::Busy))?;
+        super::verbs::tokens::serve(self.desk, &host.0, request)
     }
 }
 

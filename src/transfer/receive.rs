@@ -1,8 +1,9 @@
 //! The receiving half: hash what is held, verify and write what comes, compare the root, commit.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Sender, channel};
 
+use super::order::{Order, Place};
 use super::routes::{Incoming, ReceivingEnd};
 use super::send::buffer_size;
 use super::{Meter, Outcome, TransferError};
@@ -21,7 +22,8 @@ const PAGE: usize = 16;
 /// `claims` says whether this end announced claims. Blocks: run it on a thread that may; it starts one
 /// more thread to hash what is held. It ends early when the route of `end` is closed.
 ///
-/// Memory: 2 chunks, 1 more while claiming, and 32 bytes for each chunk held.
+/// Memory: 2 chunks, 1 more while claiming, and 32 bytes for each chunk held; over several connections up to
+/// [`TRANSFER_MEMORY`](crate::protocol::limits::TRANSFER_MEMORY) of chunks.
 ///
 /// # Errors
 /// [`TransferError`]; what was acknowledged stays in the sink's partial, the file under the name is
@@ -48,12 +50,9 @@ pub fn receive(
         let mut receiver = Receiving {
             sink: sink.as_ref(),
             layout,
-            roots: RootBuilder::new(layout),
-            next: 0,
-            claims: claims_made,
-            meter,
+            held: Held { layout, roots: RootBuilder::new(layout), meter, reused: 0 },
+            order: Order::new(claims_made),
             moved: 0,
-            reused: 0,
         };
         receiver.run(end, out)
     })
@@ -92,86 +91,87 @@ fn claim(sink: &dyn Sink, layout: Layout, id: u32, out: &FrameSender, claimed: S
 struct Receiving<'a> {
     sink: &'a dyn Sink,
     layout: Layout,
-    roots: RootBuilder,
-    /// First chunk that is neither received nor known to be held.
-    next: u32,
-    /// Claims in order, the first one for chunk `next`.
-    claims: Receiver<Digest>,
-    meter: &'a Meter,
+    order: Order,
+    held: Held<'a>,
     moved: u64,
+}
+
+/// What is here and verified.
+struct Held<'a> {
+    layout: Layout,
+    roots: RootBuilder,
+    meter: &'a Meter,
     reused: u64,
+}
+
+impl Held<'_> {
+    fn insert(&mut self, index: u32, digest: Digest) -> Result<(), TransferError> {
+        self.roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))
+    }
+
+    /// Takes the claim for a chunk as confirmed: the sender skipped it.
+    fn skipped(&mut self, index: u32, digest: Digest) -> Result<(), TransferError> {
+        self.insert(index, digest)?;
+        let length = self.layout.length(index).unwrap_or(0) as u64;
+        self.reused += length;
+        self.meter.reused(length);
+        Ok(())
+    }
 }
 
 impl Receiving<'_> {
     fn run(&mut self, mut end: ReceivingEnd, out: &FrameSender) -> Result<Outcome, TransferError> {
         loop {
             match end.next().ok_or(TransferError::Interrupted)? {
-                Incoming::Chunk(prefix, buffer) => {
-                    self.chunk(&prefix, &buffer)?;
-                    let index = prefix.index.to_be_bytes();
-                    out.acknowledge(frame::fixed(Kind::Ack, end.id(), &index))?;
+                Incoming::Chunk(prefix, buffer, lane) => {
+                    let shared = end.lanes().have_been();
+                    self.chunk(&prefix, &buffer, shared)?;
+                    end.lanes().moved(buffer.chunk().len() as u64);
+                    drop(buffer);
+                    let ack = frame::fixed(Kind::Ack, end.id(), &prefix.index.to_be_bytes());
+                    match lane {
+                        // If the lane is gone, so is what the sender thinks of this chunk: it comes again.
+                        Some(lane) => drop(lane.acknowledge(ack)),
+                        None => out.acknowledge(ack)?,
+                    }
                 }
                 Incoming::End(root) => return self.end(root),
             }
         }
     }
 
-    fn chunk(&mut self, prefix: &ChunkPrefix, buffer: &ChunkBuffer) -> Result<(), TransferError> {
-        let index = prefix.index;
-        if index < self.next {
-            return Err(TransferError::Protocol("a chunk came twice or out of order"));
+    fn chunk(
+        &mut self,
+        prefix: &ChunkPrefix,
+        buffer: &ChunkBuffer,
+        shared: bool,
+    ) -> Result<(), TransferError> {
+        let (index, held) = (prefix.index, &mut self.held);
+        let place = self.order.begin(index, shared, |index, digest| held.skipped(index, digest))?;
+        if place == Place::Again {
+            return Ok(());
         }
-        self.hold_up_to(index)?;
         if chunk_digest(&self.layout, index, buffer.chunk()) != prefix.digest {
             return Err(TransferError::Chunk { index });
         }
-        self.next_claim()?; // whatever was claimed for this chunk, the sender has something else
         self.sink.write_at(self.layout.offset(index), buffer.chunk())?;
-        self.insert(index, prefix.digest)?;
+        self.held.insert(index, prefix.digest)?;
         let length = buffer.chunk().len() as u64;
         self.moved += length;
-        self.meter.moved(length);
+        self.held.meter.moved(length);
         Ok(())
     }
 
     fn end(&mut self, expected: Digest) -> Result<Outcome, TransferError> {
-        self.hold_up_to(self.layout.count())?;
+        let held = &mut self.held;
+        self.order.end(self.layout.count(), |index, digest| held.skipped(index, digest))?;
         let received =
-            self.roots.finish().map_err(|_| TransferError::Protocol("chunks missing"))?;
+            held.roots.finish().map_err(|_| TransferError::Protocol("chunks missing"))?;
         if received != expected {
             return Err(TransferError::Root { expected, received });
         }
         self.sink.commit()?;
-        let (moved, reused) = (self.moved, self.reused);
+        let (moved, reused) = (self.moved, self.held.reused);
         Ok(Outcome { size: self.layout.size(), root: expected, moved, reused })
-    }
-
-    /// Takes the claims for all chunks before `index` as confirmed: the sender skipped them.
-    fn hold_up_to(&mut self, index: u32) -> Result<(), TransferError> {
-        while self.next < index {
-            let held = self.next;
-            let digest = self.next_claim()?;
-            let digest = digest.ok_or(TransferError::Protocol("skipped what was not claimed"))?;
-            self.insert(held, digest)?;
-            let length = self.layout.length(held).unwrap_or(0) as u64;
-            self.reused += length;
-            self.meter.reused(length);
-        }
-        Ok(())
-    }
-
-    fn next_claim(&self) -> Result<Option<Digest>, TransferError> {
-        match self.claims.try_recv() {
-            Ok(digest) => Ok(Some(digest)),
-            Err(TryRecvError::Disconnected) => Ok(None),
-            Err(TryRecvError::Empty) => {
-                Err(TransferError::Protocol("went past what was claimed so far"))
-            }
-        }
-    }
-
-    fn insert(&mut self, index: u32, digest: Digest) -> Result<(), TransferError> {
-        self.next = index + 1;
-        self.roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))
     }
 }

@@ -10,11 +10,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 
-use super::send::buffer_size;
+use super::lanes::{Lane, Lanes, OWN, Progress};
+use super::send::{buffer_size, buffers};
 use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
 use crate::protocol::{Header, Kind, limits};
 use crate::types::{Digest, Layout};
-use crate::wire::{BufferPool, ChunkBuffer, FrameReader, WireError};
+use crate::wire::{BufferPool, ChunkBuffer, FrameReader, FrameSender, WireError};
 
 /// Pages of claims that may wait for their sender.
 const EVENTS: usize = 64;
@@ -22,21 +23,30 @@ const EVENTS: usize = 64;
 /// What a receiver tells the sender.
 #[derive(Debug)]
 pub(super) enum PeerEvent {
-    Acknowledged(u32),
+    /// By lane and index.
+    Acknowledged(u32, u32),
+    /// Lanes have come or gone.
+    Lanes,
     Claims(ClaimsPage),
 }
 
 /// What a sender tells the receiver.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Chunk(ChunkPrefix, ChunkBuffer),
+    /// With the lane over which it came, if it was one.
+    Chunk(ChunkPrefix, ChunkBuffer, Option<FrameSender>),
     End(Digest),
 }
+
+type Pool = Arc<tokio::sync::Mutex<BufferPool>>;
 
 #[derive(Debug)]
 struct Inlet {
     layout: Layout,
-    pool: tokio::sync::Mutex<BufferPool>,
+    /// For the session's own connection, which must not wait for the others.
+    pool: Pool,
+    /// For all lanes together.
+    lane_pool: Pool,
     chunks: mpsc::Sender<Incoming>,
 }
 
@@ -46,9 +56,12 @@ enum Delivery {
     Sending(mpsc::Sender<PeerEvent>),
 }
 
-/// The transfers of one connection.
+/// The transfers of one session, and the connections they share.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(Arc<Mutex<HashMap<u32, Delivery>>>);
+pub struct Routes {
+    deliveries: Arc<Mutex<HashMap<u32, Delivery>>>,
+    lanes: Lanes,
+}
 
 /// Keeps a transfer's route open; dropping it closes the route and so ends the transfer.
 #[derive(Debug)]
@@ -69,6 +82,7 @@ pub struct ReceivingEnd {
     id: u32,
     layout: Layout,
     incoming: mpsc::Receiver<Incoming>,
+    lanes: Lanes,
 }
 
 impl ReceivingEnd {
@@ -87,6 +101,10 @@ impl ReceivingEnd {
     pub(super) fn next(&mut self) -> Option<Incoming> {
         self.incoming.blocking_recv()
     }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
 }
 
 /// The sending transfer's end of a route.
@@ -94,6 +112,7 @@ impl ReceivingEnd {
 pub struct SendingEnd {
     id: u32,
     events: mpsc::Receiver<PeerEvent>,
+    lanes: Lanes,
 }
 
 impl SendingEnd {
@@ -106,17 +125,24 @@ impl SendingEnd {
     pub(super) fn next_event(&mut self) -> Option<PeerEvent> {
         self.events.blocking_recv()
     }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
 }
 
 impl Routes {
     /// Opens the route of a transfer that receives a file of `layout` under `id`.
     #[must_use]
     pub fn receive(&self, id: u32, layout: Layout) -> (Route, ReceivingEnd) {
-        let (chunks, incoming) = mpsc::channel(limits::WINDOW + 1);
-        let pool = BufferPool::new(limits::WINDOW, buffer_size(&layout));
-        let inlet = Inlet { layout, pool: tokio::sync::Mutex::new(pool), chunks };
+        let own = limits::WINDOW;
+        let others = buffers(&layout).saturating_sub(own).max(1);
+        let (chunks, incoming) = mpsc::channel(own + others + 1);
+        let pool =
+            |count| Arc::new(tokio::sync::Mutex::new(BufferPool::new(count, buffer_size(&layout))));
+        let inlet = Inlet { layout, pool: pool(own), lane_pool: pool(others), chunks };
         let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
-        (route, ReceivingEnd { id, layout, incoming })
+        (route, ReceivingEnd { id, layout, incoming, lanes: self.lanes.clone() })
     }
 
     /// Opens the route of a transfer that sends a file under `id`.
@@ -124,7 +150,7 @@ impl Routes {
     pub fn send(&self, id: u32) -> (Route, SendingEnd) {
         let (deliver, events) = mpsc::channel(EVENTS);
         let route = self.open(id, Delivery::Sending(deliver));
-        (route, SendingEnd { id, events })
+        (route, SendingEnd { id, events, lanes: self.lanes.clone() })
     }
 
     /// Ends the transfer `id`, if it is there: its threads find their end closed.
@@ -135,6 +161,46 @@ impl Routes {
     /// Ends every transfer: the connection is gone.
     pub fn close_all(&self) {
         self.lock().clear();
+    }
+
+    /// Lets transfers use a further connection as long as the lane is held. Its frames are given to
+    /// [`Lane::deliver`].
+    #[must_use]
+    pub fn join(&self, out: FrameSender) -> Lane {
+        let number = self.lanes.add(out.clone());
+        self.tell_senders();
+        Lane::new(self.clone(), number, out)
+    }
+
+    /// Says that chunks may overtake one another from now on, because a lane is about to join.
+    pub fn expect_lanes(&self) {
+        self.lanes.expect();
+    }
+
+    pub(super) fn leave(&self, lane: u32) {
+        self.lanes.remove(lane);
+        self.tell_senders();
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// How far the transfers are, all together, those that are over included.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.lanes.progress()
+    }
+
+    fn tell_senders(&self) {
+        for delivery in self.lock().values() {
+            if let Delivery::Sending(events) = delivery {
+                // One with other news waiting looks at the lanes when it has taken those.
+                let _ = events.try_send(PeerEvent::Lanes);
+            }
+        }
     }
 
     /// Takes the body of a transfer frame from `reader` and hands it to its transfer.
@@ -149,8 +215,20 @@ impl Routes {
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
+        self.deliver_from(None, header, reader).await
+    }
+
+    pub(super) async fn deliver_from<R: AsyncRead + Unpin>(
+        &self,
+        lane: Option<&Lane>,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
         if header.kind == Kind::Chunk {
-            return self.deliver_chunk(header, reader).await;
+            return self.deliver_chunk(lane, header, reader).await;
+        }
+        if lane.is_some() && header.kind != Kind::Ack {
+            return Err(FrameError::State(header.kind).into());
         }
         let body = reader.body(header).await?;
         match (self.find(header.id), header.kind) {
@@ -168,7 +246,9 @@ impl Routes {
             }
             (Some(Delivery::Sending(events)), Kind::Ack) => {
                 let index = frame::exactly(header.kind, &body)?;
-                let _ = events.send(PeerEvent::Acknowledged(u32::from_be_bytes(index))).await;
+                let index = u32::from_be_bytes(index);
+                let lane = lane.map_or(OWN, Lane::number);
+                let _ = events.send(PeerEvent::Acknowledged(lane, index)).await;
                 Ok(())
             }
             (Some(_), kind) => Err(FrameError::State(kind).into()),
@@ -179,6 +259,7 @@ impl Routes {
     /// meanwhile ends its transfer at once, and what still comes is dropped.
     async fn deliver_chunk<R: AsyncRead + Unpin>(
         &self,
+        lane: Option<&Lane>,
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
@@ -198,11 +279,13 @@ impl Routes {
         if inlet.layout.length(prefix.index) != Some(length) {
             return Err(wrong.into());
         }
-        let mut buffer = inlet.pool.lock().await.take().await;
+        let pool = Arc::clone(if lane.is_some() { &inlet.lane_pool } else { &inlet.pool });
         drop(inlet);
+        let mut buffer = pool.lock().await.take().await;
         reader.fill(buffer.resize(length)).await?;
         if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
-            let _ = inlet.chunks.send(Incoming::Chunk(prefix, buffer)).await;
+            let lane = lane.map(|lane| lane.out().clone());
+            let _ = inlet.chunks.send(Incoming::Chunk(prefix, buffer, lane)).await;
         }
         Ok(())
     }
@@ -218,6 +301,6 @@ impl Routes {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Delivery>> {
         // A panic elsewhere cannot leave the map half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,25 +1,23 @@
 //! The sending half: read, hash, skip what is held, send the rest, end with the root.
 
-use std::collections::VecDeque;
-
-use super::routes::{PeerEvent, SendingEnd};
+use super::peer::{Peer, Sent};
+use super::routes::SendingEnd;
 use super::{Meter, Outcome, TransferError};
-use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage};
+use crate::protocol::frame::{self, ChunkPrefix};
 use crate::protocol::{Kind, limits};
-use crate::storage::Source;
+use crate::storage::{Source, StorageError};
 use crate::types::digest::chunk_digest;
-use crate::types::{Digest, Layout, RootBuilder};
-use crate::wire::{BufferPool, FrameSender};
+use crate::types::{Layout, RootBuilder};
+use crate::wire::{BufferPool, ChunkBuffer, FrameSender};
 
-/// One buffer being filled, the window's on their way.
-const BUFFERS: usize = 1 + limits::WINDOW;
-
-/// Sends `source`, cut by `layout`, over `out`, and waits until every chunk is acknowledged.
+/// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk is
+/// acknowledged.
 ///
 /// `claims` says whether the receiver announced claims. Blocks: run it on a thread that may. It
 /// ends early when `end`'s route is closed.
 ///
-/// Memory: 3 chunks, and 32 bytes for each chunk claimed ahead of what was read.
+/// Memory: 3 chunks, and 32 bytes for each chunk claimed ahead of what was read; over several connections
+/// up to [`limits::TRANSFER_MEMORY`] of chunks.
 ///
 /// # Errors
 /// [`TransferError::Storage`] with `Changed` if the source changed while it was read: the receiver
@@ -33,32 +31,102 @@ pub fn send(
     meter: &Meter,
 ) -> Result<Outcome, TransferError> {
     let id = end.id();
-    let mut peer = Peer::new(end, claims, layout);
+    let pool = BufferPool::new(buffers(&layout), buffer_size(&layout));
+    let peer = Peer::new(end, claims, layout, out);
+    let mut sending = Sending { id, source, layout, meter, pool, peer, moved: 0, reused: 0 };
     let mut roots = RootBuilder::new(layout);
-    let mut pool = BufferPool::new(BUFFERS, buffer_size(&layout));
-    let (mut moved, mut reused) = (0, 0);
     for index in 0..layout.count() {
-        let length = layout.length(index).unwrap_or(0);
-        let mut buffer = pool.take_blocking();
-        source.read_at(layout.offset(index), buffer.resize(length))?;
-        let digest = chunk_digest(&layout, index, buffer.chunk());
-        roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))?;
-        if peer.claim(index, meter)? == Some(digest) {
-            reused += length as u64;
-            meter.reused(length as u64);
-            continue;
-        }
-        peer.wait_for_room(meter)?;
-        buffer.seal(id, &ChunkPrefix { index, digest });
-        out.send_chunk_blocking(buffer)?;
-        peer.sent(index);
-        moved += length as u64;
+        let prefix = sending.chunk(index)?;
+        roots.insert(index, prefix.digest).map_err(|_| TransferError::Protocol("chunk order"))?;
     }
+    sending.settle_lanes()?;
     source.check_unchanged()?;
     let root = roots.finish().map_err(|_| TransferError::Protocol("chunk order"))?;
     out.send_blocking(frame::fixed(Kind::End, id, &root.0))?;
-    peer.wait_for_all(meter)?;
-    Ok(Outcome { size: layout.size(), root, moved, reused })
+    sending.peer.wait_for_all(meter)?;
+    Ok(Outcome { size: layout.size(), root, moved: sending.moved, reused: sending.reused })
+}
+
+struct Sending<'a> {
+    id: u32,
+    source: &'a dyn Source,
+    layout: Layout,
+    meter: &'a Meter,
+    pool: BufferPool,
+    peer: Peer,
+    moved: u64,
+    reused: u64,
+}
+
+impl Sending<'_> {
+    /// Sends chunk `index`, if the receiver does not hold it.
+    fn chunk(&mut self, index: u32) -> Result<ChunkPrefix, TransferError> {
+        let (buffer, prefix) = self.read(index)?;
+        let length = buffer.chunk().len() as u64;
+        if self.peer.claim(index, self.meter)? == Some(prefix.digest) {
+            self.reused += length;
+            self.meter.reused(length);
+            return Ok(prefix);
+        }
+        self.send_bytes(&prefix, buffer)?;
+        self.moved += length;
+        Ok(prefix)
+    }
+
+    fn read(&mut self, index: u32) -> Result<(ChunkBuffer, ChunkPrefix), TransferError> {
+        let mut buffer = self.pool.take_blocking();
+        let length = self.layout.length(index).unwrap_or(0);
+        self.source.read_at(self.layout.offset(index), buffer.resize(length))?;
+        let digest = chunk_digest(&self.layout, index, buffer.chunk());
+        Ok((buffer, ChunkPrefix { index, digest }))
+    }
+
+    /// Sends a chunk over the connection that has the fewest unacknowledged; what was lost with one goes first.
+    fn send_bytes(
+        &mut self,
+        prefix: &ChunkPrefix,
+        mut buffer: ChunkBuffer,
+    ) -> Result<(), TransferError> {
+        buffer.seal(self.id, prefix);
+        loop {
+            self.send_again()?;
+            if let Some(way) = self.peer.free_way(prefix.index) {
+                return self.peer.send(way, Sent { prefix: *prefix }, buffer);
+            }
+            self.peer.next_event(self.meter)?;
+        }
+    }
+
+    /// Sends chunks once more that went over a connection that is gone.
+    fn send_again(&mut self) -> Result<(), TransferError> {
+        while let Some(sent) = self.peer.lost() {
+            let (mut buffer, prefix) = self.read(sent.prefix.index)?;
+            if prefix.digest != sent.prefix.digest {
+                return Err(StorageError::Changed.into());
+            }
+            buffer.seal(self.id, &prefix);
+            let way = loop {
+                match self.peer.free_way(prefix.index) {
+                    Some(way) => break way,
+                    None => self.peer.next_event(self.meter)?,
+                }
+            };
+            self.peer.send(way, sent, buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that went over lanes is there: the end, which goes over the session's own connection,
+    /// must not overtake it.
+    fn settle_lanes(&mut self) -> Result<(), TransferError> {
+        loop {
+            self.send_again()?;
+            if !self.peer.waits_for_lanes() {
+                return Ok(());
+            }
+            self.peer.next_event(self.meter)?;
+        }
+    }
 }
 
 /// Bytes of the largest chunk of a file.
@@ -66,74 +134,8 @@ pub(super) fn buffer_size(layout: &Layout) -> usize {
     layout.length(0).unwrap_or(0)
 }
 
-/// What the sender knows of the receiver.
-struct Peer {
-    end: SendingEnd,
-    layout: Layout,
-    /// Chunks sent and not acknowledged, oldest first.
-    unacknowledged: VecDeque<u32>,
-    /// Claims not yet compared; the first one is for chunk `next_claim`.
-    claims: VecDeque<Digest>,
-    next_claim: u32,
-    more_claims: bool,
-}
-
-impl Peer {
-    fn new(end: SendingEnd, more_claims: bool, layout: Layout) -> Self {
-        let (unacknowledged, claims) = (VecDeque::new(), VecDeque::new());
-        Self { end, layout, unacknowledged, claims, next_claim: 0, more_claims }
-    }
-
-    /// The claim for chunk `index`; waits until it is there or no more will come. Called once for
-    /// every chunk, in order.
-    fn claim(&mut self, index: u32, meter: &Meter) -> Result<Option<Digest>, TransferError> {
-        debug_assert_eq!(index, self.next_claim);
-        while self.claims.is_empty() && self.more_claims {
-            self.next_event(meter)?;
-        }
-        self.next_claim += 1;
-        Ok(self.claims.pop_front())
-    }
-
-    fn sent(&mut self, index: u32) {
-        self.unacknowledged.push_back(index);
-    }
-
-    fn wait_for_room(&mut self, meter: &Meter) -> Result<(), TransferError> {
-        while self.unacknowledged.len() >= limits::WINDOW {
-            self.next_event(meter)?;
-        }
-        Ok(())
-    }
-
-    fn wait_for_all(&mut self, meter: &Meter) -> Result<(), TransferError> {
-        while !self.unacknowledged.is_empty() {
-            self.next_event(meter)?;
-        }
-        Ok(())
-    }
-
-    fn next_event(&mut self, meter: &Meter) -> Result<(), TransferError> {
-        match self.end.next_event().ok_or(TransferError::Interrupted)? {
-            PeerEvent::Acknowledged(index) => {
-                if self.unacknowledged.pop_front() != Some(index) {
-                    return Err(TransferError::Protocol("acknowledged what was not sent"));
-                }
-                meter.moved(self.layout.length(index).unwrap_or(0) as u64);
-                Ok(())
-            }
-            PeerEvent::Claims(page) => self.add_claims(page),
-        }
-    }
-
-    fn add_claims(&mut self, page: ClaimsPage) -> Result<(), TransferError> {
-        let claimed = u64::from(self.next_claim) + self.claims.len() as u64;
-        let fits = claimed + page.digests.len() as u64 <= u64::from(self.layout.count());
-        if !self.more_claims || u64::from(page.first) != claimed || !fits {
-            return Err(TransferError::Protocol("claims out of order"));
-        }
-        self.more_claims = !page.last;
-        self.claims.extend(page.digests);
-        Ok(())
-    }
+/// Chunks of a file that one end may hold: one being filled and the window's, or what
+/// [`limits::TRANSFER_MEMORY`] allows, for the sake of several connections.
+pub(super) fn buffers(layout: &Layout) -> usize {
+    (limits::TRANSFER_MEMORY / buffer_size(layout).max(1)).clamp(1 + limits::WINDOW, 16)
 }

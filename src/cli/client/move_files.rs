@@ -247,6 +247,7 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
         ));
     }
     let client = access.login(address).await?;
+    client.stay_alone().await;
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(ui, meter.clone());
     let expecting = meter.clone();

@@ -14,10 +14,11 @@ mod requests;
 
 pub use answers::{
     Accepted, AnnouncedKey, Entries, Entry, File, KeySignature, Keys, LoggedIn, Offer, Partial,
-    PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
+    PartialsAre, Refused, SizeRoot, TokensAre, UsageIs, Welcome,
 };
 pub use requests::{
-    DiscardPartial, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
+    DiscardPartial, Hello, Join, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
+    Tokens,
 };
 
 impl<C> Encode<C> for Digest {
@@ -40,7 +41,7 @@ impl<'b, C> Decode<'b, C> for Digest {
     }
 }
 
-/// Body of `USAGE` and `DONE`.
+/// Body of `USAGE`, `DONE` and `JOINED`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Empty {}
@@ -92,6 +93,7 @@ messages! {
     ClientMessage {
         Hello(Hello),
         Login(Login),
+        Join(Join),
         Put(Put),
         Get(PathFlag),
         List(List),
@@ -103,6 +105,7 @@ messages! {
         DigestOf(PathOnly),
         Partials(Partials),
         DiscardPartial(DiscardPartial),
+        Tokens(Tokens),
     } with bytes {
         PutSmall(PutSmall),
     }
@@ -114,6 +117,7 @@ messages! {
         Welcome(Welcome),
         LoggedIn(LoggedIn),
         Keys(Keys),
+        Joined(Empty),
         Accepted(Accepted),
         Offer(Offer),
         Entries(Entries),
@@ -122,6 +126,7 @@ messages! {
         UsageIs(UsageIs),
         DigestIs(SizeRoot),
         PartialsAre(PartialsAre),
+        TokensAre(TokensAre),
         Committed(SizeRoot),
         Refused(Refused),
     } with bytes {

@@ -2,8 +2,8 @@
 
 use sealane::protocol::frame::{self, ClaimsPage, FrameError};
 use sealane::protocol::message::{
-    Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, Keys, LoggedIn, Login, Offer,
-    Partials, PartialsAre, Refused, SizeRoot, UsageIs, Welcome,
+    Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, Join, Keys, LoggedIn, Login,
+    Offer, Partials, PartialsAre, Refused, SizeRoot, Tokens, TokensAre, UsageIs, Welcome,
 };
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
@@ -39,6 +39,8 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::DiscardPartial => {
             client(ClientMessage::DiscardPartial(DiscardPartial { id: "0a".repeat(16) }))
         }
+        Kind::Join => client(ClientMessage::Join(Join { token: root, proof: root })),
+        Kind::Tokens => client(ClientMessage::Tokens(Tokens { count: 1 })),
         Kind::Cancel => peer::cancel(id),
         Kind::Welcome => server(ServerMessage::Welcome(Welcome {
             version: 1,
@@ -50,6 +52,8 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::Keys => {
             server(ServerMessage::Keys(Keys { epoch: 1, keys: Vec::new(), statements: None }))
         }
+        Kind::Joined => server(ServerMessage::Joined(Empty {})),
+        Kind::TokensAre => server(ServerMessage::TokensAre(TokensAre { tokens: vec![root] })),
         Kind::Accepted => server(ServerMessage::Accepted(Accepted { claims: false })),
         Kind::Offer => server(ServerMessage::Offer(Offer {
             size: 5 << 20,

@@ -56,6 +56,7 @@ impl Pair {
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             exposure: Exposure::Network,
             limits: Limits::default(),
+            desk: session::Desk::new(64),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
         Self { directory, drain: CancellationToken::new(), service: Arc::new(service) }
@@ -64,6 +65,11 @@ impl Pair {
     /// Logins evaluated so far.
     pub fn evaluations(&self) -> u64 {
         self.service.authenticator.evaluations()
+    }
+
+    /// Places that must wait because of failures.
+    pub fn blocked_sources(&self) -> usize {
+        self.service.authenticator.blocks().sources.len()
     }
 
     pub fn home(&self) -> PathBuf {
@@ -93,10 +99,18 @@ impl Pair {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        self.serve_as(far, None)
+    }
+
+    /// As [`Pair::serve`], on a connection that TLS names so.
+    pub fn serve_as<S>(&self, far: S, exporter: Option<[u8; 32]>) -> Served
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
         let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
-        let terms = session::Terms { deadline, drain, keys: None };
+        let terms = session::Terms { deadline, drain, keys: None, exporter };
         tokio::spawn(async move { session::serve(far, &service, &visit, terms).await })
     }
 
