@@ -1,20 +1,20 @@
 //! One login, checked on one thread: record, password, home, and what becomes of the stored form.
 //!
-//! Each refusal is the work of exactly one argon2 evaluation of the configured cost. Who may try at
-//! all, and how many at once, is for [`super::login`].
+//! Each refusal of a typed password is the same work whatever the record: one argon2 evaluation of the
+//! configured cost for each of its forms. Who may try at all, and how many at once, is for [`super::login`].
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use time::{Date, OffsetDateTime};
 
 use super::hasher::Hasher;
-use super::home::HomeMap;
+use super::home::{HomeDirectory, HomeMap};
 use super::login::{Exposure, RefusalReason};
 use super::password::{HashCost, StoredPassword, check_typed};
 use super::principal::{Principal, Upgrade};
-use super::record::Record;
+use super::record::{Record, RecordProblem};
 use super::samples::is_sample;
-use super::store::AccountStore;
+use super::store::{AccountError, AccountStore};
 use crate::types::{Secret, Username};
 
 #[derive(Debug)]
@@ -22,7 +22,7 @@ pub(super) struct Checker {
     pub(super) store: Arc<dyn AccountStore>,
     pub(super) hasher: Hasher,
     pub(super) homes: HomeMap,
-    pub(super) legacy_deadline: Option<Date>,
+    pub(super) legacy_deadline: Mutex<Option<Date>>,
     pub(super) clock: fn() -> OffsetDateTime,
 }
 
@@ -33,6 +33,33 @@ struct Checked {
     principal: Principal,
 }
 
+/// What a record must have for a login to be possible at all.
+pub(super) struct Usable {
+    pub(super) is_disabled: bool,
+    stored: StoredPassword,
+    quota: u64,
+    home: HomeDirectory,
+}
+
+/// Looks at everything in a record that a login needs. What is wrong with it names its place.
+pub(super) fn usable(
+    store: &dyn AccountStore,
+    homes: &HomeMap,
+    record: &Record,
+) -> Result<Usable, RefusalReason> {
+    let damaged = |problem: RecordProblem| AccountError::Record {
+        place: store.place(record.name()),
+        problem,
+    };
+    let is_disabled = record.is_disabled().map_err(damaged)?;
+    let stored = record.password().map_err(damaged)?;
+    let quota = record.quota().map_err(damaged)?;
+    let home = homes
+        .resolve(record.home_path().map_err(damaged)?)
+        .map_err(|problem| RefusalReason::NoHome { place: store.place(record.name()), problem })?;
+    Ok(Usable { is_disabled, stored, quota, home })
+}
+
 impl Checker {
     pub(super) fn login(
         &self,
@@ -40,15 +67,12 @@ impl Checker {
         password: &Secret,
         exposure: Exposure,
     ) -> Result<Principal, RefusalReason> {
-        let mut evaluated = None;
+        let mut evaluated = Vec::new();
         match self.check(username, password.expose(), exposure, &mut evaluated) {
             Ok(checked) => Ok(self.with_upgrade(checked, password.expose())),
             Err(reason) => {
                 // Here, and only here, every failure is brought to the same price.
-                match evaluated {
-                    None => self.hasher.spend(),
-                    Some(cost) => self.hasher.top_up(cost),
-                }
+                self.make_up(password.expose(), evaluated);
                 Err(reason)
             }
         }
@@ -59,18 +83,17 @@ impl Checker {
         username: &str,
         password: &str,
         exposure: Exposure,
-        evaluated: &mut Option<HashCost>,
+        evaluated: &mut Vec<HashCost>,
     ) -> Result<Checked, RefusalReason> {
         check_typed(password)?;
         let name = Username::parse(username).map_err(|_| RefusalReason::UnknownUser)?;
         let record = self.store.load(&name)?.ok_or(RefusalReason::UnknownUser)?;
-        if record.is_disabled()? {
+        let Usable { is_disabled, stored, quota, home } =
+            usable(&*self.store, &self.homes, &record)?;
+        if is_disabled {
             return Err(RefusalReason::Disabled);
         }
-        let stored = record.password()?;
-        let quota = record.quota()?;
-        let home = self.homes.resolve(record.home_path()?)?;
-        *evaluated = stored.cost();
+        evaluated.extend(self.hasher.costs(&stored, password));
         match self.hasher.verify(&stored, password) {
             Ok(true) => {}
             Ok(false) => return Err(RefusalReason::WrongPassword),
@@ -80,16 +103,33 @@ impl Checker {
             return Err(RefusalReason::SampleAccount);
         }
         let is_old = matches!(stored, StoredPassword::Md5(_) | StoredPassword::Wrapped(_));
-        if is_old && self.legacy_deadline.is_some_and(|last| (self.clock)().date() > last) {
+        if is_old && self.deadline().is_some_and(|last| (self.clock)().date() > last) {
             return Err(RefusalReason::ResetRequired);
         }
         let principal = Principal::new(name, home, quota);
         Ok(Checked { record, stored, principal })
     }
 
+    /// What is missing of the price of a refusal, when evaluations of these costs were made.
+    fn make_up(&self, password: &str, evaluated: Vec<HashCost>) {
+        // One that nobody can have is not looked at any closer.
+        let price = if check_typed(password).is_ok() { self.hasher.attempts(password) } else { 1 };
+        let missing = price.saturating_sub(evaluated.len());
+        evaluated.into_iter().for_each(|cost| self.hasher.top_up(cost));
+        (0..missing).for_each(|_| self.hasher.spend());
+    }
+
+    pub(super) fn deadline(&self) -> Option<Date> {
+        *self.legacy_deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_deadline(&self, last: Option<Date>) {
+        *self.legacy_deadline.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+
     /// Notes the day, once a day, for whoever follows the accounts that nobody uses. Best effort: a
     /// record that cannot be written now is written another day.
-    fn note_day(&self, record: &Record) {
+    pub(super) fn note_day(&self, record: &Record) {
         let day = (self.clock)().date().to_string();
         let is_noted = |record: &Record| record.last_login() == Some(day.as_str());
         // Read again: of many logins at once, one writes.
@@ -103,7 +143,10 @@ impl Checker {
     fn with_upgrade(&self, checked: Checked, password: &str) -> Principal {
         let Checked { record, stored, principal } = checked;
         let principal = self.upgraded(&record, &stored, principal, password);
-        self.note_day(&record);
+        // What could not be written just now is not tried twice.
+        if !matches!(principal.upgrade(), Upgrade::Failed(_)) {
+            self.note_day(&record);
+        }
         principal
     }
 

@@ -10,7 +10,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::types::Username;
+use crate::types::{Pin, Username};
 
 /// A source is held back while its penalty is longer than this: the first failures are free.
 const TOLERATED: Duration = Duration::from_secs(15);
@@ -39,6 +39,10 @@ struct Tables {
     sources: HashMap<IpAddr, Instant>,
     strangers: HashMap<String, Bucket>,
     known: HashMap<(String, IpAddr), Bucket>,
+    /// When the penalty of a source for keys that were refused has run off.
+    key_sources: HashMap<IpAddr, Instant>,
+    /// Keys that have logged in, and when last: nobody's failures delay them.
+    good_keys: HashMap<(String, Pin), Instant>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -62,6 +66,8 @@ pub struct Blocks {
     pub sources: Vec<(IpAddr, Duration)>,
     /// Accounts, or names that are none, and how long places they are not known at must wait.
     pub accounts: Vec<(String, Duration)>,
+    /// Sources that showed keys which were refused, and how long other new keys from there must wait.
+    pub keys: Vec<(IpAddr, Duration)>,
 }
 
 impl Attempt {
@@ -131,6 +137,42 @@ impl Guard {
         insert(&mut tables.known, attempt.known_key(), bucket);
     }
 
+    /// How long this attempt with a key must wait. Passwords that failed do not count, whoever typed them; keys that
+    /// were refused do, for their source, unless this very key has logged in before.
+    pub(super) fn wait_with_key(
+        &self,
+        attempt: &Attempt,
+        key: Pin,
+        now: Instant,
+    ) -> Option<Duration> {
+        let tables = self.tables();
+        if tables.good_keys.contains_key(&(attempt.name.clone(), key)) {
+            return None;
+        }
+        let left = tables.key_sources.get(&attempt.block)?.saturating_duration_since(now);
+        left.checked_sub(TOLERATED).filter(|left| !left.is_zero())
+    }
+
+    pub(super) fn key_refused(&self, attempt: &Attempt, key: Pin, now: Instant) {
+        let mut tables = self.tables();
+        // It was good once: from now on it waits as any other.
+        tables.good_keys.remove(&(attempt.name.clone(), key));
+        if tables.key_sources.len() >= MOST_ENTRIES {
+            tables.key_sources.retain(|_, until| *until > now);
+        }
+        let until = tables.key_sources.get(&attempt.block).map_or(now, |until| (*until).max(now));
+        let until = (until + PENALTY).min(now + LONGEST_PENALTY);
+        insert(&mut tables.key_sources, attempt.block, until);
+    }
+
+    pub(super) fn key_succeeded(&self, attempt: &Attempt, key: Pin, now: Instant) {
+        let mut tables = self.tables();
+        if tables.good_keys.len() >= MOST_ENTRIES {
+            tables.good_keys.retain(|_, last| now.saturating_duration_since(*last) < KNOWN_FOR);
+        }
+        insert(&mut tables.good_keys, (attempt.name.clone(), key), now);
+    }
+
     /// Forgets what is held against an account and, if one is given, against a source.
     pub(super) fn unblock(&self, name: &Username, source: Option<IpAddr>) {
         let mut tables = self.tables();
@@ -141,6 +183,7 @@ impl Guard {
         }
         if let Some(source) = source {
             tables.sources.remove(&block_of(source));
+            tables.key_sources.remove(&block_of(source));
         }
     }
 
@@ -148,20 +191,21 @@ impl Guard {
     pub(super) fn blocks(&self, now: Instant) -> Blocks {
         let tables = self.tables();
         let left = |until: Instant| until.saturating_duration_since(now);
-        let mut sources: Vec<_> = tables
-            .sources
-            .iter()
-            .map(|(block, until)| (*block, left(*until)))
-            .filter(|(_, left)| *left > TOLERATED)
-            .collect();
+        let held_back = |table: &HashMap<IpAddr, Instant>| {
+            let all = table.iter().map(|(block, until)| (*block, left(*until)));
+            let held = all.map(|(block, left)| (block, left.saturating_sub(TOLERATED)));
+            let mut held: Vec<_> = held.filter(|(_, wait)| !wait.is_zero()).collect();
+            held.sort();
+            held
+        };
         let mut accounts: Vec<_> = tables
             .strangers
             .iter()
             .filter_map(|(name, bucket)| Some((name.clone(), bucket.wait(now)?)))
             .collect();
-        sources.sort();
         accounts.sort();
-        Blocks { sources, accounts }
+        let (sources, keys) = (held_back(&tables.sources), held_back(&tables.key_sources));
+        Blocks { sources, accounts, keys }
     }
 
     fn tables(&self) -> MutexGuard<'_, Tables> {
@@ -282,6 +326,41 @@ mod tests {
         assert_eq!(guard.blocks(start).sources.len(), 1);
         let later = start + Duration::from_secs(6);
         assert_eq!(guard.wait(&attempt("x", "2001:db8::1"), later), None);
+    }
+
+    #[test]
+    fn a_key_waits_for_refused_keys_from_there_only_and_not_once_it_was_good() {
+        let (guard, start) = (Guard::default(), Instant::now());
+        let (good, new) = (Pin::of_public_key(b"good"), Pin::of_public_key(b"new"));
+        let here = attempt("ann", "192.0.2.1");
+        guard.key_succeeded(&here, good, start);
+        for _ in 0..100 {
+            guard.failed(&here, start);
+        }
+        assert!(guard.wait(&here, start).is_some());
+        assert_eq!(guard.wait_with_key(&here, new, start), None, "passwords do not count");
+        for _ in 0..3 {
+            guard.key_refused(&attempt("bob", "192.0.2.1"), new, start);
+            assert_eq!(guard.wait_with_key(&here, new, start), None);
+        }
+        guard.key_refused(&attempt("bob", "192.0.2.1"), new, start);
+        assert_eq!(guard.wait_with_key(&here, new, start), Some(Duration::from_secs(5)));
+        assert_eq!(guard.wait_with_key(&here, good, start), None);
+        guard.key_refused(&here, good, start);
+        assert!(guard.wait_with_key(&here, good, start).is_some(), "revoked since");
+        assert!(guard.wait_with_key(&attempt("bob", "192.0.2.1"), good, start).is_some());
+        assert_eq!(guard.wait_with_key(&attempt("ann", "192.0.2.2"), new, start), None);
+        assert_eq!(guard.blocks(start).keys.len(), 1);
+        guard.unblock(&Username::parse("ann").unwrap(), Some("192.0.2.1".parse().unwrap()));
+        assert_eq!(guard.wait_with_key(&here, new, start), None);
+        for number in 0..MOST_ENTRIES + 9 {
+            let source = IpAddr::from(u32::try_from(number).unwrap().to_be_bytes());
+            let attempt = Attempt::new(&format!("n{number}"), source);
+            guard.key_refused(&attempt, good, start);
+            guard.key_succeeded(&attempt, new, start);
+        }
+        let tables = guard.tables();
+        assert!(tables.key_sources.len() <= MOST_ENTRIES && tables.good_keys.len() <= MOST_ENTRIES);
     }
 
     #[test]

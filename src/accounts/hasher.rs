@@ -15,6 +15,7 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
+use super::encodings::{PasswordEncoding, forms};
 use super::password::{CostError, HashCost, StoredPassword, WRAPPED_PREFIX, md5_of};
 
 /// Bytes of a new hash.
@@ -29,6 +30,8 @@ thread_local! {
 pub struct Hasher {
     cost: HashCost,
     params: Params,
+    /// In which a password may have been hashed with MD5.
+    encodings: Vec<PasswordEncoding>,
     /// Evaluated where there is nothing to verify; no password matches it.
     decoy: PasswordHash,
     evaluations: AtomicU64,
@@ -52,7 +55,7 @@ pub enum HashError {
 }
 
 impl Hasher {
-    /// A hasher that makes new hashes of cost `cost`.
+    /// A hasher that makes new hashes of cost `cost`, and takes MD5 values to be of UTF-8.
     ///
     /// # Errors
     /// [`HashError::Cost`] if `cost` is out of bounds, [`HashError::Failed`] without randomness.
@@ -65,11 +68,18 @@ impl Hasher {
         Ok(Self {
             cost,
             params,
+            encodings: vec![PasswordEncoding::Utf8],
             decoy,
             evaluations: AtomicU64::new(0),
             work: AtomicU64::new(0),
             large: Mutex::new(()),
         })
+    }
+
+    /// The same, taking MD5 values to be of any of `encodings`.
+    #[must_use]
+    pub fn with_encodings(self, encodings: Vec<PasswordEncoding>) -> Self {
+        Self { encodings, ..self }
     }
 
     /// The cost of new hashes.
@@ -118,15 +128,40 @@ impl Hasher {
         Ok(format!("{WRAPPED_PREFIX}{}", self.hash(&lower_hex(md5))?))
     }
 
-    /// True if `password` is the one stored. One evaluation at the stored cost; none for raw MD5.
+    /// How many evaluations a refusal of `password` is worth: one for each of its forms in which it may
+    /// have been hashed with MD5, for whatever record. At least 1.
+    #[must_use]
+    pub fn attempts(&self, password: &str) -> usize {
+        forms(&self.encodings, password).len().max(1)
+    }
+
+    /// What [`Hasher::verify`] evaluates for these two, one cost each.
+    pub(super) fn costs(&self, stored: &StoredPassword, password: &str) -> Vec<HashCost> {
+        let times = match stored {
+            StoredPassword::Md5(_) => 0,
+            StoredPassword::Wrapped(_) => forms(&self.encodings, password).len(),
+            StoredPassword::Argon2id(_) => 1,
+        };
+        stored.cost().into_iter().cycle().take(times).collect()
+    }
+
+    /// True if `password` is the one stored. One evaluation at the stored cost; none for raw MD5, and
+    /// for a wrapped one as many as the password has forms: none is left out once one matches.
     ///
     /// # Errors
     /// [`HashError::Failed`].
     pub fn verify(&self, stored: &StoredPassword, password: &str) -> Result<bool, HashError> {
         match stored {
-            StoredPassword::Md5(digest) => Ok(md5_of(password).ct_eq(digest).into()),
+            StoredPassword::Md5(digest) => {
+                let forms = forms(&self.encodings, password);
+                Ok(forms.iter().fold(false, |is, form| is | bool::from(md5_of(form).ct_eq(digest))))
+            }
             StoredPassword::Wrapped(hash) => {
-                self.evaluate(lower_hex(&md5_of(password)).as_bytes(), hash)
+                let mut is_same = false;
+                for form in forms(&self.encodings, password) {
+                    is_same |= self.evaluate(lower_hex(&md5_of(form)).as_bytes(), hash)?;
+                }
+                Ok(is_same)
             }
             StoredPassword::Argon2id(hash) => self.evaluate(password.as_bytes(), hash),
         }

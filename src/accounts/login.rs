@@ -1,10 +1,10 @@
 //! From a name and a password to a [`Principal`], at the same price for every failure.
 //!
-//! Each refused login costs the work of exactly one argon2 evaluation of the configured cost and says
+//! Each refused login costs the same work for the same typed password, whatever the account, and says
 //! the same thing; the reason is for the log alone.
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -15,14 +15,16 @@ use tokio::time::timeout;
 use crate::types::{Secret, Username};
 
 use super::check::Checker;
+use super::encodings::PasswordEncoding;
 use super::guessing::{Attempt, Blocks, Guard};
 use super::hasher::{HashError, Hasher};
 use super::home::{HomeError, HomeMap};
+use super::keys::KeyRefusal;
 use super::password::{HashCost, TypedPasswordError};
 use super::pool::Pool;
 use super::principal::Principal;
-use super::record::RecordProblem;
 use super::store::{AccountError, AccountStore};
+use super::survey::{Survey, survey};
 
 /// How logins are checked.
 #[derive(Clone, Debug)]
@@ -38,6 +40,10 @@ pub struct LoginSettings {
     pub queue_deadline: Duration,
     /// How legacy homes become directories.
     pub homes: HomeMap,
+    /// The encodings in which the old server may have hashed passwords, in the order they are tried.
+    pub legacy_encodings: Vec<PasswordEncoding>,
+    /// Whoever logs in with a password may enrol a key.
+    pub enroll: bool,
     /// The last day, in UTC, on which an account that is not native argon2id yet may log in.
     pub legacy_deadline: Option<Date>,
     /// Tells the time, for the deadline and for the day of the last login that a record notes.
@@ -45,7 +51,8 @@ pub struct LoginSettings {
 }
 
 impl Default for LoginSettings {
-    /// 4 workers of the default cost (76 MiB), 64 waiting for 3 seconds at most, no home rules.
+    /// 4 workers of the default cost (76 MiB), 64 waiting for 3 seconds at most, no home rules, old
+    /// passwords in UTF-8 or GBK.
     fn default() -> Self {
         Self {
             cost: HashCost::default(),
@@ -53,6 +60,8 @@ impl Default for LoginSettings {
             queue: 64,
             queue_deadline: Duration::from_secs(3),
             homes: HomeMap::default(),
+            legacy_encodings: vec![PasswordEncoding::Utf8, PasswordEncoding::Gbk],
+            enroll: true,
             legacy_deadline: None,
             clock: OffsetDateTime::now_utc,
         }
@@ -96,15 +105,26 @@ pub enum RefusalReason {
     /// The account is switched off.
     #[error("the account is disabled")]
     Disabled,
+    /// The key does not open the account.
+    #[error(transparent)]
+    Key(#[from] KeyRefusal),
+    /// What the key may do was changed since it logged in.
+    #[error("what the key may do was changed")]
+    KeyChanged,
+    /// Neither a password nor a key.
+    #[error("the connection showed no key, and no password came")]
+    NoKey,
     /// The check could not be made, for want of memory or because the server is stopping.
     #[error("the password could not be checked: {0}")]
     Internal(String),
-    /// The record is there, and something it must say is wrong or missing.
-    #[error("the account is disabled: {0}")]
-    Malformed(#[from] RecordProblem),
     /// The home cannot be mapped.
-    #[error("the account is disabled: {0}")]
-    NoHome(#[from] HomeError),
+    #[error("the account is disabled: cannot use '{place}': {problem}")]
+    NoHome {
+        /// Where the record is.
+        place: String,
+        /// What is wrong with the home in it.
+        problem: HomeError,
+    },
     /// The password is right and stored in an old form after the deadline. The only reason that a
     /// peer is told, because only the owner can come as far.
     #[error("its password is stored in an old form and the deadline has passed")]
@@ -120,25 +140,35 @@ pub enum RefusalReason {
     /// No such account, or a text that cannot be the name of one.
     #[error("there is no such account")]
     UnknownUser,
-    /// The record cannot be read.
+    /// The record cannot be read, or something it must say is wrong or missing.
     #[error("the account is disabled: {0}")]
-    Unreadable(#[from] AccountError),
+    Unusable(#[from] AccountError),
     /// The password is another.
     #[error("wrong password")]
     WrongPassword,
 }
 
+impl RefusalReason {
+    /// True if the record is at fault: somebody must repair it before anybody can log in. The text then
+    /// names its place.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        matches!(self, Self::NoHome { .. } | Self::Unusable(_))
+    }
+}
+
 /// Checks logins against a store. Cloning shares everything.
 #[derive(Clone, Debug)]
 pub struct Authenticator {
-    checker: Arc<Checker>,
+    pub(super) checker: Arc<Checker>,
     /// Places for logins, evaluated or waiting.
     places: Arc<Semaphore>,
     workers: Arc<Semaphore>,
     /// The places and the worker that no stranger can take.
     known_places: Arc<Semaphore>,
     known_worker: Arc<Semaphore>,
-    guard: Arc<Guard>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) enroll: bool,
     pool: Pool,
     queue_deadline: Duration,
 }
@@ -153,9 +183,9 @@ impl Authenticator {
         let places = workers.saturating_add(settings.queue).min(Semaphore::MAX_PERMITS);
         let checker = Arc::new(Checker {
             store,
-            hasher: Hasher::new(settings.cost)?,
+            hasher: Hasher::new(settings.cost)?.with_encodings(settings.legacy_encodings),
             homes: settings.homes,
-            legacy_deadline: settings.legacy_deadline,
+            legacy_deadline: Mutex::new(settings.legacy_deadline),
             clock: settings.clock,
         });
         let warm = Arc::clone(&checker);
@@ -170,6 +200,7 @@ impl Authenticator {
             known_places: Arc::new(Semaphore::new(places)),
             known_worker: Arc::new(Semaphore::new(usize::from(workers > 1))),
             guard: Arc::default(),
+            enroll: settings.enroll,
             queue_deadline: settings.queue_deadline,
         })
     }
@@ -194,7 +225,8 @@ impl Authenticator {
     /// then upgraded or not, never half.
     ///
     /// # Errors
-    /// [`LoginError::Refused`] after exactly one argon2 evaluation, [`LoginError::Busy`] after none.
+    /// [`LoginError::Refused`] after one argon2 evaluation, or one for each form of the password if old
+    /// ones may be of several encodings; [`LoginError::Busy`] after none.
     pub async fn login(
         &self,
         username: &str,
@@ -227,6 +259,20 @@ impl Authenticator {
     /// Counts a failure of `source` that named no account.
     pub fn join_refused(&self, source: IpAddr) {
         self.guard.failed(&Attempt::new("", source), Instant::now());
+    }
+
+    /// Changes [`LoginSettings::legacy_deadline`], from the next login on.
+    pub fn set_legacy_deadline(&self, last: Option<Date>) {
+        self.checker.set_deadline(last);
+    }
+
+    /// Looks at every record. Blocks.
+    ///
+    /// # Errors
+    /// [`AccountError`] if the store cannot be listed.
+    pub fn survey(&self) -> Result<Survey, AccountError> {
+        let checker = &self.checker;
+        survey(&*checker.store, &checker.homes, checker.hasher.cost())
     }
 
     /// Who must wait now because of failures.

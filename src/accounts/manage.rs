@@ -7,10 +7,11 @@ use std::sync::Arc;
 
 use thiserror::Error;
 
-use crate::types::{Secret, Username};
+use crate::types::{Pin, Secret, Username};
 
 use super::hasher::{HashError, Hasher};
 use super::home::{DEFAULT_HOMES, HomeDirectory, HomeMap};
+use super::keys::{AccountKey, KeyListError, KeyProblem};
 use super::password::{HashCost, StoredPassword, TypedPasswordError, check_typed};
 use super::record::Record;
 use super::samples::record_is_sample;
@@ -41,12 +42,26 @@ pub enum ManageError {
         /// What is wrong with it.
         problem: super::home::HomeError,
     },
+    /// The list of keys was not changed.
+    #[error("{0}: {1}")]
+    Keys(Username, KeyListError),
+    /// The account does not have the key.
+    #[error("{0} does not have the key {1}")]
+    NoKey(Username, Pin),
     /// A quota of 0, which would not mean unlimited.
     #[error("the quota must be at least 1 byte")]
     Quota,
     /// The new password is empty or too long.
     #[error(transparent)]
     TypedPassword(#[from] TypedPasswordError),
+}
+
+impl ManageError {
+    /// True if the disk has no room: the next record would fail alike.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        matches!(self, Self::Account(AccountError::File(file)) if file.is_full())
+    }
 }
 
 /// How an account's password is stored.
@@ -75,8 +90,10 @@ pub struct Summary {
     pub quota: Result<u64, String>,
     /// Its home, or why it has none.
     pub home: Result<HomeDirectory, String>,
-    /// It still stores the raw MD5 of a password that tutorials print.
+    /// Its password is one that tutorials print.
     pub is_sample: bool,
+    /// Its keys; for each what it is, or why it counts for nothing.
+    pub keys: Vec<Result<AccountKey, KeyProblem>>,
 }
 
 impl AccountManager {
@@ -140,6 +157,26 @@ impl AccountManager {
         Ok(self.store.update(name, &mut |record| record.set_disabled(disabled))?)
     }
 
+    /// Lets a key log in to an account.
+    ///
+    /// # Errors
+    /// [`ManageError::Keys`], [`ManageError::Account`]; nothing is changed then.
+    pub fn add_key(&self, name: &Username, key: &AccountKey) -> Result<(), ManageError> {
+        let mut outcome = Ok(());
+        self.store.update(name, &mut |record| outcome = record.add_key(key))?;
+        outcome.map_err(|error| ManageError::Keys(name.clone(), error))
+    }
+
+    /// Ends that. Sessions it has are not ended here.
+    ///
+    /// # Errors
+    /// [`ManageError::NoKey`], [`ManageError::Account`].
+    pub fn revoke_key(&self, name: &Username, pin: &Pin) -> Result<(), ManageError> {
+        let mut is_there = false;
+        self.store.update(name, &mut |record| is_there = record.revoke_key(pin))?;
+        if is_there { Ok(()) } else { Err(ManageError::NoKey(name.clone(), *pin)) }
+    }
+
     /// Removes an account's record. Its home stays.
     ///
     /// # Errors
@@ -185,7 +222,8 @@ impl AccountManager {
             disabled: record.is_disabled().unwrap_or(true),
             quota: record.quota().map_err(|problem| problem.to_string()),
             home: self.home_of(&record),
-            is_sample: record_is_sample(&record),
+            is_sample: record_is_sample(&record, &self.hasher),
+            keys: record.keys(),
         })
     }
 
@@ -221,6 +259,7 @@ fn unusable(name: String, reason: &str) -> Summary {
         quota: Err(reason.to_owned()),
         home: Err(reason.to_owned()),
         is_sample: false,
+        keys: Vec::new(),
     }
 }
 

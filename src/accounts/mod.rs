@@ -4,10 +4,13 @@
 //! them work and become argon2id at the first login. This room does not know connections or user
 //! files: it hands out a [`Principal`].
 
+mod by_key;
 mod check;
+mod encodings;
 mod guessing;
 mod hasher;
 mod home;
+mod keys;
 mod legacy;
 mod login;
 mod manage;
@@ -18,12 +21,16 @@ mod record;
 mod samples;
 mod store;
 mod strict_json;
+mod survey;
 #[cfg(test)]
 mod tests;
 
+pub use by_key::EnrollError;
+pub use encodings::PasswordEncoding;
 pub use guessing::Blocks;
 pub use hasher::{HashError, Hasher};
 pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
+pub use keys::{AccountKey, KeyListError, KeyProblem, KeyRefusal, MAX_COMMENT, MAX_KEYS};
 pub use legacy::{
     AccountLine, Encoding, HashState, ImportEntry, ImportVerdict, LegacyFile, MigrationReport,
     StateCounts, Wrapping, read_folder,
@@ -38,3 +45,4 @@ pub use principal::{Principal, Upgrade};
 pub use record::{MAX_RECORD, Record, RecordProblem};
 pub use samples::{is_sample, record_is_sample};
 pub use store::{AccountError, AccountStore, DirectoryStore, Listing};
+pub use survey::Survey;

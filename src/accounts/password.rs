@@ -96,7 +96,7 @@ pub fn check_typed(password: &str) -> Result<(), TypedPasswordError> {
 /// The `password` of a record, parsed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoredPassword {
-    /// MD5 of the UTF-8 password: 32 hex digits, any case. Fast to guess; to be replaced.
+    /// MD5 of the password in some encoding: 32 hex digits, any case. Fast to guess; to be replaced.
     Md5([u8; 16]),
     /// `{md5+argon2id}$argon2id$…`: argon2id over the lower-case hex MD5.
     Wrapped(PasswordHash),
@@ -173,9 +173,9 @@ impl std::fmt::Debug for StoredPassword {
     }
 }
 
-/// MD5 of the UTF-8 password, as the legacy server stored it.
-pub(super) fn md5_of(password: &str) -> [u8; 16] {
-    Md5::digest(password.as_bytes()).into()
+/// MD5 of a password's bytes, as the legacy server stored it.
+pub(super) fn md5_of(password: impl AsRef<[u8]>) -> [u8; 16] {
+    Md5::digest(password.as_ref()).into()
 }
 
 fn parse_hex(text: &str) -> Option<[u8; 16]> {

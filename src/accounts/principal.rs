@@ -1,15 +1,18 @@
 //! What a successful login yields: who it is and what is theirs.
 
-use crate::types::Username;
+use crate::types::{Grant, Username};
 
 use super::home::HomeDirectory;
+use super::keys::AccountKey;
 
-/// An account that has proved its password. Only a successful login makes one.
+/// An account that has proved its password, or a key of its own. Only a successful login makes one.
 #[derive(Clone, Debug)]
 pub struct Principal {
     name: Username,
     home: HomeDirectory,
     quota: u64,
+    grant: Grant,
+    key: Option<AccountKey>,
     upgrade: Upgrade,
 }
 
@@ -28,7 +31,11 @@ pub enum Upgrade {
 
 impl Principal {
     pub(super) fn new(name: Username, home: HomeDirectory, quota: u64) -> Self {
-        Self { name, home, quota, upgrade: Upgrade::NotNeeded }
+        Self { name, home, quota, grant: Grant::full(), key: None, upgrade: Upgrade::NotNeeded }
+    }
+
+    pub(super) fn with_key(self, key: AccountKey) -> Self {
+        Self { grant: key.grant(), key: Some(key), ..self }
     }
 
     pub(super) fn with_upgrade(self, upgrade: Upgrade) -> Self {
@@ -51,6 +58,18 @@ impl Principal {
     #[must_use]
     pub fn quota(&self) -> u64 {
         self.quota
+    }
+
+    /// What may be done with the home.
+    #[must_use]
+    pub fn grant(&self) -> &Grant {
+        &self.grant
+    }
+
+    /// The key that logged in; `None` if a password did.
+    #[must_use]
+    pub fn key(&self) -> Option<&AccountKey> {
+        self.key.as_ref()
     }
 
     /// What became of the stored password.

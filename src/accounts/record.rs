@@ -26,7 +26,7 @@ const LAST_LOGIN: &str = "last_login";
 #[derive(Clone, PartialEq)]
 pub struct Record {
     name: Username,
-    fields: Map<String, Value>,
+    pub(super) fields: Map<String, Value>,
 }
 
 /// What is wrong with a record. It never quotes a password.
@@ -62,6 +62,9 @@ pub enum RecordProblem {
     /// `password` is absent or not a text.
     #[error("its password is missing or not a text")]
     PasswordMissing,
+    /// It would be longer than [`MAX_RECORD`].
+    #[error("it would be longer than {MAX_RECORD} bytes")]
+    TooLong,
     /// `username` is absent, not a text, or not the name of the file.
     #[error("its username does not match the name of its file ('{0}')")]
     Username(String),

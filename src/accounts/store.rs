@@ -6,6 +6,7 @@
 use std::ffi::OsStr;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -70,7 +71,7 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
         new: &str,
     ) -> Result<bool, AccountError>;
 
-    /// Applies `change` to the record while no other writer can, and stores the result.
+    /// Applies `change` to the record while no other writer can, and stores the result if it is another one.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::File`], [`AccountError::Record`].
@@ -92,6 +93,9 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
     /// [`AccountError::NotFound`], [`AccountError::File`].
     fn remove(&self, name: &Username) -> Result<(), AccountError>;
 
+    /// Where the record of `name` is or would be, for people: the path of its file, say. Safe to print.
+    fn place(&self, name: &Username) -> String;
+
     /// Which accounts there are; their records are not read.
     ///
     /// # Errors
@@ -103,6 +107,7 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct DirectoryStore {
     directory: PathBuf,
+    patience: Duration,
 }
 
 impl DirectoryStore {
@@ -111,15 +116,21 @@ impl DirectoryStore {
     /// # Errors
     /// [`AccountError::File`].
     pub fn open(directory: &Path) -> Result<Self, AccountError> {
-        let store = Self { directory: directory.to_owned() };
+        let store = Self { directory: directory.to_owned(), patience: fsio::PATIENCE };
         let lock = store.lock()?;
         fsio::remove_temporaries(directory)?;
         drop(lock);
         Ok(store)
     }
 
+    /// The same, waiting no longer than `patience` for other writers.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
     fn lock(&self) -> Result<LockGuard, AccountError> {
-        Ok(fsio::lock_exclusive(&self.directory.join(LOCK))?)
+        Ok(fsio::lock_within(&self.directory.join(LOCK), self.patience)?)
     }
 
     fn path(&self, name: &Username) -> PathBuf {
@@ -127,7 +138,13 @@ impl DirectoryStore {
     }
 
     fn write(&self, record: &Record) -> Result<(), AccountError> {
-        Ok(fsio::write_atomic(&self.path(record.name()), &record.to_bytes(), MODE)?)
+        let (path, bytes) = (self.path(record.name()), record.to_bytes());
+        // One that is longer could not be read back.
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_RECORD) {
+            let (place, problem) = (printable(&path.to_string_lossy()), RecordProblem::TooLong);
+            return Err(AccountError::Record { place, problem });
+        }
+        Ok(fsio::write_atomic(&path, &bytes, MODE)?)
     }
 }
 
@@ -141,10 +158,7 @@ impl AccountStore for DirectoryStore {
         };
         match Record::parse(name, &bytes) {
             Ok(record) => Ok(Some(record)),
-            Err(problem) => {
-                let place = printable(&path.to_string_lossy());
-                Err(AccountError::Record { place, problem })
-            }
+            Err(problem) => Err(AccountError::Record { place: self.place(name), problem }),
         }
     }
 
@@ -172,8 +186,9 @@ impl AccountStore for DirectoryStore {
     ) -> Result<(), AccountError> {
         let _lock = self.lock()?;
         let mut record = self.load(name)?.ok_or_else(|| AccountError::NotFound(name.clone()))?;
+        let before = record.clone();
         change(&mut record);
-        self.write(&record)
+        if record == before { Ok(()) } else { self.write(&record) }
     }
 
     fn create(&self, record: &Record) -> Result<(), AccountError> {
@@ -190,6 +205,10 @@ impl AccountStore for DirectoryStore {
             Err(error) if error.is_not_found() => Err(AccountError::NotFound(name.clone())),
             outcome => Ok(outcome?),
         }
+    }
+
+    fn place(&self, name: &Username) -> String {
+        printable(&self.path(name).to_string_lossy())
     }
 
     fn list(&self) -> Result<Listing, AccountError> {

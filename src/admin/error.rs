@@ -60,7 +60,7 @@ impl AdminError {
                  earlier attempt left it"
                     .into(),
             ),
-            Self::File(error) => error.hint(),
+            Self::File(error) | Self::Account(AccountError::File(error)) => error.hint(),
             Self::Ring(error) => error.hint(),
             Self::Rotation(_) => Some("`sealane-admin cert show` shows the keys".into()),
             Self::HostName(_) => Some("set public_address in the configuration".into()),

@@ -55,8 +55,8 @@ struct Line {
 /// `progress` hears how many of how many are done.
 ///
 /// # Errors
-/// [`AdminError::Manage`] if the accounts cannot be listed, [`AdminError::File`] if the backup cannot
-/// be written; records replaced before stay replaced, and are in the backup.
+/// [`AdminError::Manage`] if the accounts cannot be listed or the disk is full, [`AdminError::File`] if
+/// the backup cannot be written; records replaced before stay replaced, and are in the backup.
 pub fn wrap(
     manager: &AccountManager,
     directory: &Path,
@@ -71,8 +71,7 @@ pub fn wrap(
     }
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = threads.clamp(1, cores);
-    let mut backup = new_backup(directory, now)?;
-    report.backups.push(backup.path().to_owned());
+    let mut backup = None;
     let mut done = 0;
     progress(done, names.len());
     for batch in names.chunks(threads * BATCH) {
@@ -84,11 +83,23 @@ pub fn wrap(
                 Err(error) => report.failed.push((name.clone(), error.to_string())),
             }
         }
-        backup.append(&lines(&wrappings))?;
+        if !wrappings.is_empty() {
+            let file = match &mut backup {
+                Some(file) => file,
+                None => {
+                    let file = new_backup(directory, now)?;
+                    report.backups.push(file.path().to_owned());
+                    backup.insert(file)
+                }
+            };
+            file.append(&lines(&wrappings))?;
+        }
         for wrapping in &wrappings {
             match manager.apply_wrap(wrapping) {
                 Ok(true) => report.changed += 1,
                 Ok(false) => report.superseded += 1,
+                // Nor would the others be written.
+                Err(error) if error.is_full() => return Err(error.into()),
                 Err(error) => report.failed.push((wrapping.name.clone(), error.to_string())),
             }
         }
@@ -102,7 +113,8 @@ pub fn wrap(
 /// what `wrap` wrote.
 ///
 /// # Errors
-/// [`AdminError::File`] if a backup cannot be read, or others can read it.
+/// [`AdminError::File`] if a backup cannot be read, or others can read it; [`AdminError::Manage`] if the
+/// disk is full.
 pub fn undo_wrap(
     manager: &AccountManager,
     directory: &Path,
@@ -119,6 +131,8 @@ pub fn undo_wrap(
             match manager.undo_wrap(&wrapping) {
                 Ok(true) => report.changed += 1,
                 Ok(false) => report.superseded += 1,
+                // Nor would the others be written.
+                Err(error) if error.is_full() => return Err(error.into()),
                 Err(error) => report.failed.push((wrapping.name.clone(), error.to_string())),
             }
         }

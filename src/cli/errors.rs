@@ -35,8 +35,13 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         Status::LoginRefused => failure(Exit::Login, format!("{what}: {text}")).hint(
             "account or password is wrong, or the account is disabled; the server's log says which",
         ),
+        Status::NotEnrolled => failure(Exit::Other, format!("{what}: the key was not enrolled: {text}")),
+        Status::Forbidden => failure(Exit::Other, format!("{what}: {text}")).hint(
+            "it was given other permissions: ask for 'sealane-admin account key list', or log in with a password",
+        ),
         Status::TooManyFailures => failure(Exit::Login, format!("{what}: {text}")).hint(
-            "wait a minute and try again, or ask for 'sealane-admin account unblock'",
+            "the delay is for this address, or for places the account has not logged in from, and ends by \
+             itself; the administrator can end it with 'sealane-admin account unblock NAME --source IP'",
         ),
         Status::ResetRequired => failure(Exit::Login, format!("{what}: {text}")).hint(
             "your password was right, but it was stored in an old form for too long: ask for a new one \
@@ -57,7 +62,7 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         }
         Status::TooLarge => failure(Exit::Space, format!("{what}: {text}")),
         Status::NotFound => failure(Exit::NotFound, format!("{what}: {text}"))
-            .hint("'sealane ls' shows what is there; 'sealane mkdir' makes a directory"),
+            .hint("'sealane ls' shows what is there"),
         Status::Exists => failure(Exit::Other, format!("{what}: {text}")),
         Status::NotEmpty => {
             failure(Exit::Other, format!("{what}: {text}")).hint("-r removes all it holds")

@@ -4,9 +4,11 @@
 
 pub mod admin;
 pub mod client;
+mod confine;
 mod errors;
 pub mod failure;
 mod logging;
+mod manager;
 mod password;
 pub mod server;
 pub mod ui;

@@ -17,21 +17,31 @@ pub(super) fn of_user(
     user: &Username,
     server: &str,
 ) -> Result<Secret, Failure> {
-    if let Some(path) = file {
-        return from_file(path);
-    }
-    let from_environment =
-        environment::password().map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
-    if let Some(password) = from_environment {
+    if let Some(password) = given(file)? {
         return Ok(password);
     }
-    if !std::io::stdin().is_terminal() {
+    if !can_be_asked() {
         return Err(Failure::new(Exit::Login, format!("no password for {user} at {server}"))
             .hint("use --password-file, or SEALANE_PASSWORD"));
     }
     rpassword::prompt_password(format!("password of {user} at {server}: "))
         .map(Secret::new)
         .map_err(|error| Failure::new(Exit::Login, format!("no password was typed: {error}")))
+}
+
+/// The password in `file`, else that in `SEALANE_PASSWORD`.
+pub(super) fn given(file: Option<&Path>) -> Result<Option<Secret>, Failure> {
+    match file {
+        Some(path) => from_file(path).map(Some),
+        None => {
+            environment::password().map_err(|error| Failure::new(Exit::Usage, error.to_string()))
+        }
+    }
+}
+
+/// True if there is somebody who can type one.
+pub(super) fn can_be_asked() -> bool {
+    std::io::stdin().is_terminal()
 }
 
 /// The first line of `path`, without its end.

@@ -3,22 +3,28 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Parser;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::confine::{self, Confined};
 use super::{Exit, Failure, Ui, logging};
 use crate::accounts::{AccountStore, Authenticator, DirectoryStore};
 use crate::config::{self, Settings};
 use crate::fsio::FsError;
 use crate::server::{self, KeyError, KeyFiles, Keys};
-use crate::storage::{StorageError, Vault};
+use crate::storage::Vault;
+
+/// How long a login waits for other writers of records.
+const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serve homes over pinned TLS 1.3.
 ///
 /// Says "listening on ADDR:PORT" on stderr when it is ready. SIGTERM and SIGINT let transfers under
-/// way end, for at most `limits.drain_seconds`; a second one ends at once.
+/// way end, for at most `limits.drain_seconds`; a second one ends at once. SIGHUP reads
+/// `login.legacy_deadline` again; everything else in the configuration is read at the start.
 ///
 /// Example: `sealaned --config /srv/sealane/config.toml`
 #[derive(Debug, Parser)]
@@ -52,32 +58,39 @@ fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
             None => failure,
         }
     })?;
-    let runtime = tokio::runtime::Runtime::new()
+    let confined = confine::confine(&settings, path)?;
+    // The runtime's threads inherit the walls, and could no longer look up how many there should be.
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(confined.processors)
+        .enable_all()
+        .build()
         .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
-    let served = runtime.block_on(serve(ui, settings));
+    let served = runtime.block_on(serve(ui, path, settings, confined));
     runtime.shutdown_background();
     served
 }
 
-async fn serve(ui: Ui, settings: Settings) -> Result<(), Failure> {
-    let listen = settings.reach.listen;
-    let server = prepare(settings)?;
-    let listener = TcpListener::bind(listen).await.map_err(|error| {
-        Failure::new(Exit::Usage, format!("cannot listen on {listen}: {error}"))
-            .hint("is another server running there? 'listen' in the configuration names the port")
-    })?;
+async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> Result<(), Failure> {
+    let Confined { listener, vault, manager, .. } = confined;
+    let server = prepare(settings, vault)?;
+    reload_at_hangup(ui, path.to_owned(), server.authenticator.clone())?;
+    let broken = |error| Failure::new(Exit::Other, format!("cannot listen: {error}"));
+    let listener = TcpListener::from_std(listener).map_err(broken)?;
     let stop = stop_signal()?;
-    let local = listener
-        .local_addr()
-        .map_err(|error| Failure::new(Exit::Other, format!("cannot listen: {error}")))?;
+    let local = listener.local_addr().map_err(broken)?;
     ui.status(&format!("listening on {local}"));
+    manager.tell("READY=1");
+    let stop = async {
+        stop.await;
+        manager.tell("STOPPING=1");
+    };
     server::run(listener, server, stop)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
 }
 
-/// From settings to a server: reads keys, opens records and data.
-fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
+/// From settings to a server: reads keys, opens records.
+fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Failure> {
     let files = &settings.certificates;
     let files = KeyFiles { certificate: files.certificate.clone(), key: files.key.clone() };
     let keys = Keys::load(files).map_err(|error| match &error {
@@ -85,12 +98,12 @@ fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
         error => Failure::new(Exit::Usage, error.to_string()),
     })?;
     let wrong = |error: String| Failure::new(Exit::Usage, error);
-    let store: Arc<dyn AccountStore> = Arc::new(
-        DirectoryStore::open(&settings.accounts).map_err(|error| wrong(error.to_string()))?,
-    );
+    let store =
+        DirectoryStore::open(&settings.accounts).map_err(|error| wrong(error.to_string()))?;
+    // A login is not held up by whoever holds the lock; its upgrade is tried again at the next one.
+    let store: Arc<dyn AccountStore> = Arc::new(store.with_patience(UPGRADE_PATIENCE));
     let authenticator =
         Authenticator::new(store, settings.login).map_err(|error| wrong(error.to_string()))?;
-    let vault = Vault::open(&settings.data).map_err(|error| data(&settings.data, &error))?;
     let socket = settings.data.join(config::CONTROL_SOCKET);
     let control = server::bind_control(&socket).map_err(|error| {
         Failure::new(Exit::Usage, format!("control socket '{}': {error}", socket.display()))
@@ -104,7 +117,9 @@ fn prepare(settings: Settings) -> Result<server::Settings, Failure> {
         login_deadline: settings.login_deadline,
         connections: settings.connections,
         congestion: settings.congestion,
+        strangers: settings.strangers,
         drain: settings.drain,
+        recheck: settings.recheck,
         partial_expiry: settings.partial_expiry,
     })
 }
@@ -119,21 +134,36 @@ fn key_file(error: &FsError) -> Failure {
     }
 }
 
-fn data(path: &Path, error: &StorageError) -> Failure {
-    match error {
-        StorageError::DataDirectory { .. } => Failure::new(Exit::Usage, error.to_string()),
-        _ => Failure::new(Exit::Usage, format!("data directory '{}': {error}", path.display())),
-    }
+fn watch(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind)
+        .map_err(|error| Failure::new(Exit::Other, format!("cannot watch signals: {error}")))
+}
+
+/// Takes a changed deadline for old records up at each SIGHUP: moving it must not end a transfer.
+fn reload_at_hangup(ui: Ui, path: PathBuf, logins: Authenticator) -> Result<(), Failure> {
+    let mut hangup = watch(SignalKind::hangup())?;
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            ui.status(&reload(&path, &logins));
+        }
+    });
+    Ok(())
+}
+
+fn reload(path: &Path, logins: &Authenticator) -> String {
+    let last = match config::load(path) {
+        Ok(settings) => settings.login.legacy_deadline,
+        Err(error) => return format!("configuration not read again: {error}"),
+    };
+    let what = last.map_or_else(|| "none".to_owned(), |day| day.to_string());
+    logins.set_legacy_deadline(last);
+    format!("configuration read again: legacy_deadline is {what}")
 }
 
 /// Completes at the first SIGTERM or SIGINT; the second one ends the process at once.
 fn stop_signal() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| {
-        signal(kind)
-            .map_err(|error| Failure::new(Exit::Other, format!("cannot watch signals: {error}")))
-    };
     let (mut terminate, mut interrupt) =
-        (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+        (watch(SignalKind::terminate())?, watch(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
         tokio::spawn(async move {

@@ -41,10 +41,11 @@ impl Ui {
         }
     }
 
-    /// A remark on stderr; not with `--quiet`.
+    /// A remark on stderr, with `--json` also an object on stdout; not with `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
             write_line(io::stderr().lock(), &format!("note: {}", printable(text)));
+            self.object(&serde_json::json!({ "type": "note", "text": text }));
         }
     }
 

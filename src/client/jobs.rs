@@ -3,12 +3,13 @@
 //! What each file came to is handed up as it ends; a failed file does not stop the others.
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use tokio::task::JoinSet;
 
+use super::Link;
 use crate::protocol::Status;
-use crate::session::{Client, SessionError};
+use crate::session::SessionError;
 use crate::storage::{FileMeta, FileSource, LocalSink, Sink, Source, StorageError};
 use crate::transfer::{Meter, Outcome, TransferError};
 use crate::types::RemotePath;
@@ -50,50 +51,59 @@ pub struct Download {
 }
 
 /// What became of one file: its place in the list of jobs, and its outcome.
-pub type Finished = (usize, Result<Outcome, SessionError>);
+pub type Finished = (usize, Result<Arrived, SessionError>);
 
-/// Sends every file and calls `finished` for each, in the order they end.
+/// A file that arrived.
+#[derive(Debug)]
+pub struct Arrived {
+    /// What was done.
+    pub outcome: Outcome,
+    /// Where it went on the server, if not where it was to go: into the directory that has that name.
+    pub inside: Option<RemotePath>,
+}
+
+/// Sends every file and calls `finished` for each, in the order they end; once the link is over none is begun.
 ///
 /// Cancel safety: dropping the future interrupts what is under way; running it again resumes.
 pub async fn upload_all(
-    client: &Arc<Client>,
+    link: &Arc<Link>,
     uploads: Vec<Upload>,
     meter: &Arc<Meter>,
     finished: impl FnMut(Finished),
 ) {
-    let (client, meter) = (client.clone(), meter.clone());
-    let limit = client.max_transfers();
-    let start = move |job| upload(client.clone(), job, meter.clone());
-    side_by_side(limit, uploads, start, finished).await;
+    let (link, meter) = (link.clone(), meter.clone());
+    let asked = link.clone();
+    let start = move |job| upload(link.clone(), job, meter.clone());
+    side_by_side(&asked, uploads, start, finished).await;
 }
 
-/// Fetches every file and calls `finished` for each, in the order they end.
+/// Fetches every file and calls `finished` for each, in the order they end; once the link is over none is begun.
 ///
 /// Cancel safety: as for [`upload_all`].
 pub async fn download_all(
-    client: &Arc<Client>,
+    link: &Arc<Link>,
     downloads: Vec<Download>,
     meter: &Arc<Meter>,
     finished: impl FnMut(Finished),
 ) {
-    let (client, meter) = (client.clone(), meter.clone());
-    let limit = client.max_transfers();
-    let start = move |job| download(client.clone(), job, meter.clone());
-    side_by_side(limit, downloads, start, finished).await;
+    let (link, meter) = (link.clone(), meter.clone());
+    let asked = link.clone();
+    let start = move |job| download(link.clone(), job, meter.clone());
+    side_by_side(&asked, downloads, start, finished).await;
 }
 
 async fn side_by_side<Job, Running>(
-    limit: usize,
+    link: &Link,
     jobs: Vec<Job>,
     start: impl Fn(Job) -> Running,
     mut finished: impl FnMut(Finished),
 ) where
-    Running: Future<Output = Result<Outcome, SessionError>> + Send + 'static,
+    Running: Future<Output = Result<Arrived, SessionError>> + Send + 'static,
 {
     let mut running = JoinSet::new();
     let mut jobs = jobs.into_iter().enumerate();
     loop {
-        while running.len() < limit.min(SIDE_BY_SIDE) {
+        while running.len() < link.max_transfers().min(SIDE_BY_SIDE) && link.over().is_none() {
             let Some((number, job)) = jobs.next() else { break };
             let work = start(job);
             running.spawn(async move { (number, work.await) });
@@ -107,20 +117,17 @@ async fn side_by_side<Job, Running>(
     }
 }
 
-async fn upload(
-    client: Arc<Client>,
-    job: Upload,
-    meter: Arc<Meter>,
-) -> Result<Outcome, SessionError> {
+async fn upload(link: Arc<Link>, job: Upload, meter: Arc<Meter>) -> Result<Arrived, SessionError> {
     let source = open(job.from).await?;
     let meta = if job.preserve { source.meta() } else { FileMeta::default() };
     meter.expect(source.size());
-    let sent = client.upload(&job.to, source.clone(), meta, meter.clone()).await;
+    let sent = link.upload(&job.to, source.clone(), meta, meter.clone()).await;
     match (sent, job.inside) {
         (Err(error), Some(inside)) if error.status() == Some(Status::IsDirectory) => {
-            client.upload(&inside, source, meta, meter).await
+            let outcome = link.upload(&inside, source, meta, meter).await?;
+            Ok(Arrived { outcome, inside: Some(inside) })
         }
-        (sent, _) => sent,
+        (sent, _) => Ok(Arrived { outcome: sent?, inside: None }),
     }
 }
 
@@ -136,18 +143,19 @@ async fn open(from: UploadSource) -> Result<Arc<dyn Source>, SessionError> {
 }
 
 async fn download(
-    client: Arc<Client>,
+    link: Arc<Link>,
     job: Download,
     meter: Arc<Meter>,
-) -> Result<Outcome, SessionError> {
+) -> Result<Arrived, SessionError> {
     let Download { from, to, preserve } = job;
     let held = to.clone();
     let holds = tokio::task::spawn_blocking(move || LocalSink::would_hold(&held)).await;
     let holds = holds.map_err(|_| TransferError::Thread)?;
-    let expecting = meter.clone();
+    let (expecting, once) = (meter.clone(), Once::new());
     let open = move |size, meta| -> Result<Arc<dyn Sink>, StorageError> {
-        expecting.expect(size);
+        once.call_once(|| expecting.expect(size));
         Ok(Arc::new(LocalSink::create(&to, size, meta, preserve)?))
     };
-    client.download(&from, holds, open, meter).await
+    let outcome = link.download(&from, holds, open, meter).await?;
+    Ok(Arrived { outcome, inside: None })
 }

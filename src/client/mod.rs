@@ -1,10 +1,17 @@
-//! The client without its command line: connects to a pinned server, runs jobs of many files.
+//! The client without its command line: connects to a pinned server, again when that is needed, and runs
+//! jobs of many files.
 //!
 //! It prints nothing and asks nobody: which server, which pins, which password is decided above.
 
 mod announced;
+mod digest_cache;
 mod jobs;
 mod lanes;
+mod link;
+mod pace;
+mod questions;
+mod receipt;
+mod retry;
 pub mod tree;
 
 use std::io;
@@ -18,11 +25,17 @@ use crate::net::{self, Congestion};
 use crate::protocol::join;
 use crate::protocol::keys::EXPORTER;
 use crate::session::{Client, ClientSettings, SessionError};
-use crate::tls::{self, TlsError, TlsStream};
+use crate::tls::{self, Identity, TlsError, TlsStream};
 use crate::trust::Announced;
 use crate::types::{Address, Pin, PinSet, Secret, Username};
+use crate::wire::WireError;
 
-pub use jobs::{Download, Finished, Upload, UploadSource, download_all, upload_all};
+pub use digest_cache::DigestCache;
+pub use jobs::{Arrived, Download, Finished, Upload, UploadSource, download_all, upload_all};
+pub use link::{Dialling, Link, LinkEvent, Ways};
+pub use pace::{Paced, RateLimit};
+pub use receipt::{ReadReceipt, ReceiptError, SignedReceipt};
+pub use retry::Retry;
 
 /// Time to open the connection and to shake hands, each.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -73,43 +86,67 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`], by what the caller can do about it.
 pub async fn connect(target: &Target, password: &Secret) -> Result<Client, ConnectError> {
-    Ok(secure(target).await?.login(&target.user, password).await?.0)
+    Ok(secure(target, None).await?.login(&target.user, password).await?.0)
+}
+
+/// As [`connect`], with a key instead of a password.
+///
+/// Cancel safety: as for [`connect`].
+///
+/// # Errors
+/// As [`connect`].
+pub async fn connect_with_key(target: &Target, key: &Identity) -> Result<Client, ConnectError> {
+    Ok(secure(target, Some(key)).await?.login_with_key(&target.user).await?.0)
 }
 
 /// A connection whose server has proved a pinned key, and has not been told anything yet.
 #[derive(Debug)]
 pub struct Secured {
-    stream: TlsStream<TcpStream>,
+    stream: TlsStream<Paced<TcpStream>>,
     pin: Pin,
     exporter: [u8; 32],
-    join_exporter: [u8; 32],
     congestion: String,
-    round_trip: Duration,
-    target: Target,
+    way: lanes::Way,
 }
 
-/// Connects and checks the server's key.
+/// Connects and checks the server's key, and then, if there is a `key`, shows and proves that one.
 ///
 /// Cancel safety: dropping the future closes the connection.
 ///
 /// # Errors
 /// [`ConnectError`], all but `Session`.
-pub async fn secure(target: &Target) -> Result<Secured, ConnectError> {
-    let config = tls::client_config(target.pins.clone())?;
+pub async fn secure(target: &Target, key: Option<&Identity>) -> Result<Secured, ConnectError> {
+    secure_paced(target, key, None).await
+}
+
+/// As [`secure`]; what goes over the connection, and over those that join its session, keeps to `limit`.
+///
+/// Cancel safety: dropping the future closes the connection.
+///
+/// # Errors
+/// As [`secure`].
+pub async fn secure_paced(
+    target: &Target,
+    key: Option<&Identity>,
+    limit: Option<RateLimit>,
+) -> Result<Secured, ConnectError> {
+    let config = tls::client_config_with(target.pins.clone(), key)?;
     let begun = Instant::now();
     let (stream, congestion) = reach(&target.host, target.port).await?;
     let is_here = stream.peer_addr().is_ok_and(net::is_here);
     let round_trip = if is_here { Duration::ZERO } else { begun.elapsed() };
+    let stream = Paced::new(stream, limit.clone());
     // A server that changes its keys is asked for the one that is likeliest to be known.
     let wanted = target.pins.iter().next().copied().unwrap_or_else(|| Pin::of_public_key(b""));
     let handshake = async { Ok(tls::connect_wanting(config, &wanted, stream).await?) };
     let stream = in_time(handshake).await?;
     let pin = tls::peer_pin(&stream).ok_or(TlsError::BadProof)?;
     let exporter = tls::exporter(&stream, EXPORTER)?;
-    let join_exporter = tls::exporter(&stream, join::EXPORTER)?;
+    let session = tls::exporter(&stream, join::EXPORTER)?;
     let target =
         Target { pins: PinSet::new(vec![pin]).unwrap_or(target.pins.clone()), ..target.clone() };
-    Ok(Secured { stream, pin, exporter, join_exporter, congestion, round_trip, target })
+    let way = lanes::Way { target, session, round_trip, limit };
+    Ok(Secured { stream, pin, exporter, congestion, way })
 }
 
 /// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a handshake, and
@@ -149,15 +186,50 @@ impl Secured {
         password: &Secret,
     ) -> Result<(Client, Option<Announced>), ConnectError> {
         let settings = ClientSettings::default();
-        let client = Client::login(self.stream, settings, user.as_str(), password).await?;
-        if let Some(control) = client.lanes() {
-            let (target, session) = (self.target, self.join_exporter);
-            let way = lanes::Way { target, session, round_trip: self.round_trip };
-            client.accompany(|stop| tokio::spawn(lanes::adapt(control, way, stop)));
-        }
-        let announced = client.announced().map(|keys| announced::verify(keys, &self.exporter));
-        Ok((client, announced))
+        let Self { stream, exporter, way, .. } = self;
+        let client = Client::login(stream, settings, user.as_str(), password).await;
+        accompanied(client, &exporter, way)
     }
+
+    /// As [`Secured::login`], with the key that this connection has proved.
+    ///
+    /// Cancel safety: dropping the future closes the connection.
+    ///
+    /// # Errors
+    /// [`ConnectError::Session`]; [`ConnectError::Tls`] if the server broke off because of the key's certificate.
+    pub async fn login_with_key(
+        self,
+        user: &Username,
+    ) -> Result<(Client, Option<Announced>), ConnectError> {
+        let settings = ClientSettings::default();
+        let Self { stream, exporter, way, .. } = self;
+        let client = Client::login_with_key(stream, settings, user.as_str()).await;
+        accompanied(client, &exporter, way)
+    }
+}
+
+/// A session, with further connections as it needs them, and what the server announced on it.
+fn accompanied(
+    client: Result<Client, SessionError>,
+    exporter: &[u8; 32],
+    way: lanes::Way,
+) -> Result<(Client, Option<Announced>), ConnectError> {
+    let client = client.map_err(|error| match late_alert(&error) {
+        Some(alert) => ConnectError::Tls(alert),
+        None => error.into(),
+    })?;
+    if let Some(control) = client.lanes() {
+        client.accompany(|stop| tokio::spawn(lanes::adapt(control, way, stop)));
+    }
+    let announced = client.announced().map(|keys| announced::verify(keys, exporter));
+    Ok((client, announced))
+}
+
+/// The server looks at a client's certificate when the client's handshake is over already.
+fn late_alert(error: &SessionError) -> Option<TlsError> {
+    let SessionError::Connection(error) = error else { return None };
+    let WireError::Io(error) = error.as_ref() else { return None };
+    TlsError::late_alert(error)
 }
 
 /// A connection, and the name of its congestion control.

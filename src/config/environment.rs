@@ -4,6 +4,7 @@
 //! that is set but empty counts as not set.
 
 use std::ffi::OsString;
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use thiserror::Error;
@@ -21,6 +22,12 @@ pub struct EnvironmentError(&'static str);
 /// [`EnvironmentError`] if it is not UTF-8; the value is not shown.
 pub fn password() -> Result<Option<Secret>, EnvironmentError> {
     Ok(text("SEALANE_PASSWORD", read("SEALANE_PASSWORD"))?.map(Secret::new))
+}
+
+/// The client's own key, from `SEALANE_KEY`.
+#[must_use]
+pub fn key_file() -> Option<PathBuf> {
+    read("SEALANE_KEY").map(PathBuf::from)
 }
 
 /// What to log, from `SEALANE_LOG`: a level such as `debug`, or a filter of tracing.
@@ -43,6 +50,31 @@ pub fn no_color() -> bool {
 pub fn config_directory() -> Option<PathBuf> {
     let absolute = |name| read(name).map(PathBuf::from).filter(|path| path.is_absolute());
     let base = absolute("XDG_CONFIG_HOME").or_else(|| absolute("HOME").map(|h| h.join(".config")));
+    base.map(|base| base.join("sealane"))
+}
+
+/// Where a service manager wants to hear that the server is ready: `NOTIFY_SOCKET` (`sd_notify(3)`).
+#[must_use]
+pub fn notify_socket() -> Option<OsString> {
+    read("NOTIFY_SOCKET")
+}
+
+/// The socket that a service manager has opened for us: the first of `LISTEN_FDS`
+/// (`sd_listen_fds(3)`). `None` if it has not; the second time always.
+///
+/// # Errors
+/// What was passed is no TCP socket that listens.
+pub fn passed_listener() -> std::io::Result<Option<TcpListener>> {
+    let mut passed = listenfd::ListenFd::from_env();
+    if passed.len() == 0 { Ok(None) } else { passed.take_tcp_listener(0) }
+}
+
+/// Where the client keeps what it can do without: `sealane` in `XDG_CACHE_HOME`, or in `HOME/.cache`. `None`
+/// if neither is set to an absolute path.
+#[must_use]
+pub fn cache_directory() -> Option<PathBuf> {
+    let absolute = |name| read(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let base = absolute("XDG_CACHE_HOME").or_else(|| absolute("HOME").map(|h| h.join(".cache")));
     base.map(|base| base.join("sealane"))
 }
 

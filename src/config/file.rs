@@ -7,7 +7,9 @@ use serde::Deserialize;
 use time::Date;
 
 use super::values::{self, Count};
+use crate::accounts::PasswordEncoding;
 use crate::net::Congestion;
+use crate::sandbox::Mode;
 use crate::types::address::DEFAULT_PORT;
 use crate::types::{Address, Pin};
 
@@ -31,6 +33,7 @@ pub(super) struct File {
     pub(super) home_map: Vec<HomeRule>,
     pub(super) login: Login,
     pub(super) limits: Limits,
+    pub(super) process: Process,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -77,6 +80,9 @@ pub(super) struct Login {
     pub(super) workers: Count<1024>,
     pub(super) queue: Count<65_536>,
     pub(super) queue_seconds: Seconds,
+    #[serde(deserialize_with = "values::encodings")]
+    pub(super) legacy_password_encodings: Vec<PasswordEncoding>,
+    pub(super) enroll: bool,
     #[serde(deserialize_with = "values::day")]
     pub(super) legacy_deadline: Option<Date>,
 }
@@ -88,7 +94,19 @@ pub(super) struct Limits {
     pub(super) idle_seconds: Seconds,
     pub(super) stall_seconds: Seconds,
     pub(super) connections: Count<1_000_000>,
+    pub(super) strangers: Count<1_000_000>,
+    pub(super) strangers_per_source: Count<1_000_000>,
+    pub(super) sessions_per_account: Count<1_000_000>,
+    pub(super) recheck_seconds: Seconds,
     pub(super) drain_seconds: Seconds,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Process {
+    pub(super) user: Option<String>,
+    #[serde(deserialize_with = "values::sandbox")]
+    pub(super) sandbox: Mode,
 }
 
 impl Default for File {
@@ -103,6 +121,7 @@ impl Default for File {
             home_map: Vec::new(),
             login: Login::default(),
             limits: Limits::default(),
+            process: Process::default(),
         }
     }
 }
@@ -138,6 +157,8 @@ impl Default for Login {
             workers: Count(4),
             queue: Count(64),
             queue_seconds: Count(3),
+            legacy_password_encodings: vec![PasswordEncoding::Utf8, PasswordEncoding::Gbk],
+            enroll: true,
             legacy_deadline: None,
         }
     }
@@ -150,6 +171,10 @@ impl Default for Limits {
             idle_seconds: Count(300),
             stall_seconds: Count(60),
             connections: Count(256),
+            strangers: Count(128),
+            strangers_per_source: Count(16),
+            sessions_per_account: Count(16),
+            recheck_seconds: Count(30),
             drain_seconds: Count(30),
         }
     }

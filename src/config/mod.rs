@@ -24,6 +24,8 @@ use crate::accounts::LoginSettings;
 use crate::admin::{CertificateFiles, Reach};
 use crate::fsio;
 use crate::net::Congestion;
+use crate::sandbox;
+use crate::server::StrangerLimits;
 use crate::session;
 
 /// Largest configuration file in bytes.
@@ -58,8 +60,16 @@ pub struct Settings {
     pub connections: usize,
     /// How connections find out how fast they may send.
     pub congestion: Congestion,
+    /// Those of them that have not logged in.
+    pub strangers: StrangerLimits,
+    /// How often the records of everybody who is logged in are read again.
+    pub recheck: Duration,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
+    /// Whom the server becomes if root starts it.
+    pub user: Option<String>,
+    /// How much of the sandbox there must be.
+    pub sandbox: sandbox::Mode,
 }
 
 /// Reads the configuration file at `path`.
@@ -71,7 +81,11 @@ pub fn load(path: &Path) -> Result<Settings, ConfigError> {
     parse(path, &bytes)
 }
 
-fn parse(path: &Path, bytes: &[u8]) -> Result<Settings, ConfigError> {
+/// What `bytes` say, as the content of the file at `path`, which need not exist.
+///
+/// # Errors
+/// As [`load`], but for reading.
+pub fn parse(path: &Path, bytes: &[u8]) -> Result<Settings, ConfigError> {
     let text = str::from_utf8(bytes).map_err(|_| ConfigError::NotText(path.to_owned()))?;
     let file: file::File =
         toml::from_str(text).map_err(|error| ConfigError::from_toml(path, text, &error))?;

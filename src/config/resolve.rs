@@ -8,6 +8,7 @@ use super::error::Problem;
 use super::file::{File, HomeRule, Login};
 use crate::accounts::{DEFAULT_HOMES, HashCost, Hasher, HomeMap, LoginSettings};
 use crate::admin::{CertificateFiles, Reach};
+use crate::server::StrangerLimits;
 use crate::session;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -38,11 +39,25 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
         limits: session::Limits {
             idle: file.limits.idle_seconds.seconds(),
             stall: file.limits.stall_seconds.seconds(),
+            sessions: file.limits.sessions_per_account.count(),
         },
         connections: file.limits.connections.count(),
         congestion: file.congestion,
+        strangers: StrangerLimits {
+            all: file.limits.strangers.count(),
+            per_source: file.limits.strangers_per_source.count(),
+        },
+        recheck: file.limits.recheck_seconds.seconds(),
         drain: file.limits.drain_seconds.seconds(),
+        user: file.process.user,
+        sandbox: file.process.sandbox,
     };
+    if settings.strangers.all >= settings.connections {
+        return Err(problem(
+            &["limits.strangers", "limits.connections"],
+            "strangers must be less than limits.connections, or they could keep everybody out",
+        ));
+    }
     keep_apart(&settings)?;
     Ok(settings)
 }
@@ -65,6 +80,8 @@ fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
         queue: login.queue.count(),
         queue_deadline: login.queue_seconds.seconds(),
         homes: homes(rules)?,
+        legacy_encodings: login.legacy_password_encodings.clone(),
+        enroll: login.enroll,
         legacy_deadline: login.legacy_deadline,
         ..LoginSettings::default()
     })

@@ -91,7 +91,13 @@ fn every_key_arrives_where_it_belongs() {
         idle_seconds = 9
         stall_seconds = 10
         connections = 11
+        strangers = 10
+        strangers_per_source = 13
+        sessions_per_account = 14
         drain_seconds = 12
+        [process]
+        user = "sealane"
+        sandbox = "required"
         "#
     ))
     .unwrap();
@@ -114,6 +120,10 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((settings.login.queue_deadline, settings.login_deadline), (seconds(7), seconds(8)));
     assert_eq!((settings.limits.idle, settings.limits.stall), (seconds(9), seconds(10)));
     assert_eq!((settings.connections, settings.drain), (11, seconds(12)));
+    assert_eq!((settings.strangers.all, settings.strangers.per_source), (10, 13));
+    assert_eq!(settings.limits.sessions, 14);
+    assert_eq!(settings.user.as_deref(), Some("sealane"));
+    assert_eq!(settings.sandbox, sandbox::Mode::Required);
 }
 
 #[test]
@@ -122,7 +132,8 @@ fn a_misspelt_key_is_named_with_the_one_that_was_meant() {
     assert_eq!(
         error(text),
         "line 2, limits.idel_seconds: there is no key 'idel_seconds' here, expected one of: \
-         login_seconds, idle_seconds, stall_seconds, connections, drain_seconds"
+         login_seconds, idle_seconds, stall_seconds, connections, strangers, strangers_per_source, \
+         sessions_per_account, recheck_seconds, drain_seconds"
     );
     assert_eq!(read(text).unwrap_err().hint().unwrap(), "did you mean 'idle_seconds'?");
     assert!(error("[limit]\n").starts_with("line 1, limit: there is no key 'limit' here"));
@@ -146,7 +157,7 @@ fn zero_is_refused_everywhere() {
             value.parse::<u32>().ok().map(|_| (section, key))
         })
         .collect();
-    assert_eq!(numbers.len(), 12);
+    assert_eq!(numbers.len(), 16);
     for (section, key) in numbers {
         for (value, limit) in [("0", "from 1 to"), ("-1", "from 1 to"), ("1e3", "from 1 to")] {
             let error = error(&format!("{section}\n{key} = {value}\n"));
@@ -175,6 +186,8 @@ fn wrong_values_say_what_was_expected() {
         ("[tls]\nkey = ''", "line 2, tls.key: invalid value: string \"\", expected a path"),
         ("[login]\nlegacy_deadline = '2027-02-30'", "expected a day such as 2027-01-31"),
         ("[login]\nlegacy_deadline = '27-2-3'", "expected a day such as 2027-01-31"),
+        ("[process]\nsandbox = true", "expected a string"),
+        ("[process]\nsandbox = 'on'", "expected \"off\", \"best-effort\" or \"required\""),
         ("[[home_map]]\nfrom = '/x'", "line 1"),
         ("listen = ", "line 1"),
         ("[limits]\nidle_seconds = 1\nidle_seconds = 2", "line 3"),
@@ -192,6 +205,7 @@ fn keys_that_contradict_one_another_are_refused() {
             "[login]\nqueue_seconds = 5\n[limits]\nlogin_seconds = 5",
             "line 2, login.queue_seconds: queue_seconds must be less than limits.login_seconds",
         ),
+        ("[limits]\nstrangers = 256", "line 2, limits.strangers: strangers must be less than"),
         ("[limits]\nlogin_seconds = 3", "line 2, limits.login_seconds: queue_seconds must be less"),
         (
             "[login]\nargon2_parallelism = 5",

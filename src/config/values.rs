@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
-use time::{Date, Month};
+use time::Date;
 
+use crate::accounts::PasswordEncoding;
 use crate::net::Congestion;
-use crate::types::{Address, Pin};
+use crate::sandbox::Mode;
+use crate::types::{Address, Pin, day};
 
 /// A whole number from 1 to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,15 +86,33 @@ pub(super) fn pin<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Pin>, D::
     })
 }
 
-pub(super) fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Date>, D::Error> {
-    text(from, "a day such as 2027-01-31", |text| {
-        let mut parts = text.split('-');
-        let (year, month, day) = (parts.next()?, parts.next()?, parts.next()?);
-        let is_written_so = text.len() == 10 && parts.next().is_none();
-        let month = Month::try_from(month.parse::<u8>().ok()?).ok()?;
-        let date = Date::from_calendar_date(year.parse().ok()?, month, day.parse().ok()?).ok()?;
-        is_written_so.then_some(Some(date))
+pub(super) fn sandbox<'de, D: Deserializer<'de>>(from: D) -> Result<Mode, D::Error> {
+    text(from, "\"off\", \"best-effort\" or \"required\"", |text| match text {
+        "off" => Some(Mode::Off),
+        "best-effort" => Some(Mode::BestEffort),
+        "required" => Some(Mode::Required),
+        _ => None,
     })
+}
+
+pub(super) fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Date>, D::Error> {
+    text(from, "a day such as 2027-01-31", |text| Some(Some(day::parse(text)?)))
+}
+
+pub(super) fn encodings<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<PasswordEncoding>, D::Error> {
+    let expected = "one or both of \"utf-8\" and \"gbk\"";
+    let names = Vec::<String>::deserialize(from)?;
+    let encodings: Option<Vec<_>> =
+        names.iter().map(|name| PasswordEncoding::parse(name)).collect();
+    match encodings {
+        Some(encodings) if matches!(encodings.len(), 1 | 2) => Ok(encodings),
+        _ => {
+            let names = format!("{names:?}");
+            Err(D::Error::invalid_value(Unexpected::Other(&names), &expected))
+        }
+    }
 }
 
 pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::error::{FsError, FsErrorKind};
+use super::owner::hand_over;
 use super::write::{parent, sync_directory};
 
 /// An open file that is only ever added to.
@@ -29,6 +30,7 @@ impl AppendFile {
         let handle = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
             .map_err(|error| failed(error.into()))?;
         let file = File::from(handle);
+        hand_over(&file, parent(path)).map_err(failed)?;
         file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
         sync_directory(parent(path))?;
         Ok(Self { path: path.to_owned(), file })

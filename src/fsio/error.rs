@@ -25,9 +25,12 @@ pub enum FsErrorKind {
     /// Any failure of the operating system.
     #[error("{0}")]
     Io(#[from] io::Error),
-    /// Another process, or another part of this one, holds the lock.
-    #[error("it is in use by another process")]
-    Locked,
+    /// Somebody holds the lock, and did not let go in time.
+    #[error("it is in use by {holder}")]
+    Locked {
+        /// Which process, if the system says so.
+        holder: String,
+    },
     /// A symbolic link (where links are not followed), directory, FIFO, socket or device.
     #[error("it is not a regular file")]
     NotRegular,
@@ -62,10 +65,18 @@ impl FsError {
         self.is_io(io::ErrorKind::AlreadyExists)
     }
 
+    /// True if the disk, or a quota of the file system, has no room.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.is_io(io::ErrorKind::StorageFull)
+            || self.is_io(io::ErrorKind::QuotaExceeded)
+            || self.is_io(io::ErrorKind::FileTooLarge)
+    }
+
     /// True if somebody else holds the lock.
     #[must_use]
     pub fn is_locked(&self) -> bool {
-        matches!(self.kind, FsErrorKind::Locked)
+        matches!(self.kind, FsErrorKind::Locked { .. })
     }
 
     /// The command that helps, where there is one.
@@ -74,6 +85,12 @@ impl FsError {
         match self.kind {
             FsErrorKind::NotPrivate { .. } => {
                 Some(format!("chmod 600 '{}'", printable(&self.path.to_string_lossy())))
+            }
+            FsErrorKind::Locked { .. } => {
+                Some("let that process finish, or end it, and run the same command again".into())
+            }
+            FsErrorKind::Io(_) if self.is_full() => {
+                Some("make room and run the same command again".into())
             }
             _ => None,
         }

@@ -5,11 +5,16 @@
 
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::{Errno, retry_on_intr};
 
 use super::error::{FsError, FsErrorKind};
+use super::owner::hand_over;
+use super::read::read_bounded;
+use super::write::parent;
+use crate::types::text::printable;
 
 /// Holds a lock until it is dropped.
 #[derive(Debug)]
@@ -18,12 +23,42 @@ pub struct LockGuard {
     _file: OwnedFd,
 }
 
-/// Takes the lock, waiting as long as somebody else holds it. Creates the file (0600) if missing.
+/// How long [`lock_exclusive`] waits.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two attempts. Holders write one small file.
+const PAUSE: Duration = Duration::from_millis(2);
+/// Most that is read of what the system tells about locks, in bytes.
+const MAX_PROC: u64 = 1024 * 1024;
+
+/// Takes the lock, waiting at most [`PATIENCE`] while somebody else holds it. Creates the file (0600) if
+/// missing.
 ///
 /// # Errors
-/// [`FsErrorKind::Io`].
+/// [`FsErrorKind::Locked`] after that, naming the holder; [`FsErrorKind::Io`].
 pub fn lock_exclusive(path: &Path) -> Result<LockGuard, FsError> {
-    lock(path, FlockOperation::LockExclusive)
+    lock_within(path, PATIENCE)
+}
+
+/// As [`lock_exclusive`], waiting at most `patience`.
+///
+/// # Errors
+/// As [`lock_exclusive`].
+pub fn lock_within(path: &Path, patience: Duration) -> Result<LockGuard, FsError> {
+    let failed = |error: Errno| FsError::new("lock", path, error);
+    let file = open(path)?;
+    let since = Instant::now();
+    loop {
+        match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
+            Ok(()) => return Ok(LockGuard { _file: file }),
+            // There is no flock that gives up by itself.
+            Err(Errno::WOULDBLOCK) if since.elapsed() < patience => std::thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) => {
+                let holder = holder(&file).unwrap_or_else(|| "another process".to_owned());
+                return Err(FsError::new("lock", path, FsErrorKind::Locked { holder }));
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
 }
 
 /// Takes the lock if nobody holds it. Creates the file (0600) if missing.
@@ -31,23 +66,49 @@ pub fn lock_exclusive(path: &Path) -> Result<LockGuard, FsError> {
 /// # Errors
 /// [`FsErrorKind::Locked`] if somebody holds it, [`FsErrorKind::Io`] otherwise.
 pub fn try_lock_exclusive(path: &Path) -> Result<LockGuard, FsError> {
-    lock(path, FlockOperation::NonBlockingLockExclusive)
+    lock_within(path, Duration::ZERO)
 }
 
-fn lock(path: &Path, operation: FlockOperation) -> Result<LockGuard, FsError> {
+fn open(path: &Path) -> Result<OwnedFd, FsError> {
     let failed = |error: Errno| FsError::new("lock", path, error);
-    let flags = OFlags::RDWR
-        | OFlags::CREATE
-        | OFlags::CLOEXEC
-        | OFlags::NOFOLLOW
-        | OFlags::NONBLOCK
-        | OFlags::NOCTTY;
-    let file = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
-    match retry_on_intr(|| rustix::fs::flock(&file, operation)) {
-        Ok(()) => Ok(LockGuard { _file: file }),
-        Err(Errno::WOULDBLOCK) => Err(FsError::new("lock", path, FsErrorKind::Locked)),
+    let flags =
+        OFlags::RDWR | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
+    match rustix::fs::open(path, flags, Mode::empty()) {
+        Err(Errno::NOENT) => {}
+        opened => return opened.map_err(failed),
+    }
+    let new = flags | OFlags::CREATE | OFlags::EXCL;
+    match rustix::fs::open(path, new, Mode::RUSR | Mode::WUSR) {
+        Ok(made) => {
+            // Only what was made just now: what was there may be a link to anything.
+            let given = hand_over(&made, parent(path));
+            given.map_err(|error| FsError::new("lock", path, error))?;
+            Ok(made)
+        }
+        // Another one made it first.
+        Err(Errno::EXIST) => rustix::fs::open(path, flags, Mode::empty()).map_err(failed),
         Err(error) => Err(failed(error)),
     }
+}
+
+/// The process that holds the lock, as Linux tells it.
+fn holder(file: &OwnedFd) -> Option<String> {
+    let stat = rustix::fs::fstat(file).ok()?;
+    let (major, minor) = (rustix::fs::major(stat.st_dev), rustix::fs::minor(stat.st_dev));
+    let place = format!("{major:02x}:{minor:02x}:{}", stat.st_ino);
+    let read = |path: &str| {
+        Some(String::from_utf8_lossy(&read_bounded(Path::new(path), MAX_PROC).ok()?).into_owned())
+    };
+    let locks = read("/proc/locks")?;
+    let process = locks.lines().find_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        match words.as_slice() {
+            [_, "FLOCK", _, _, process, at, ..] if *at == place => process.parse::<u32>().ok(),
+            _ => None,
+        }
+    })?;
+    let name = read(&format!("/proc/{process}/comm"))?;
+    Some(format!("process {process} ({})", printable(name.trim_end())))
 }
 
 #[cfg(test)]
@@ -64,7 +125,11 @@ mod tests {
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let error = try_lock_exclusive(&path).unwrap_err();
         assert!(error.is_locked());
-        assert!(error.to_string().ends_with("it is in use by another process"));
+        let text = error.to_string();
+        let own = format!("it is in use by process {} (", std::process::id());
+        assert!(text.contains(&own) || text.ends_with("another process"), "{text}");
+        let waited = lock_within(&path, Duration::from_millis(20)).unwrap_err();
+        assert!(waited.is_locked() && waited.hint().is_some());
         drop(guard);
         let _guard = try_lock_exclusive(&path).unwrap();
     }

@@ -6,13 +6,15 @@
 mod append;
 mod error;
 mod lock;
+mod owner;
 mod read;
 mod write;
 
 pub use append::AppendFile;
 pub use error::{FsError, FsErrorKind};
-pub use lock::{LockGuard, lock_exclusive, try_lock_exclusive};
+pub use lock::{LockGuard, PATIENCE, lock_exclusive, lock_within, try_lock_exclusive};
 pub use read::{list_names, read_bounded, read_bounded_no_follow, read_private, stamp};
 pub use write::{
-    create_directory, create_new, remove_durably, remove_temporaries, sync_directory, write_atomic,
+    create_directories, create_directory, create_new, remove_durably, remove_temporaries,
+    sync_directory, write_atomic,
 };

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{Mode, OFlags};
 
 use super::error::{FsError, FsErrorKind};
+use super::owner::hand_over;
 use super::read::list_names;
 
 const TEMPORARY_PREFIX: &str = ".sealane-";
@@ -47,8 +48,31 @@ pub fn create_directory(path: &Path, mode: u32) -> Result<(), FsError> {
     let failed = |error| FsError::new("create", path, FsErrorKind::Io(error));
     // Made for the owner alone first, so that it is never more open than `mode`.
     rustix::fs::mkdir(path, Mode::RWXU).map_err(|error| failed(error.into()))?;
-    fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(failed)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let made =
+        rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
+    let made = File::from(made);
+    hand_over(&made, parent(path)).map_err(failed)?;
+    made.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
     sync_directory(parent(path))
+}
+
+/// Creates `path` and what is missing above it, each with exactly the permission bits `mode`; what is there
+/// stays as it is.
+///
+/// # Errors
+/// [`FsErrorKind::Io`].
+pub fn create_directories(path: &Path, mode: u32) -> Result<(), FsError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    if let Some(above) = path.parent().filter(|above| !above.as_os_str().is_empty()) {
+        create_directories(above, mode)?;
+    }
+    match create_directory(path, mode) {
+        Err(error) if error.is_exists() && path.is_dir() => Ok(()),
+        outcome => outcome,
+    }
 }
 
 /// Removes a file; it stays removed after a crash.
@@ -101,6 +125,7 @@ impl Temporary {
         let temporary = Self { path, is_renamed: false };
         let mut file = File::from(handle);
         file.write_all(bytes)
+            .and_then(|()| hand_over(&file, parent(target)))
             .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
             .and_then(|()| file.sync_all())
             .map_err(failed)?;

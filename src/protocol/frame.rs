@@ -4,13 +4,15 @@
 
 use thiserror::Error;
 
+pub use super::chunks::{ChunkPrefix, ClaimsPage};
 use super::limits;
-use crate::types::Digest;
 
 /// Bytes of a header.
 pub const HEADER: usize = 10;
-/// Flag of `CLAIMS`: no more will follow.
+/// Flag of `CLAIMS` and `PIECES`: no more will follow.
 pub const LAST: u8 = 0x01;
+/// Flag of `ACK`: the recipe did not make the chunk, its bytes are wanted.
+pub const AGAIN: u8 = 0x01;
 
 /// Which end of a connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -83,6 +85,15 @@ macro_rules! kinds {
     };
 }
 
+impl Kind {
+    /// Whether it belongs to a file under way, in either direction.
+    #[must_use]
+    pub fn is_of_a_transfer(self) -> bool {
+        let chunks = matches!(self, Self::Chunk | Self::Recipe | Self::End | Self::Ack);
+        chunks || matches!(self, Self::Claims | Self::Seek | Self::Pieces)
+    }
+}
+
 const CLIENT: Option<Side> = Some(Side::Client);
 const SERVER: Option<Side> = Some(Side::Server);
 const BOTH: Option<Side> = None;
@@ -90,7 +101,7 @@ const BOTH: Option<Side> = None;
 kinds! {
     /// First frame of a client.
     Hello = 0x01, CLIENT, limits::SHORT;
-    /// Account and password.
+    /// Account, and password unless the connection's key is to do.
     Login = 0x02, CLIENT, limits::LOGIN;
     /// First frame of a further connection to a session.
     Join = 0x03, CLIENT, limits::SHORT;
@@ -118,10 +129,16 @@ kinds! {
     Partials = 0x1a, CLIENT, limits::SHORT;
     /// Removes one of those.
     DiscardPartial = 0x1b, CLIENT, limits::SHORT;
+    /// Lets the key of this connection log in from now on.
+    Enroll = 0x1c, CLIENT, limits::SHORT;
+    /// Asks for the server's signature under what a file holds.
+    ReceiptOf = 0x1d, CLIENT, limits::REQUEST;
     /// Asks for tokens that open further connections.
     Tokens = 0x1e, CLIENT, limits::SHORT;
     /// Gives a request up.
     Cancel = 0x1f, CLIENT, 0;
+    /// Sets time and mode of a file or directory.
+    SetMeta = 0x20, CLIENT, limits::REQUEST;
     /// Answers `Hello`.
     Welcome = 0x41, SERVER, limits::SHORT;
     /// Answers `Login`.
@@ -150,6 +167,8 @@ kinds! {
     Committed = 0x58, SERVER, limits::SHORT;
     /// Answers `Partials`.
     PartialsAre = 0x59, SERVER, limits::ENTRIES;
+    /// Answers `ReceiptOf`.
+    ReceiptIs = 0x5a, SERVER, limits::SHORT;
     /// Answers `Tokens`.
     TokensAre = 0x5b, SERVER, limits::SHORT;
     /// Ends a request without success.
@@ -166,6 +185,12 @@ kinds! {
     Ping = 0x84, BOTH, 8;
     /// Yes.
     Pong = 0x85, BOTH, 8;
+    /// Asks for the pieces of the version that the receiver has.
+    Seek = 0x86, BOTH, 1;
+    /// Lengths and hashes of those pieces.
+    Pieces = 0x87, BOTH, limits::PIECE * limits::PAGE_PIECES as u32;
+    /// One chunk of a file, put together from the version that the receiver has.
+    Recipe = 0x88, BOTH, limits::CHUNK;
 }
 
 /// A checked frame header.
@@ -173,7 +198,7 @@ kinds! {
 pub struct Header {
     /// Type of the frame.
     pub kind: Kind,
-    /// Flags; only `CLAIMS` has one.
+    /// Flags; only `CLAIMS`, `PIECES` and `ACK` have one.
     pub flags: u8,
     /// Id of the request the frame belongs to; 0 for `PING` and `PONG`.
     pub id: u32,
@@ -206,7 +231,11 @@ impl Header {
         let kind = Kind::from_byte(kind_byte)
             .filter(|kind| kind.sender().is_none_or(|sender| sender == from))
             .ok_or(FrameError::Type(kind_byte))?;
-        let named = if kind == Kind::Claims { LAST } else { 0 };
+        let named = match kind {
+            Kind::Claims | Kind::Pieces => LAST,
+            Kind::Ack => AGAIN,
+            _ => 0,
+        };
         if flags & !named != 0 {
             return Err(FrameError::Flags(flags));
         }
@@ -218,83 +247,6 @@ impl Header {
     }
 }
 
-/// Index and digest in front of a chunk's bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChunkPrefix {
-    /// Which chunk of the file.
-    pub index: u32,
-    /// Its digest, as the sender computed it.
-    pub digest: Digest,
-}
-
-impl ChunkPrefix {
-    /// The 36 bytes.
-    #[must_use]
-    pub fn encode(&self) -> [u8; limits::CHUNK_PREFIX as usize] {
-        let mut bytes = [0; limits::CHUNK_PREFIX as usize];
-        let (index, digest) = bytes.split_at_mut(4);
-        index.copy_from_slice(&self.index.to_be_bytes());
-        digest.copy_from_slice(&self.digest.0);
-        bytes
-    }
-
-    /// Reads the 36 bytes; every value is well-formed.
-    #[must_use]
-    pub fn decode(bytes: &[u8; limits::CHUNK_PREFIX as usize]) -> Self {
-        let mut digest = [0; 32];
-        let (index, rest) = bytes.split_at(4);
-        digest.copy_from_slice(rest);
-        let index = index.iter().fold(0, |number, &byte| number << 8 | u32::from(byte));
-        Self { index, digest: Digest(digest) }
-    }
-}
-
-/// One page of claims: digests of chunks `first`, `first + 1`, …
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ClaimsPage {
-    /// Index of the first chunk claimed.
-    pub first: u32,
-    /// 0 to 1024 digests; none only in a page that is the last.
-    pub digests: Vec<Digest>,
-    /// No more pages will follow.
-    pub last: bool,
-}
-
-impl ClaimsPage {
-    /// The whole frame, header included.
-    #[must_use]
-    pub fn encode(&self, id: u32) -> Vec<u8> {
-        let length = 4 + 32 * self.digests.len();
-        let flags = if self.last { LAST } else { 0 };
-        let length32 = u32::try_from(length).unwrap_or(u32::MAX);
-        let header = Header { kind: Kind::Claims, flags, id, length: length32 };
-        let mut bytes = Vec::with_capacity(HEADER + length);
-        bytes.extend_from_slice(&header.encode());
-        bytes.extend_from_slice(&self.first.to_be_bytes());
-        for digest in &self.digests {
-            bytes.extend_from_slice(&digest.0);
-        }
-        bytes
-    }
-
-    /// Reads the body of a `CLAIMS` frame.
-    ///
-    /// # Errors
-    /// [`FrameError::Body`] unless it is an index and whole digests, at least one of them in a
-    /// page that is not the last.
-    pub fn decode(header: &Header, body: &[u8]) -> Result<Self, FrameError> {
-        let wrong = FrameError::Body(Kind::Claims);
-        let (first, rest) = body.split_first_chunk::<4>().ok_or(wrong)?;
-        let (digests, tail) = rest.as_chunks::<32>();
-        let last = header.flags & LAST != 0;
-        if !tail.is_empty() || (digests.is_empty() && !last) {
-            return Err(wrong);
-        }
-        let digests = digests.iter().map(|bytes| Digest(*bytes)).collect();
-        Ok(Self { first: u32::from_be_bytes(*first), digests, last })
-    }
-}
-
 /// A whole frame with a body of fixed bytes (`END`, `ACK`, `PING`, `PONG`, `CANCEL`).
 #[must_use]
 pub fn fixed(kind: Kind, id: u32, body: &[u8]) -> Vec<u8> {
@@ -302,6 +254,20 @@ pub fn fixed(kind: Kind, id: u32, body: &[u8]) -> Vec<u8> {
     let mut bytes = Header::new(kind, id, length).encode().to_vec();
     bytes.extend_from_slice(body);
     bytes
+}
+
+/// A whole `ACK`: so many are sent that they have no memory of their own.
+pub type Acknowledgement = [u8; HEADER + 4];
+
+/// An `ACK` of chunk `index` of transfer `id`; with `again`, of a recipe that did not make it.
+#[must_use]
+pub fn acknowledgement(id: u32, index: u32, again: bool) -> Acknowledgement {
+    let flags = if again { AGAIN } else { 0 };
+    let mut frame = [0; HEADER + 4];
+    let (header, body) = frame.split_at_mut(HEADER);
+    header.copy_from_slice(&Header { kind: Kind::Ack, flags, id, length: 4 }.encode());
+    body.copy_from_slice(&index.to_be_bytes());
+    frame
 }
 
 /// Reads a body that must have exactly `N` bytes.
@@ -348,28 +314,16 @@ mod tests {
     }
 
     #[test]
-    fn only_claims_has_a_flag() {
+    fn few_types_have_a_flag() {
+        let flagged = [Kind::Claims, Kind::Pieces, Kind::Ack];
         for &kind in Kind::ALL {
             let side = kind.sender().unwrap_or(Side::Client);
             for flags in [1u8, 2, 0x80] {
                 let header = Header { kind, flags, id: 1, length: 0 };
-                let allowed = kind == Kind::Claims && flags == LAST;
+                let allowed = flagged.contains(&kind) && flags == 1;
                 assert_eq!(Header::decode(&header.encode(), side).is_ok(), allowed);
             }
         }
-    }
-
-    #[test]
-    fn claims_need_whole_digests_and_progress() {
-        let page = ClaimsPage { first: 3, digests: vec![Digest([9; 32]); 2], last: false };
-        let bytes = page.encode(5);
-        let header = Header::decode(bytes[..HEADER].try_into().unwrap(), Side::Client).unwrap();
-        assert_eq!(ClaimsPage::decode(&header, &bytes[HEADER..]), Ok(page));
-        for body in [&bytes[HEADER..bytes.len() - 1], &[0; 3], &[0; 4]] {
-            assert_eq!(ClaimsPage::decode(&header, body), Err(FrameError::Body(Kind::Claims)));
-        }
-        let last = Header { flags: LAST, ..header };
-        assert!(ClaimsPage::decode(&last, &[0; 4]).is_ok());
     }
 
     proptest! {
@@ -381,12 +335,6 @@ mod tests {
                     prop_assert!(header.length <= header.kind.bound());
                 }
             }
-        }
-
-        #[test]
-        fn a_chunk_prefix_reads_back(index: u32, digest: [u8; 32]) {
-            let prefix = ChunkPrefix { index, digest: Digest(digest) };
-            prop_assert_eq!(ChunkPrefix::decode(&prefix.encode()), prefix);
         }
     }
 }

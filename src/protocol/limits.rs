@@ -17,6 +17,8 @@ pub const TWO_PATHS: u32 = 16 * 1024;
 pub const ENTRIES: u32 = 512 * 1024;
 /// Most entries in one `ENTRIES`.
 pub const PAGE_ENTRIES: usize = 1000;
+/// Most entries of one directory: more is no directory but a server that makes up names.
+pub const ENTRIES_IN_ALL: usize = 16 << 20;
 /// Most partials in one `PARTIALS_ARE`, each with a path of up to 4096 bytes.
 pub const PAGE_PARTIALS: usize = 100;
 /// Largest file that goes in one message: one chunk of the smallest size, 1 MiB.
@@ -27,6 +29,18 @@ pub const CHUNK_PREFIX: u32 = 36;
 pub const CHUNK: u32 = CHUNK_PREFIX + (1 << MAX_CHUNK_LOG2);
 /// Most digests in one `CLAIMS`: 32 KiB.
 pub const CLAIMS_DIGESTS: usize = 1024;
+/// Length and hash of one piece.
+pub const PIECE: u32 = 20;
+/// Most pieces in one `PIECES`: 20 KiB.
+pub const PAGE_PIECES: usize = 1024;
+/// Most pieces a sender remembers of a file: 3.3 MiB with their places.
+pub const PIECES: usize = 7 << 14;
+/// Base-2 logarithms of the average piece that may be asked for.
+pub const PIECE_LOG2: std::ops::RangeInclusive<u8> = 16..=19;
+/// Most steps in one recipe.
+pub const RECIPE_STEPS: usize = 1024;
+/// Recipes of one transfer that may be sent and not acknowledged; their bytes count as chunks do.
+pub const RECIPES: usize = 64;
 /// Chunks of one transfer that may be sent over one connection and not acknowledged: what an
 /// interruption can cost.
 pub const WINDOW: usize = 2;

@@ -3,11 +3,14 @@
 //! Pure: bytes in, values out. It opens no socket, reads no clock and keeps no state between
 //! frames; who may send what in which order is the business of `session` and `transfer`.
 
+mod chunks;
 pub mod frame;
 pub mod join;
 pub mod keys;
 pub mod limits;
 pub mod message;
+pub mod pieces;
+pub mod receipt;
 pub mod status;
 
 pub use frame::{FrameError, Header, Kind, Side};

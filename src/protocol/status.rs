@@ -47,6 +47,10 @@ statuses! {
     ResetRequired = 103, "the password must be reset by the administrator";
     /// Too many failed logins from there, or for the account from places it is not known at.
     TooManyFailures = 104, "too many failed logins";
+    /// The key of the connection does not open this account, or there is none: the reason is not told.
+    KeyRefused = 105, "the server does not accept this key";
+    /// The key of the connection was not enrolled; the text says why.
+    NotEnrolled = 106, "the key was not enrolled";
     /// A further connection does not belong to a session: its token is none, or was used, or is too old.
     JoinRefused = 107, "the connection does not belong to a session";
     /// Nothing has this name.
@@ -67,6 +71,8 @@ statuses! {
     Path = 207, "the path is refused";
     /// Not possible for the home itself.
     Root = 208, "this cannot be done to the home itself";
+    /// The key that logged in was not given that permission.
+    Forbidden = 209, "this key may not do that";
     /// The account's limit is reached.
     Quota = 300, "over the quota";
     /// The server's disk is full.

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::gate::Gate;
 use super::keys::{Current, Keys};
 use crate::net::{self, Congestion};
 use crate::protocol::join;
@@ -28,6 +29,7 @@ pub(super) struct Door {
     pub(super) login_deadline: Duration,
     pub(super) congestion: Congestion,
     pub(super) places: Arc<Semaphore>,
+    pub(super) gate: Gate,
     pub(super) tasks: TaskTracker,
     pub(super) drain: CancellationToken,
 }
@@ -36,10 +38,6 @@ impl Door {
     pub(super) async fn accept_forever(&mut self, listener: &TcpListener) -> Infallible {
         let serial = AtomicU64::new(1);
         loop {
-            let place = match self.places.clone().acquire_owned().await {
-                Ok(place) => place,
-                Err(_) => std::future::pending().await, // never closed
-            };
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
@@ -48,9 +46,17 @@ impl Door {
                     continue;
                 }
             };
+            // Nobody waits unheard: whoever finds no place is closed on, and may try again.
+            let place = self.places.clone().try_acquire_owned().ok();
+            let stranger = self.gate.admit(peer.ip(), getrandom::u32().unwrap_or(0));
+            let (Some(place), Some(stranger)) = (place, stranger) else {
+                debug!(%peer, "turned away: too many connections");
+                continue;
+            };
             let id = serial.fetch_add(1, Ordering::Relaxed);
             let span = info_span!("connection", id, %peer);
             let visit = self.registry.enter(id, peer);
+            visit.at_login(move || stranger.leave_as_known());
             let guest = Guest {
                 keys: self.keys.current(),
                 service: self.service.clone(),
@@ -61,7 +67,7 @@ impl Door {
             let whole = async move {
                 tokio::select! {
                     () = guest.serve(stream, &visit) => {}
-                    () = visit.ended() => info!("session ended by the administrator"),
+                    () = visit.ended() => info!("session ended: killed, or its login is not good any more"),
                 }
                 drop(place);
             };
@@ -92,9 +98,15 @@ impl Guest {
             Ok(Err(error)) => return info!(%peer, %error, "handshake failed"),
             Err(_) => return info!(%peer, "no handshake in time"),
         };
-        let keys = self.keys.announce(&stream);
-        let exporter = tls::exporter(&stream, join::EXPORTER).ok();
-        let terms = Terms { deadline: self.deadline, drain: self.drain, keys, exporter };
+        let (keys, client_key) = (self.keys.announce(&stream), tls::peer_pin(&stream));
+        let terms = Terms {
+            deadline: self.deadline,
+            drain: self.drain,
+            keys,
+            client_key,
+            notary: Some(self.keys.notary()),
+            exporter: tls::exporter(&stream, join::EXPORTER).ok(),
+        };
         match session::serve(stream, &self.service, visit, terms).await {
             Ok(ended) => info!(?ended, "session ended"),
             Err(error) => info!(%error, "session ended"),

@@ -1,21 +1,25 @@
-//! The socket through which an administrator asks the running server: status, unblock, end sessions.
+//! The socket through which an administrator asks the running server: status, quotas, unblock, end
+//! sessions.
 //!
 //! A Unix socket that only the server's own user and root may use: its mode says so, and so do the
 //! peer's credentials. One line of JSON there, one back. It never gives a password or a hash.
 
 use std::io;
-use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use crate::accounts::Authenticator;
+use super::questions::{
+    AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
+};
+use crate::accounts::{Authenticator, Principal, Survey};
 use crate::session::Registry;
+use crate::storage::Vault;
 use crate::types::Username;
 
 /// Longest question in bytes.
@@ -24,77 +28,12 @@ const PATIENCE: Duration = Duration::from_secs(5);
 /// Pause after a failed accept, so that the failure is not a busy loop.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// What can be asked.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(tag = "ask", rename_all = "snake_case", deny_unknown_fields)]
-pub enum Question {
-    /// Everything about the running server.
-    Status {},
-    /// Forget an account's failed logins, and a source's.
-    Unblock {
-        /// The account.
-        name: String,
-        /// The source.
-        source: Option<IpAddr>,
-    },
-    /// End one session, or all of an account.
-    Kill {
-        /// The session's number.
-        id: Option<u64>,
-        /// The account.
-        name: Option<String>,
-    },
-}
-
-/// One session in a [`Status`].
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-pub struct SessionStatus {
-    /// Its number, as in the log.
-    pub id: u64,
-    /// Where it comes from.
-    pub peer: String,
-    /// Seconds since it began.
-    pub seconds: u64,
-    /// The account, once logged in.
-    pub account: Option<String>,
-    /// Files on the move.
-    pub transfers: usize,
-    /// Bytes the account uses, has reserved, and may use.
-    pub usage: Option<(u64, u64, u64)>,
-}
-
-/// The running server.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
-pub struct Status {
-    /// Process number.
-    pub pid: u32,
-    /// Connections, oldest first.
-    pub sessions: Vec<SessionStatus>,
-    /// Passwords checked since the start.
-    pub evaluations: u64,
-    /// Sources that must wait, in seconds.
-    pub blocked_sources: Vec<(IpAddr, u64)>,
-    /// Accounts, or names that are none, that are closed for a time to places they are not known at.
-    pub delayed_accounts: Vec<(String, u64)>,
-}
-
-/// What is answered.
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Answer {
-    /// To [`Question::Status`].
-    Status(Status),
-    /// It was done, to so many.
-    Done(usize),
-    /// The question was none, or came from somebody else.
-    Refused(String),
-}
-
 /// What the socket speaks for.
 #[derive(Clone, Debug)]
 pub(super) struct Control {
     pub(super) authenticator: Authenticator,
     pub(super) registry: Registry,
+    pub(super) vault: Arc<Vault>,
 }
 
 /// Binds the socket at `path`, taking the place of one that an earlier server left.
@@ -120,7 +59,7 @@ impl Control {
                     let control = self.clone();
                     tokio::spawn(async move {
                         // Whoever asks and goes away is not missed.
-                        let _ = timeout(PATIENCE, control.serve(stream)).await;
+                        let _ = control.serve(stream).await;
                     });
                 }
                 Err(error) => {
@@ -136,9 +75,11 @@ impl Control {
         let (read, mut write) = stream.into_split();
         let answer = if may_ask(peer, rustix::process::geteuid().as_raw()) {
             let mut line = String::new();
-            BufReader::new(read.take(MAX_LINE)).read_line(&mut line).await?;
+            timeout(PATIENCE, BufReader::new(read.take(MAX_LINE)).read_line(&mut line)).await??;
             match serde_json::from_str(&line) {
-                Ok(question) => self.answer(question),
+                Ok(Question::Recheck {}) => Answer::Done(self.recheck().await),
+                // As long as it takes: counting a large home does.
+                Ok(question) => self.answer(question).await,
                 Err(error) => Answer::Refused(format!("not a question: {error}")),
             }
         } else {
@@ -147,12 +88,16 @@ impl Control {
         };
         let mut line = serde_json::to_vec(&answer).map_err(io::Error::other)?;
         line.push(b'\n');
-        write.write_all(&line).await
+        timeout(PATIENCE, write.write_all(&line)).await?
     }
 
-    fn answer(&self, question: Question) -> Answer {
+    async fn answer(&self, question: Question) -> Answer {
         match question {
-            Question::Status {} => Answer::Status(self.status()),
+            Question::Status {} => Answer::Status(self.status().await),
+            Question::CheckQuota { name, repair } => match Username::parse(&name) {
+                Ok(name) => self.check_quota(name, repair).await,
+                Err(error) => Answer::Refused(error.to_string()),
+            },
             Question::Unblock { name, source } => match Username::parse(&name) {
                 Ok(name) => {
                     info!(%name, ?source, "failed logins forgotten by the administrator");
@@ -161,6 +106,7 @@ impl Control {
                 }
                 Err(error) => Answer::Refused(error.to_string()),
             },
+            Question::Recheck {} => Answer::Refused("asked in the wrong place".into()),
             Question::Kill { id: None, name: None } => Answer::Refused("say which session".into()),
             Question::Kill { id, name } => {
                 let ended = self.registry.end(|session| {
@@ -174,7 +120,50 @@ impl Control {
         }
     }
 
-    fn status(&self) -> Status {
+    /// Reads records again and ends sessions whose login is not good any more; gives how many.
+    pub(super) async fn recheck(&self) -> usize {
+        let (registry, authenticator) = (self.registry.clone(), self.authenticator.clone());
+        let is_good = move |principal: &Principal, source| {
+            let outcome = authenticator.recheck(principal, source);
+            if let Err(reason) = &outcome {
+                info!(user = %principal.name(), %reason, "a login is not good any more");
+            }
+            outcome.is_ok()
+        };
+        let checking = tokio::task::spawn_blocking(move || registry.recheck(is_good));
+        checking.await.unwrap_or_else(|error| {
+            warn!(%error, "logins could not be checked again");
+            0
+        })
+    }
+
+    async fn check_quota(&self, name: Username, repair: bool) -> Answer {
+        let (vault, owner) = (self.vault.clone(), name.clone());
+        let audited = tokio::task::spawn_blocking(move || vault.audit(&owner, repair)).await;
+        let audit = match audited {
+            Ok(Ok(audit)) => audit,
+            Ok(Err(error)) => return Answer::Refused(format!("{name}: {error}")),
+            Err(error) => return Answer::Refused(format!("{name}: {error}")),
+        };
+        let drift = audit.map_or(0, |audit| audit.drift());
+        if drift != 0 {
+            warn!(%name, drift, repair, "the quota ledger and the disk differ");
+        }
+        Answer::Quota(audit.and_then(|audit| Some((audit.ledger?, audit))).map(
+            |(ledger, audit)| QuotaStatus {
+                used: ledger.used,
+                reserved: ledger.reserved,
+                limit: ledger.limit,
+                files: audit.files,
+                partials: audit.partials,
+                trash: audit.trash,
+                uploading: audit.uploading,
+                drift,
+            },
+        ))
+    }
+
+    async fn status(&self) -> Status {
         let blocks = self.authenticator.blocks();
         let sessions = self.registry.sessions().into_iter().map(|session| SessionStatus {
             id: session.id,
@@ -183,14 +172,45 @@ impl Control {
             transfers: session.transfers,
             usage: session.account.as_ref().map(|(_, u)| (u.used, u.reserved, u.limit)),
             account: session.account.map(|(user, _)| user.to_string()),
+            key: session.key,
         });
         Status {
             pid: std::process::id(),
             sessions: sessions.collect(),
             evaluations: self.authenticator.evaluations(),
+            accounts: self.accounts().await,
             blocked_sources: seconds(blocks.sources),
             delayed_accounts: seconds(blocks.accounts),
+            blocked_key_sources: seconds(blocks.keys),
         }
+    }
+
+    async fn accounts(&self) -> Option<AccountsStatus> {
+        let authenticator = self.authenticator.clone();
+        match tokio::task::spawn_blocking(move || authenticator.survey()).await {
+            Ok(Ok(survey)) => Some(accounts_status(survey)),
+            Ok(Err(error)) => {
+                warn!(%error, "the accounts cannot be listed");
+                None
+            }
+            Err(_) => None,
+        }
+    }
+}
+
+fn accounts_status(survey: Survey) -> AccountsStatus {
+    let Survey { counts, disabled, mut damaged } = survey;
+    let count = damaged.len();
+    damaged.truncate(MOST_NAMED);
+    AccountsStatus {
+        argon2id: counts.argon2id,
+        weak: counts.weak,
+        wrapped: counts.wrapped,
+        md5: counts.md5,
+        unusable: counts.unusable,
+        disabled,
+        damaged: count,
+        damage: damaged,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use thiserror::Error;
@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use crate::fsio::{self, FsError};
 use crate::protocol::keys::{EXPORTER, proof};
 use crate::protocol::message::{AnnouncedKey, KeySignature, Keys as Announcement};
+use crate::session::Notary;
 use crate::tls::{self, Identity, IdentityError, TlsError, TlsStream};
 use crate::trust::{KeyRing, State, TrustError};
 use crate::types::text::printable;
@@ -71,6 +72,7 @@ pub(super) struct Current {
     /// Every key that is announced, with what proves it if it is here.
     keys: Vec<(AnnouncedKey, Option<Identity>)>,
     statements: Vec<KeySignature>,
+    notary: Notary,
 }
 
 impl Keys {
@@ -123,6 +125,8 @@ impl Current {
             state: state.number(),
             proof: None,
         };
+        let identities = [&active].into_iter().chain(&others).cloned().collect();
+        let notary = Notary { keys: identities, now: seconds };
         let mut keys = Vec::new();
         let mut statements = Vec::new();
         let says_so =
@@ -142,7 +146,12 @@ impl Current {
             None => keys.push((key(active.public_key(), State::Active), Some(active.clone()))),
         }
         let epoch = ring.map_or(0, |ring| ring.epoch);
-        Ok(Self { config: tls::server_config_of(active, others)?, epoch, keys, statements })
+        Ok(Self { config: tls::server_config_of(active, others)?, epoch, keys, statements, notary })
+    }
+
+    /// What signs receipts.
+    pub(super) fn notary(&self) -> Notary {
+        self.notary.clone()
     }
 
     /// The announcement for one connection.
@@ -159,6 +168,10 @@ impl Current {
             statements: Some(self.statements.clone()),
         })
     }
+}
+
+fn seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
 fn read(files: &KeyFiles) -> Result<Current, KeyError> {

@@ -5,18 +5,24 @@
 
 mod accept;
 mod control;
+mod gate;
 mod keys;
+mod questions;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use control::{Answer, Question, SessionStatus, Status, bind_control};
+pub use control::bind_control;
+pub use gate::StrangerLimits;
 pub use keys::{KeyError, KeyFiles, Keys};
+pub use questions::{
+    AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
+};
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use self::control::Control;
 use crate::accounts::{Authenticator, Exposure};
@@ -37,14 +43,19 @@ pub struct Settings {
     pub limits: Limits,
     /// Time for everything from the first byte to a successful login.
     pub login_deadline: Duration,
-    /// Connections served at once; further ones wait to be accepted. At least 1.
+    /// Connections at once; further ones are closed. At least 1.
     pub connections: usize,
     /// How connections find out how fast they may send.
     pub congestion: Congestion,
+    /// Those of them that have not logged in.
+    pub strangers: StrangerLimits,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
     /// The socket for the administrator's questions, if there is to be one.
     pub control: Option<UnixListener>,
+    /// How often the records of everybody who is here are read again, so that what was revoked, disabled or
+    /// removed by hand ends sessions too. Not zero.
+    pub recheck: Duration,
     /// Age at which the partial of an interrupted upload is removed.
     pub partial_expiry: Duration,
 }
@@ -74,8 +85,14 @@ pub async fn run(
     let local = listener.local_addr()?;
     let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
     let registry = Registry::default();
-    let control =
-        Control { authenticator: settings.authenticator.clone(), registry: registry.clone() };
+    let control = Control {
+        authenticator: settings.authenticator.clone(),
+        registry: registry.clone(),
+        vault: settings.vault.clone(),
+    };
+    let authenticator = settings.authenticator.clone();
+    // Nobody waits for it: logins are checked one by one whatever it finds.
+    tokio::task::spawn_blocking(move || report_accounts(&authenticator));
     let service = Service {
         authenticator: settings.authenticator,
         vault: settings.vault.clone(),
@@ -92,6 +109,7 @@ pub async fn run(
         login_deadline: settings.login_deadline,
         congestion: settings.congestion,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
+        gate: gate::Gate::new(settings.strangers),
         tasks: tasks.clone(),
         drain: drain.clone(),
     };
@@ -102,6 +120,7 @@ pub async fn run(
     tokio::select! {
         never = door.accept_forever(&listener) => match never {},
         never = answer_forever(&control, settings.control) => match never {},
+        never = recheck_forever(&control, settings.recheck) => match never {},
         never = sweep_forever(settings.vault, settings.partial_expiry) => match never {},
         () = shutdown => {}
     }
@@ -115,6 +134,27 @@ pub async fn run(
     Ok(())
 }
 
+/// Says in the log what state the accounts are in, and which records are damaged.
+fn report_accounts(authenticator: &Authenticator) {
+    let survey = match authenticator.survey() {
+        Ok(survey) => survey,
+        Err(error) => return error!(%error, "the accounts cannot be listed"),
+    };
+    let counts = survey.counts;
+    info!(
+        argon2id = counts.argon2id,
+        weak = counts.weak,
+        wrapped = counts.wrapped,
+        md5 = counts.md5,
+        disabled = survey.disabled,
+        damaged = survey.damaged.len(),
+        "accounts"
+    );
+    for reason in survey.damaged.iter().take(MOST_NAMED) {
+        error!(%reason, "damaged account record");
+    }
+}
+
 async fn answer_forever(
     control: &Control,
     socket: Option<UnixListener>,
@@ -122,6 +162,13 @@ async fn answer_forever(
     match socket {
         Some(listener) => control.answer_forever(&listener).await,
         None => std::future::pending().await,
+    }
+}
+
+async fn recheck_forever(control: &Control, every: Duration) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(every).await;
+        control.recheck().await;
     }
 }
 

@@ -44,6 +44,8 @@ struct Asker {
     replies: mpsc::Sender<Reply>,
     /// It asked for a file: an offer opens a route at once, before the first chunk comes.
     downloads: bool,
+    /// Its answer has many parts, and it does nothing but take them in.
+    many: bool,
 }
 
 /// An answer.
@@ -73,7 +75,7 @@ impl Shared {
     }
 
     /// Hands an answer to its asker; an answer nobody waits for any more is dropped.
-    fn answer(&self, id: u32, message: ServerMessage) -> Result<(), WireError> {
+    async fn answer(&self, id: u32, message: ServerMessage) -> Result<(), WireError> {
         if matches!(message, ServerMessage::Refused(_)) {
             self.routes.close(id);
         }
@@ -91,6 +93,11 @@ impl Shared {
             Reply::Message(message) => message.kind(),
             Reply::Offer(..) => Kind::Offer,
         };
+        if asker.many && kind == Kind::Entries {
+            // Waits for memory at most; an asker that is gone takes nothing.
+            let _ = asker.replies.send(reply).await;
+            return Ok(());
+        }
         // A server that answers more than a request can have answers breaks the protocol.
         asker.replies.try_send(reply).or_else(|error| match error {
             mpsc::error::TrySendError::Full(_) => Err(FrameError::State(kind).into()),
@@ -125,13 +132,21 @@ impl Pending {
         if waiting.is_over {
             return Err(shared.why());
         }
-        waiting.by_id.insert(id, Asker { replies: sender, downloads });
+        waiting.by_id.insert(id, Asker { replies: sender, downloads, many: false });
         drop(waiting);
         Ok(Self { id, replies, shared, out, turn: Some(turn) })
     }
 
     pub(super) fn id(&self) -> u32 {
         self.id
+    }
+
+    /// Says, before it is sent, that its answer is any number of `ENTRIES`. They must be taken in without
+    /// a pause: everything else on the connection waits behind them.
+    pub(super) fn expect_many(&self) {
+        if let Some(asker) = self.shared.waiting().by_id.get_mut(&self.id) {
+            asker.many = true;
+        }
     }
 
     pub(super) async fn send(&mut self, message: ClientMessage) -> Result<(), SessionError> {
@@ -215,9 +230,7 @@ async fn answer_frame<R: AsyncRead + Unpin>(
     out: &FrameSender,
 ) -> Result<(), WireError> {
     match header.kind {
-        Kind::Chunk | Kind::End | Kind::Claims | Kind::Ack => {
-            shared.routes.deliver(header, reader).await
-        }
+        kind if kind.is_of_a_transfer() => shared.routes.deliver(header, reader).await,
         Kind::Ping => {
             let body: [u8; 8] = frame::exactly(header.kind, &reader.body(header).await?)?;
             out.offer(frame::fixed(Kind::Pong, 0, &body));
@@ -231,7 +244,7 @@ async fn answer_frame<R: AsyncRead + Unpin>(
                     let _ = shared.keys.set(keys);
                     Ok(())
                 }
-                message => shared.answer(header.id, message),
+                message => shared.answer(header.id, message).await,
             }
         }
     }

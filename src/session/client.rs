@@ -9,20 +9,19 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::AGENT;
 use super::answers::{Pending, Shared, read_answers};
 use super::error::SessionError;
-use super::joining::LaneControl;
-use super::verbs;
+use super::joining::Companion;
+use super::verbs::{self, get::WholeFile};
 use crate::protocol::message::{
-    Entries, Entry, Hello, Keys, Login, Partial, SizeRoot, UsageIs, Welcome,
+    Entries, Entry, Hello, Keys, Login, Partial, ReceiptIs, SizeRoot, UsageIs, Welcome,
 };
 use crate::protocol::{ClientMessage, ServerMessage, Side, VERSION};
 use crate::storage::{FileMeta, Sink, Source, StorageError};
 use crate::transfer::{Meter, Outcome, Routes};
-use crate::types::{Digest, RemotePath, Secret};
+use crate::types::{Digest, Pin, RemotePath, Secret};
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 
 /// Time limits of a client's session.
@@ -39,32 +38,18 @@ impl Default for ClientSettings {
     }
 }
 
-/// A small file as it arrived.
-#[derive(Debug)]
-pub struct WholeFile {
-    /// Its BLAKE3, as the server says.
-    pub digest: Digest,
-    /// Its time and mode.
-    pub meta: FileMeta,
-    /// What it holds.
-    pub bytes: Vec<u8>,
-}
-
-/// Protocol version in which further connections came.
-const LANES_SINCE: u16 = 3;
-
 /// A logged-in session with a server.
 #[derive(Debug)]
 pub struct Client {
-    shared: Arc<Shared>,
-    out: FrameSender,
+    pub(super) shared: Arc<Shared>,
+    pub(super) out: FrameSender,
     /// The next request's id; locked until that request is queued, because ids must only grow.
-    next_id: Arc<Mutex<u32>>,
-    settings: ClientSettings,
-    welcome: Welcome,
+    pub(super) next_id: Arc<Mutex<u32>>,
+    pub(super) settings: ClientSettings,
+    pub(super) welcome: Welcome,
     reader: JoinHandle<()>,
     writer: JoinHandle<Result<(), WireError>>,
-    companion: std::sync::Mutex<Option<(DropGuard, JoinHandle<()>)>>,
+    pub(super) companion: Companion,
 }
 
 impl Client {
@@ -85,6 +70,35 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        Self::open(stream, settings, user, Some(password)).await
+    }
+
+    /// As [`Client::login`], with the key that the stream's handshake has proved.
+    ///
+    /// Cancel safety: as for [`Client::login`].
+    ///
+    /// # Errors
+    /// [`SessionError::Refused`] with `KeyRefused`, `TooManyFailures` or `Version`; [`SessionError::Connection`].
+    pub async fn login_with_key<S>(
+        stream: S,
+        settings: ClientSettings,
+        user: &str,
+    ) -> Result<Self, SessionError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        Self::open(stream, settings, user, None).await
+    }
+
+    async fn open<S>(
+        stream: S,
+        settings: ClientSettings,
+        user: &str,
+        password: Option<&Secret>,
+    ) -> Result<Self, SessionError>
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (read, write) = split(stream);
         let (out, outbox) = outbox();
         let writer = tokio::spawn(write_frames(write, outbox, settings.silence));
@@ -101,15 +115,16 @@ impl Client {
             welcome,
             reader,
             writer,
-            companion: Default::default(),
+            companion: Companion::default(),
         };
         client.welcome = client.greet(user, password).await?;
         Ok(client)
     }
 
-    async fn greet(&self, user: &str, password: &Secret) -> Result<Welcome, SessionError> {
+    async fn greet(&self, user: &str, password: Option<&Secret>) -> Result<Welcome, SessionError> {
         let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()) };
-        let login = Login { user: user.to_owned(), password: password.expose().to_owned() };
+        let password = password.map(|password| password.expose().to_owned());
+        let login = Login { user: user.to_owned(), password };
         let mut first = self.pending(false).await?;
         first.send(ClientMessage::Hello(hello)).await?;
         let mut second = self.pending(false).await?;
@@ -130,6 +145,12 @@ impl Client {
         self.shared.keys.get()
     }
 
+    /// The protocol version in force.
+    #[must_use]
+    pub fn version(&self) -> u16 {
+        self.welcome.version
+    }
+
     /// Uploads that may run side by side on this session, at least 1.
     #[must_use]
     pub fn max_transfers(&self) -> usize {
@@ -140,40 +161,6 @@ impl Client {
     #[must_use]
     pub fn max_requests(&self) -> usize {
         self.welcome.max_requests.clamp(1, 4096) as usize
-    }
-
-    /// What opens further connections to this session; `None` if the server knows nothing of such. It must be
-    /// gone before [`Client::close`] can end.
-    #[must_use]
-    pub fn lanes(&self) -> Option<LaneControl> {
-        (self.welcome.version >= LANES_SINCE).then(|| LaneControl {
-            shared: self.shared.clone(),
-            out: self.out.clone(),
-            next_id: self.next_id.clone(),
-            settings: self.settings,
-        })
-    }
-
-    /// Lets a task run along with the session: what `start` gives the token to is told to end, and waited for,
-    /// when the session closes.
-    pub fn accompany(&self, start: impl FnOnce(CancellationToken) -> JoinHandle<()>) {
-        let stop = CancellationToken::new();
-        let task = start(stop.clone());
-        *self.companion() = Some((stop.drop_guard(), task));
-    }
-
-    /// Ends what accompanies the session, which then keeps to its own connection: what comes over that
-    /// alone comes in order, as a stream needs it.
-    pub async fn stay_alone(&self) {
-        let companion = self.companion().take();
-        if let Some((stop, task)) = companion {
-            drop(stop);
-            let _ = task.await;
-        }
-    }
-
-    fn companion(&self) -> std::sync::MutexGuard<'_, Option<(DropGuard, JoinHandle<()>)>> {
-        self.companion.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
     /// Uploads `source` to `path` and returns once the server has it durably under its name.
@@ -253,6 +240,15 @@ impl Client {
         verbs::list::ask(self, path, after).await
     }
 
+    /// All entries of the directory `path`, sorted by name. The server reads it once, however large it
+    /// is; memory is what is returned. Cancel safety: dropping the future forgets the answers.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn list_whole(&self, path: &RemotePath) -> Result<Entries, SessionError> {
+        verbs::list::ask_whole(self, path).await
+    }
+
     /// What is at `path`.
     ///
     /// # Errors
@@ -294,6 +290,21 @@ impl Client {
         verbs::rename::ask(self, from, to, replace).await
     }
 
+    /// Whether this server knows [`Client::set_meta`]; one that does not would close the connection.
+    #[must_use]
+    pub fn can_set_meta(&self) -> bool {
+        self.welcome.version >= 3
+    }
+
+    /// Gives the file or directory `path` the time and mode that `meta` names. Its owner can always read
+    /// and write it (and enter a directory), whatever the mode says.
+    ///
+    /// # Errors
+    /// [`SessionError`].
+    pub async fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), SessionError> {
+        verbs::set_meta::ask(self, path, meta).await
+    }
+
     /// Bytes used, reserved and allowed.
     ///
     /// # Errors
@@ -324,6 +335,27 @@ impl Client {
     /// [`SessionError`].
     pub async fn digest(&self, path: &RemotePath) -> Result<SizeRoot, SessionError> {
         verbs::digest::ask(self, path).await
+    }
+
+    /// The server's signature under what the file at `path` holds now, with the key of `pin` if it has that
+    /// one. Nothing in it is checked yet.
+    ///
+    /// # Errors
+    /// [`SessionError`]; refused with `Version` by a server that is too old, which is not asked.
+    pub async fn receipt(
+        &self,
+        path: &RemotePath,
+        pin: Option<&Pin>,
+    ) -> Result<ReceiptIs, SessionError> {
+        verbs::receipt::ask(self, path, pin).await
+    }
+
+    /// Lets the key that this connection has proved log in to the account from now on.
+    ///
+    /// # Errors
+    /// [`SessionError`]; refused with `NotEnrolled` and the reason.
+    pub async fn enroll(&self, comment: &str) -> Result<(), SessionError> {
+        verbs::enroll::ask(self, comment).await
     }
 
     /// Says goodbye: writes what is queued and closes the connection in order.

@@ -60,7 +60,10 @@ impl From<StorageError> for SessionError {
 /// Our own text for statuses we know; the server's, made printable, for the others.
 fn refused_text(refused: &Refused) -> String {
     match refused.status() {
-        Status::Other(_) | Status::Path => text::printable(&refused.text),
-        status => status.to_string(),
+        Status::Other(_) | Status::Path | Status::NotEnrolled => text::printable(&refused.text),
+        status => match refused.wait {
+            Some(seconds) => format!("{status}: wait {seconds} s"),
+            None => status.to_string(),
+        },
     }
 }

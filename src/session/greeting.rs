@@ -1,19 +1,17 @@
 //! The first two frames of a client, and the only ones that anybody may send.
 
-use std::net::IpAddr;
-
 use tokio::io::AsyncRead;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::AGENT;
 use super::lanes::{self, Seat};
-use super::server::{Service, SharedHome};
+use super::registry::Visit;
+use super::server::{Service, SharedHome, Terms};
 use crate::accounts::{LoginError, Principal, Upgrade};
 use crate::protocol::frame::FrameError;
-use crate::protocol::join::Exporter;
-use crate::protocol::message::{Hello, Keys, LoggedIn, Login, Refused, Welcome};
+use crate::protocol::message::{Hello, LoggedIn, Login, Refused, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
-use crate::types::{Secret, Username, text};
+use crate::types::{Pin, Secret, text};
 use crate::wire::{FrameReader, FrameSender, WireError};
 
 /// Protocol version in which `KEYS` came.
@@ -22,8 +20,8 @@ const KEYS_SINCE: u16 = 2;
 /// Who it is.
 #[derive(Debug)]
 pub(super) enum Greeted {
-    /// An account, its home, and the last request id used.
-    LoggedIn(Username, SharedHome, u32),
+    /// Who logged in, the home, and the last request id used.
+    LoggedIn(Box<Principal>, SharedHome, u32),
     /// A further connection to a session.
     Lane(Seat),
 }
@@ -33,16 +31,18 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     out: &FrameSender,
     service: &Service,
-    (keys, exporter, peer): (Option<Keys>, Option<Exporter>, IpAddr),
+    visit: &Visit,
+    terms: &Terms,
 ) -> Result<Option<Greeted>, WireError> {
     let Some(first) = reader.header().await? else { return Ok(None) };
     if first.kind == Kind::Join {
+        let (exporter, peer) = (terms.exporter.as_ref(), visit.peer().ip());
         let seat = lanes::admit(&first, reader, out, service, exporter, peer).await?;
         return Ok(seat.map(Greeted::Lane));
     }
     let (header, hello) = expect(reader, first, Kind::Hello, 0).await?;
     let ClientMessage::Hello(hello) = hello else { return Ok(None) };
-    let keys = keys.filter(|_| hello.version >= KEYS_SINCE);
+    let keys = terms.keys.clone().filter(|_| hello.version >= KEYS_SINCE);
     let Some(welcome) = welcome(&hello) else {
         refuse(out, header.id, Status::Version).await?;
         return Ok(None);
@@ -51,17 +51,17 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     let Some(second) = reader.header().await? else { return Ok(None) };
     let (header, login) = expect(reader, second, Kind::Login, header.id).await?;
     let ClientMessage::Login(login) = login else { return Ok(None) };
-    match admit(service, login, peer).await {
-        Ok((user, home)) => {
+    match admit(service, login, terms.client_key, visit).await {
+        Ok((principal, home)) => {
             if let Some(keys) = keys {
                 out.send(ServerMessage::Keys(keys).encode(0)).await?;
             }
-            let reply = ServerMessage::LoggedIn(LoggedIn { user: user.to_string() });
+            let reply = ServerMessage::LoggedIn(LoggedIn { user: principal.name().to_string() });
             out.send(reply.encode(header.id)).await?;
-            Ok(Some(Greeted::LoggedIn(user, home, header.id)))
+            Ok(Some(Greeted::LoggedIn(Box::new(principal), home, header.id)))
         }
-        Err(status) => {
-            refuse(out, header.id, status).await?;
+        Err(refused) => {
+            out.send(ServerMessage::Refused(refused).encode(header.id)).await?;
             Ok(None)
         }
     }
@@ -95,36 +95,67 @@ fn welcome(hello: &Hello) -> Option<Welcome> {
 async fn admit(
     service: &Service,
     login: Login,
-    peer: IpAddr,
-) -> Result<(Username, SharedHome), Status> {
+    client_key: Option<Pin>,
+    visit: &Visit,
+) -> Result<(Principal, SharedHome), Refused> {
     let Login { user: typed, password } = login;
-    let password = Secret::new(password);
-    let user = text::printable(&typed);
-    match service.authenticator.login_from(peer, &typed, password, service.exposure).await {
-        Ok(principal) => open_home(service, &principal).await,
-        Err(LoginError::Busy) => {
-            warn!(user, "login not tried: too many at once");
-            Err(Status::Busy)
-        }
-        Err(LoginError::TooManyFailures { wait }) => {
-            warn!(user, %peer, wait = wait.as_secs(), "login not tried: too many failures");
-            Err(Status::TooManyFailures)
-        }
-        Err(LoginError::ResetRequired) => {
-            warn!(user, "login refused: the record is of an old form and the deadline has passed");
-            Err(Status::ResetRequired)
-        }
-        Err(LoginError::Refused(reason)) => {
-            warn!(user, %reason, "login refused");
-            Err(Status::LoginRefused)
+    let (logins, exposure, peer) = (&service.authenticator, service.exposure, visit.peer().ip());
+    let by_key = password.is_none();
+    let outcome = match password.map(Secret::new) {
+        Some(password) => logins.login_from(peer, &typed, password, exposure).await,
+        None => logins.login_with_key(peer, &typed, client_key, exposure).await,
+    };
+    let principal = outcome.map_err(|error| refusal(&typed, by_key, client_key, &error))?;
+    let home = open_home(service, &principal).await.map_err(Refused::new)?;
+    if !visit.logged_in(&principal, &home, service.limits.sessions) {
+        warn!(user = %principal.name(), "login refused: as many sessions as an account may have");
+        return Err(Refused::new(Status::Busy));
+    }
+    // Whoever revokes something from now on finds this session among those to be ended; what was revoked
+    // while it logged in is found here.
+    let (logins, again) = (logins.clone(), principal.clone());
+    let checked = tokio::task::spawn_blocking(move || logins.recheck(&again, peer)).await;
+    match checked {
+        Ok(Ok(())) => Ok((principal, home)),
+        Ok(Err(reason)) => Err(refusal(&typed, by_key, client_key, &LoginError::Refused(reason))),
+        Err(error) => {
+            warn!(user = %principal.name(), %error, "login could not be checked");
+            Err(Refused::new(Status::Internal))
         }
     }
 }
 
-async fn open_home(
-    service: &Service,
-    principal: &Principal,
-) -> Result<(Username, SharedHome), Status> {
+/// What the log says of a login that failed, and what the peer hears.
+fn refusal(typed: &str, by_key: bool, key: Option<Pin>, error: &LoginError) -> Refused {
+    let user = text::printable(typed);
+    let key = key.filter(|_| by_key).map(tracing::field::display);
+    match error {
+        LoginError::Busy => {
+            warn!(user, "login not tried: too many at once");
+            Refused::new(Status::Busy)
+        }
+        LoginError::TooManyFailures { wait } => {
+            // A part of a second is one to wait, not none.
+            let wait = wait.as_secs() + u64::from(wait.subsec_nanos() > 0);
+            warn!(user, key, wait, "login not tried: too many failures");
+            Refused { wait: Some(wait), ..Refused::new(Status::TooManyFailures) }
+        }
+        LoginError::ResetRequired => {
+            warn!(user, "login refused: the record is of an old form and the deadline has passed");
+            Refused::new(Status::ResetRequired)
+        }
+        LoginError::Refused(reason) => {
+            if reason.is_damage() {
+                error!(user, key, %reason, "login refused: damaged account record");
+            } else {
+                warn!(user, key, %reason, "login refused");
+            }
+            Refused::new(if by_key { Status::KeyRefused } else { Status::LoginRefused })
+        }
+    }
+}
+
+async fn open_home(service: &Service, principal: &Principal) -> Result<SharedHome, Status> {
     let user = principal.name().clone();
     match principal.upgrade() {
         Upgrade::NotNeeded => {}
@@ -134,9 +165,10 @@ async fn open_home(
     }
     let (vault, owner) = (service.vault.clone(), user.clone());
     let (home, quota) = (principal.home().path().clone(), principal.quota());
-    let opened = tokio::task::spawn_blocking(move || vault.open_home(&owner, &home, quota)).await;
-    match opened {
-        Ok(Ok(home)) => Ok((user, home)),
+    let grant = principal.grant().clone();
+    let open = move || vault.open_home(&owner, &home, quota, grant);
+    match tokio::task::spawn_blocking(open).await {
+        Ok(Ok(home)) => Ok(home),
         Ok(Err(error)) => {
             warn!(%user, %error, "home cannot be opened");
             Err(Status::Internal)

@@ -2,16 +2,17 @@
 //!
 //! Whether there should be one more is for `client`; how chunks are spread is for `transfer`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::answers::{Pending, Shared};
-use super::client::ClientSettings;
+use super::client::{Client, ClientSettings};
 use super::error::SessionError;
 use super::verbs;
 use crate::protocol::frame::{self, FrameError};
@@ -22,8 +23,20 @@ use crate::transfer::{Lane, Progress};
 use crate::types::Digest;
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 
+/// Protocol version in which further connections came.
+const LANES_SINCE: u16 = 3;
 /// A lane is expendable: it is given up this many times sooner than the session's own connection.
 const SOONER: u32 = 3;
+
+/// A task that runs along with a session; it is told to end when this is dropped.
+#[derive(Debug, Default)]
+pub(super) struct Companion(StdMutex<Option<(DropGuard, JoinHandle<()>)>>);
+
+impl Companion {
+    fn lock(&self) -> MutexGuard<'_, Option<(DropGuard, JoinHandle<()>)>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Opens further connections to a session, and tells how its transfers get on.
 #[derive(Clone, Debug)]
@@ -39,6 +52,38 @@ pub struct LaneControl {
 pub struct JoinedLane {
     reader: JoinHandle<()>,
     writer: JoinHandle<Result<(), WireError>>,
+}
+
+impl Client {
+    /// What opens further connections to this session; `None` if the server knows nothing of such. It must be
+    /// gone before [`Client::close`] can end.
+    #[must_use]
+    pub fn lanes(&self) -> Option<LaneControl> {
+        (self.welcome.version >= LANES_SINCE).then(|| LaneControl {
+            shared: self.shared.clone(),
+            out: self.out.clone(),
+            next_id: self.next_id.clone(),
+            settings: self.settings,
+        })
+    }
+
+    /// Lets a task run along with the session: what `start` gives the token to is told to end, and waited for,
+    /// when the session closes.
+    pub fn accompany(&self, start: impl FnOnce(CancellationToken) -> JoinHandle<()>) {
+        let stop = CancellationToken::new();
+        let task = start(stop.clone());
+        *self.companion.lock() = Some((stop.drop_guard(), task));
+    }
+
+    /// Ends what accompanies the session, which then keeps to its own connection: what comes over that
+    /// alone comes in order, as a stream needs it.
+    pub async fn stay_alone(&self) {
+        let companion = self.companion.lock().take();
+        if let Some((stop, task)) = companion {
+            drop(stop);
+            let _ = task.await;
+        }
+    }
 }
 
 impl LaneControl {

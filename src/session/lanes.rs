@@ -19,13 +19,14 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::server::{Ended, Limits, Service, SharedHome};
+use super::server::{Caller, Ended, Limits, Service, SharedHome};
+use crate::accounts::Principal;
 use crate::protocol::frame::{self, FrameError};
 use crate::protocol::join::{self, Exporter};
 use crate::protocol::message::{Empty, Join, Refused};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, limits};
 use crate::transfer::{Lane, Routes};
-use crate::types::{Digest, Username};
+use crate::types::Digest;
 use crate::wire::{FrameReader, FrameSender, WireError};
 
 /// How long a token can be used.
@@ -34,7 +35,7 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 /// What a session shares with the connections that join it.
 #[derive(Debug)]
 pub(super) struct Shared {
-    user: Username,
+    caller: Arc<Caller>,
     home: SharedHome,
     routes: Routes,
     exporter: Exporter,
@@ -46,14 +47,14 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
-        user: Username,
+        caller: Arc<Caller>,
         home: SharedHome,
         routes: Routes,
         exporter: Exporter,
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(limits::CONNECTIONS - 1));
         let (last_id, over) = (AtomicU32::new(0), CancellationToken::new());
-        Arc::new(Self { user, home, routes, exporter, places, last_id, over })
+        Arc::new(Self { caller, home, routes, exporter, places, last_id, over })
     }
 
     pub(super) fn asked(&self, id: u32) {
@@ -101,8 +102,8 @@ pub(super) struct Seat {
 }
 
 impl Seat {
-    pub(super) fn user(&self) -> &Username {
-        &self.shared.user
+    pub(super) fn principal(&self) -> &Principal {
+        &self.shared.caller.principal
     }
 
     pub(super) fn home(&self) -> &SharedHome {
@@ -153,7 +154,7 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     out: &FrameSender,
     service: &Service,
-    exporter: Option<Exporter>,
+    exporter: Option<&Exporter>,
     peer: IpAddr,
 ) -> Result<Option<Seat>, WireError> {
     if header.id != 0 {
@@ -163,7 +164,7 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
     let ClientMessage::Join(join) = ClientMessage::decode(Kind::Join, &body)? else {
         return Err(FrameError::State(header.kind).into());
     };
-    let seat = exporter.and_then(|own| service.desk.redeem(&join, &own, Instant::now()));
+    let seat = exporter.and_then(|own| service.desk.redeem(&join, own, Instant::now()));
     if seat.is_none() {
         warn!(%peer, "a further connection was refused");
         service.authenticator.join_refused(peer);
@@ -181,7 +182,7 @@ pub(super) async fn serve<R: AsyncRead + Unpin>(
     limits: Limits,
 ) -> Result<Ended, WireError> {
     let shared = &seat.shared;
-    info!(user = %shared.user, "joined a session");
+    info!(user = %seat.principal().name(), "joined a session");
     let lane = shared.routes.join(out.clone());
     out.send(ServerMessage::Joined(Empty {}).encode(0)).await?;
     loop {

@@ -14,6 +14,7 @@ mod error;
 mod greeting;
 mod joining;
 mod lanes;
+mod notary;
 mod refusal;
 mod registry;
 mod requests;
@@ -21,12 +22,14 @@ mod server;
 mod small_files;
 mod verbs;
 
-pub use client::{Client, ClientSettings, WholeFile};
+pub use client::{Client, ClientSettings};
 pub use error::SessionError;
 pub use joining::{JoinedLane, LaneControl};
 pub use lanes::Desk;
+pub use notary::Notary;
 pub use registry::{Registry, SessionInfo, Visit};
 pub use server::{Ended, Limits, Service, Terms, serve};
+pub use verbs::get::WholeFile;
 
 /// Program and version, as both ends tell each other for their logs.
 pub const AGENT: &str = concat!("sealane/", env!("CARGO_PKG_VERSION"));

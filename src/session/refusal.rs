@@ -1,5 +1,6 @@
 //! From an error of a lower room to what the peer may know and what the log says.
 
+use crate::accounts::EnrollError;
 use crate::protocol::Status;
 use crate::protocol::message::{Refused, ServerMessage};
 use crate::storage::StorageError;
@@ -24,6 +25,13 @@ impl Refusal {
         Self { internal: Some(text.to_string()), ..Self::new(Status::Internal) }
     }
 
+    /// With a text of its own, which says more than the status.
+    fn said(status: Status, text: &impl std::fmt::Display) -> Self {
+        let mut refusal = Self::new(status);
+        refusal.refused.text = text.to_string();
+        refusal
+    }
+
     pub(super) fn status(&self) -> Status {
         self.refused.status()
     }
@@ -40,9 +48,16 @@ impl Refusal {
 
 impl From<PathError> for Refusal {
     fn from(error: PathError) -> Self {
-        let mut refusal = Self::new(Status::Path);
-        refusal.refused.text = error.to_string();
-        refusal
+        Self::said(Status::Path, &error)
+    }
+}
+
+impl From<EnrollError> for Refusal {
+    fn from(error: EnrollError) -> Self {
+        match error {
+            EnrollError::Account(error) => Self::internal(error),
+            error => Self::said(Status::NotEnrolled, &error),
+        }
     }
 }
 
@@ -62,12 +77,14 @@ impl From<StorageError> for Refusal {
                 return Self::new(Status::DiskFull).short(short, None);
             }
             StorageError::Exists => Status::Exists,
+            StorageError::Forbidden => Status::Forbidden,
             StorageError::InUse => Status::InUse,
             StorageError::IsDirectory => Status::IsDirectory,
             StorageError::NotDirectory => Status::NotDirectory,
             StorageError::NotEmpty => Status::NotEmpty,
             StorageError::NotFound => Status::NotFound,
             StorageError::NotRegular => Status::NotRegular,
+            StorageError::Path(error) => return (*error).into(),
             StorageError::Quota { short, limit } => {
                 let (short, limit) = (Some(*short), Some(*limit));
                 return Self::new(Status::Quota).short(short, limit);

@@ -3,14 +3,16 @@
 //! It holds what sessions say about themselves and knows nothing of their requests.
 
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use super::server::SharedHome;
+use crate::accounts::{AccountKey, Principal};
 use crate::storage::Usage;
 use crate::types::Username;
 
@@ -32,9 +34,21 @@ struct Inner {
     id: u64,
     peer: SocketAddr,
     since: Instant,
-    account: Mutex<Option<(Username, SharedHome)>>,
+    login: Mutex<Option<(Principal, SharedHome)>>,
+    /// It has joined a session, and ends with that.
+    is_lane: AtomicBool,
     transfers: AtomicUsize,
     end: CancellationToken,
+    at_login: Mutex<Option<AtLogin>>,
+}
+
+/// What is to be done at the login.
+struct AtLogin(Box<dyn FnOnce() + Send>);
+
+impl fmt::Debug for AtLogin {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("AtLogin")
+    }
 }
 
 /// A request that moves a file, as long as it is held.
@@ -52,6 +66,8 @@ pub struct SessionInfo {
     pub age: Duration,
     /// The account and what it uses, once logged in.
     pub account: Option<(Username, Usage)>,
+    /// The key that logged in, if one did: its comment, or the beginning of its pin.
+    pub key: Option<String>,
     /// Files on the move.
     pub transfers: usize,
 }
@@ -64,9 +80,11 @@ impl Registry {
             id,
             peer,
             since: Instant::now(),
-            account: Mutex::default(),
+            login: Mutex::default(),
+            is_lane: AtomicBool::new(false),
             transfers: AtomicUsize::new(0),
             end: CancellationToken::new(),
+            at_login: Mutex::default(),
         });
         self.visits().insert(id, Arc::clone(&inner));
         Visit { registry: self.clone(), inner }
@@ -86,6 +104,18 @@ impl Registry {
         meant.map(|visit| visit.end.cancel()).count()
     }
 
+    /// Ends the sessions whose login is not good any more, by what `is_good` says of it and of where it came from;
+    /// gives how many. It blocks as `is_good` does.
+    pub fn recheck(&self, is_good: impl Fn(&Principal, IpAddr) -> bool) -> usize {
+        let visits: Vec<_> = self.visits().values().cloned().collect();
+        // What has joined a session ends with it, and is nobody's login.
+        let ended = visits.iter().filter(|visit| !visit.is_lane()).filter(|visit| {
+            let principal = visit.login().as_ref().map(|(principal, _)| principal.clone());
+            principal.is_some_and(|principal| !is_good(&principal, visit.peer.ip()))
+        });
+        ended.map(|visit| visit.end.cancel()).count()
+    }
+
     fn visits(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Inner>>> {
         self.visits.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,9 +133,40 @@ impl Visit {
         self.inner.end.cancelled().await;
     }
 
-    pub(super) fn logged_in(&self, user: &Username, home: &SharedHome) {
-        let mut account = self.inner.account.lock().unwrap_or_else(PoisonError::into_inner);
-        *account = Some((user.clone(), Arc::clone(home)));
+    /// Calls `then` once the visitor has logged in or joined a session; drops it if the visitor goes before.
+    pub fn at_login(&self, then: impl FnOnce() + Send + 'static) {
+        *self.inner.at_login() = Some(AtLogin(Box::new(then)));
+    }
+
+    /// Notes who it is, unless the account has `most` sessions already: false then.
+    pub(super) fn logged_in(&self, principal: &Principal, home: &SharedHome, most: usize) -> bool {
+        // Held to the end: two that log in at the same time are counted one after the other.
+        let visits = self.registry.visits();
+        let is_theirs = |visit: &&Arc<Inner>| {
+            visit.login().as_ref().is_some_and(|it| it.0.name() == principal.name())
+        };
+        if visits.values().filter(|visit| !visit.is_lane()).filter(is_theirs).count() >= most.max(1)
+        {
+            return false;
+        }
+        *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
+        drop(visits);
+        self.is_known();
+        true
+    }
+
+    /// Notes whose session it has joined; it is not counted as one.
+    pub(super) fn joined(&self, principal: &Principal, home: &SharedHome) {
+        self.inner.is_lane.store(true, Ordering::Release);
+        *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
+        self.is_known();
+    }
+
+    fn is_known(&self) {
+        let then = self.inner.at_login().take();
+        if let Some(AtLogin(then)) = then {
+            then();
+        }
     }
 
     pub(super) fn transfer(&self) -> Transfer {
@@ -115,15 +176,37 @@ impl Visit {
 }
 
 impl Inner {
+    fn login(&self) -> MutexGuard<'_, Option<(Principal, SharedHome)>> {
+        self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_lane(&self) -> bool {
+        self.is_lane.load(Ordering::Acquire)
+    }
+
+    fn at_login(&self) -> MutexGuard<'_, Option<AtLogin>> {
+        self.at_login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn info(&self) -> SessionInfo {
-        let account = self.account.lock().unwrap_or_else(PoisonError::into_inner);
+        let login = self.login();
+        let login = login.as_ref();
         SessionInfo {
             id: self.id,
             peer: self.peer,
             age: self.since.elapsed(),
-            account: account.as_ref().map(|(user, home)| (user.clone(), home.usage())),
+            account: login.map(|(who, home)| (who.name().clone(), home.usage_for_administrator())),
+            key: login.and_then(|(who, _)| who.key()).map(label),
             transfers: self.transfers.load(Ordering::Relaxed),
         }
+    }
+}
+
+/// What a key is called: as its owner called it, else by the beginning of its pin.
+fn label(key: &AccountKey) -> String {
+    match key.comment.as_str() {
+        "" => key.pin.to_string().chars().take(8 + "sha256//".len()).collect(),
+        comment => comment.to_owned(),
     }
 }
 

@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
+use super::notary::Notary;
 use super::refusal::Refusal;
-use super::server::SharedHome;
+use super::server::{Caller, SharedHome};
 use super::small_files::SmallFiles;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
 use crate::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
-use crate::types::Layout;
+use crate::types::{Layout, Username};
 use crate::wire::FrameSender;
 
 /// Small files of one session in memory at once, in KiB, on their way up; and as much again down.
@@ -22,6 +23,7 @@ const SMALL_FILES_KIB: u32 = 8 * 1024;
 #[derive(Debug)]
 pub(super) struct Requests {
     home: SharedHome,
+    caller: Arc<Caller>,
     out: FrameSender,
     pub(super) routes: Routes,
     requests: Arc<Semaphore>,
@@ -31,7 +33,11 @@ pub(super) struct Requests {
     leaving: Arc<Semaphore>,
     pub(super) small_files: SmallFiles,
     cancels: Cancels,
+    notary: Signing,
 }
+
+/// In whose name receipts are signed, and what signs them.
+pub(super) type Signing = Option<(Username, Notary)>;
 
 type Cancels = Arc<Mutex<HashMap<u32, CancellationToken>>>;
 
@@ -40,11 +46,13 @@ type Cancels = Arc<Mutex<HashMap<u32, CancellationToken>>>;
 pub(super) struct Context {
     pub(super) id: u32,
     pub(super) home: SharedHome,
+    pub(super) caller: Arc<Caller>,
     pub(super) out: FrameSender,
     pub(super) cancelled: CancellationToken,
     routes: Routes,
     transfers: Arc<Semaphore>,
     memory: Arc<Semaphore>,
+    pub(super) notary: Signing,
     _registration: Registration,
 }
 
@@ -114,10 +122,16 @@ impl Context {
 }
 
 impl Requests {
-    pub(super) fn new(home: SharedHome, out: FrameSender) -> Self {
+    pub(super) fn new(
+        home: SharedHome,
+        caller: Arc<Caller>,
+        out: FrameSender,
+        notary: Signing,
+    ) -> Self {
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         Self {
             home,
+            caller,
             out,
             routes: Routes::default(),
             requests: permits(limits::MAX_REQUESTS),
@@ -126,6 +140,7 @@ impl Requests {
             leaving: permits(SMALL_FILES_KIB),
             small_files: SmallFiles::default(),
             cancels: Cancels::default(),
+            notary,
         }
     }
 
@@ -168,11 +183,13 @@ impl Requests {
         Context {
             id,
             home: Arc::clone(&self.home),
+            caller: Arc::clone(&self.caller),
             out: self.out.clone(),
             routes: self.routes.clone(),
             cancelled,
             transfers: Arc::clone(&self.transfers),
             memory: Arc::clone(&self.leaving),
+            notary: self.notary.clone(),
             _registration: registration,
         }
     }

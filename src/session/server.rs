@@ -5,38 +5,41 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::greeting::{Greeted, greet};
 use super::lanes::{self, Desk, Host, Shared};
+use super::notary::Notary;
 use super::refusal::Refusal;
 use super::registry::Visit;
 use super::requests::{Context, Requests};
 use super::small_files::Arrived;
-use crate::accounts::{Authenticator, Exposure};
+use crate::accounts::{Authenticator, Exposure, Principal};
 use crate::protocol::frame::{self, FrameError};
 use crate::protocol::join::Exporter;
 use crate::protocol::message::{Keys, Tokens};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use crate::storage::{Home, Vault};
-use crate::types::Username;
+use crate::types::Pin;
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 
 /// Time limits of a session. Zero is not "unlimited": it is no time at all.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Silence after which a session without a request under way is closed.
+    /// Time without a request after which a session is closed. With one under way: time without any frame.
     pub idle: Duration,
     /// Time without a byte taken or given in the middle of a frame.
     pub stall: Duration,
+    /// Sessions of one account at the same time. At least 1.
+    pub sessions: usize,
 }
 
 impl Default for Limits {
-    /// 5 minutes idle, 60 seconds of stall.
+    /// 5 minutes idle, 60 seconds of stall, 16 sessions an account.
     fn default() -> Self {
-        Self { idle: Duration::from_secs(300), stall: Duration::from_secs(60) }
+        Self { idle: Duration::from_secs(300), stall: Duration::from_secs(60), sessions: 16 }
     }
 }
 
@@ -64,6 +67,10 @@ pub struct Terms {
     pub drain: CancellationToken,
     /// The server's keys, to be announced to a client that has logged in.
     pub keys: Option<Keys>,
+    /// What signs receipts.
+    pub notary: Option<Notary>,
+    /// The key that the client has proved in the handshake, if it showed one.
+    pub client_key: Option<Pin>,
     /// By which TLS names the connection ([`join::EXPORTER`](crate::protocol::join::EXPORTER)); without it
     /// there are no further connections.
     pub exporter: Option<Exporter>,
@@ -107,11 +114,10 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let Terms { deadline, drain, keys, exporter } = terms;
-    let about = (keys, exporter, visit.peer().ip());
+    let greeting = greet(&mut reader, &out, service, visit, &terms);
     let greeted = tokio::select! {
-        greeted = timeout_at(deadline, greet(&mut reader, &out, service, about)) => Some(greeted),
-        () = drain.cancelled() => None,
+        greeted = timeout_at(terms.deadline, greeting) => Some(greeted),
+        () = terms.drain.cancelled() => None,
     };
     let result = match greeted {
         None => Ok(Ended::Drained),
@@ -119,14 +125,18 @@ where
         Some(Ok(Err(error))) => Err(error),
         Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
         Some(Ok(Ok(Some(Greeted::Lane(seat))))) => {
-            visit.logged_in(seat.user(), seat.home());
+            visit.joined(seat.principal(), seat.home());
             lanes::serve(seat, reader, out.clone(), service.limits).await
         }
-        Some(Ok(Ok(Some(Greeted::LoggedIn(user, home, last_id))))) => {
-            visit.logged_in(&user, &home);
-            let requests = Requests::new(home.clone(), out.clone());
+        Some(Ok(Ok(Some(Greeted::LoggedIn(principal, home, last_id))))) => {
+            let Terms { drain, client_key, notary, exporter, .. } = terms;
+            let authenticator = service.authenticator.clone();
+            let principal = *principal;
+            let caller = Arc::new(Caller { authenticator, principal, shown: client_key });
+            let signing = notary.map(|it| (caller.principal.name().clone(), it));
+            let requests = Requests::new(home.clone(), caller.clone(), out.clone(), signing);
             let routes = requests.routes.clone();
-            let shared = exporter.map(|own| Host(Shared::new(user.clone(), home, routes, own)));
+            let shared = |own| Host(Shared::new(caller.clone(), home, routes, own));
             let session = Authenticated {
                 visit,
                 reader,
@@ -134,11 +144,13 @@ where
                 limits: service.limits,
                 last_id,
                 requests,
-                host: shared,
+                host: exporter.map(shared),
                 desk: &service.desk,
                 tasks: JoinSet::new(),
+                asked: Instant::now(),
+                heard: Instant::now(),
             };
-            session.run(&user, drain).await
+            session.run(&caller.principal, drain).await
         }
     };
     drop(out);
@@ -147,6 +159,15 @@ where
         (Ok(_), Ok(Err(error))) => Err(error),
         _ => result,
     }
+}
+
+/// Who a session's requests come from.
+#[derive(Debug)]
+pub(super) struct Caller {
+    pub(super) authenticator: Authenticator,
+    pub(super) principal: Principal,
+    /// The key that the connection has proved, whether it logged in or not.
+    pub(super) shown: Option<Pin>,
 }
 
 /// A session whose peer has logged in.
@@ -161,11 +182,20 @@ struct Authenticated<'a, R> {
     host: Option<Host>,
     desk: &'a Desk,
     tasks: JoinSet<()>,
+    /// When a request came or ended last.
+    asked: Instant,
+    /// When anything came last.
+    heard: Instant,
 }
 
 impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
-    async fn run(mut self, user: &Username, drain: CancellationToken) -> Result<Ended, WireError> {
-        info!(%user, "logged in");
+    async fn run(
+        mut self,
+        principal: &Principal,
+        drain: CancellationToken,
+    ) -> Result<Ended, WireError> {
+        let key = principal.key().map(|key| tracing::field::display(key.pin));
+        info!(user = %principal.name(), key, "logged in");
         let result = self.requests_until_the_end(&drain).await;
         self.requests.end_all();
         self.host = None;
@@ -181,7 +211,8 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
             if drain.is_cancelled() && self.tasks.is_empty() {
                 return Ok(Ended::Drained);
             }
-            let idle = self.tasks.is_empty();
+            // A `PING` keeps a request alive that takes long, but no session that asks for nothing.
+            let since = if self.tasks.is_empty() { self.asked } else { self.heard };
             let header = tokio::select! {
                 header = self.reader.header() => header?,
                 Some(ended) = self.tasks.join_next() => {
@@ -189,20 +220,22 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                         warn!("a request panicked; the session ends");
                         return Err(WireError::Closed);
                     }
+                    self.asked = Instant::now();
                     continue;
                 }
                 () = drain.cancelled(), if !drain.is_cancelled() => continue,
                 () = self.out.closed() => return Err(WireError::Closed),
-                () = tokio::time::sleep(self.limits.idle), if idle => return Ok(Ended::Idle),
+                () = sleep_until(since + self.limits.idle) => return Ok(Ended::Idle),
             };
             let Some(header) = header else { return Ok(Ended::ByPeer) };
             self.frame(&header, drain.is_cancelled()).await?;
+            self.heard = Instant::now();
         }
     }
 
     async fn frame(&mut self, header: &Header, draining: bool) -> Result<(), WireError> {
         match header.kind {
-            Kind::Chunk | Kind::End | Kind::Claims | Kind::Ack => {
+            kind if kind.is_of_a_transfer() => {
                 if header.id > self.last_id {
                     return Err(FrameError::State(header.kind).into());
                 }
@@ -230,6 +263,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         if let Some(Host(shared)) = &self.host {
             shared.asked(header.id);
         }
+        self.asked = Instant::now();
         // Held until the small file is stored, so that only so many are in memory.
         let room = match header.kind {
             Kind::PutSmall => Some(self.requests.memory_for(header.length).await),

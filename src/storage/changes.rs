@@ -1,12 +1,14 @@
 //! Removing and renaming in a home: every change keeps the ledger exact.
 
-use std::sync::atomic::Ordering;
+use std::ffi::CStr;
 
 use rustix::path::Arg;
 
+use super::gate::{Operation, Pass};
 use super::home::Home;
 use super::jail::{Directory, EntryKind, Facts};
-use super::{StorageError, walk};
+use super::partial::set_meta;
+use super::{FileMeta, OWNED_DIRECTORY, OWNED_FILE, StorageError, walk};
 use crate::types::RemotePath;
 
 impl Home {
@@ -21,43 +23,35 @@ impl Home {
     /// [`StorageError`]. If deleting fails half way, what remains stays invisible, goes on
     /// counting and is tried again when the home is next opened.
     pub fn remove(&self, path: &RemotePath, recursive: bool) -> Result<(), StorageError> {
-        let (directory, name) = self.root.holder(path)?;
+        let pass = self.gate.pass(Operation::Remove)?;
+        let (directory, name) = pass.root().holder(path)?;
         let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
         match (facts.kind, recursive) {
-            (EntryKind::Directory, true) => return self.remove_tree(&directory, name),
-            (EntryKind::Directory, false) => directory.remove_directory(name)?,
-            _ => self.unlink(&directory, name)?,
+            (EntryKind::Directory, true) => return remove_tree(&pass, &directory, name),
+            (EntryKind::Directory, false) => {
+                let _names = pass.lock_names();
+                directory.remove_directory(name)?;
+            }
+            _ => unlink(&pass, &directory, name)?,
         }
         directory.sync()
     }
 
-    fn remove_tree(&self, directory: &Directory, name: &str) -> Result<(), StorageError> {
-        let (trash, trash_name) = self.new_trash()?;
-        let moved = directory.rename(name, &trash, "0", false).and_then(|()| directory.sync());
-        walk::clear(&trash, |directory, name| self.unlink(directory, name))?;
-        self.partials.remove_directory(trash_name.as_str())?;
-        moved
-    }
-
-    fn new_trash(&self) -> Result<(Directory, String), StorageError> {
-        loop {
-            let number = self.trash_number.fetch_add(1, Ordering::Relaxed);
-            let name = format!("{number}.trash");
-            match self.partials.make(name.as_str(), 0o700) {
-                Ok(()) => return Ok((self.partials.child(name.as_str())?, name)),
-                Err(StorageError::Exists) => {}
-                Err(error) => return Err(error),
-            }
-        }
-    }
-
-    /// Unlinks what is not a directory, and refunds it.
-    fn unlink(&self, directory: &Directory, name: impl Arg + Copy) -> Result<(), StorageError> {
-        let _names = self.lock_names();
+    /// Gives a file or directory the time and permissions that `meta` names. The server can always read
+    /// and write a file and enter a directory, as for uploads.
+    ///
+    /// # Errors
+    /// [`StorageError::Root`] for the home itself; [`StorageError::NotFound`];
+    /// [`StorageError::NotRegular`] for a link or special file.
+    pub fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), StorageError> {
+        let pass = self.gate.pass(Operation::SetMeta)?;
+        let (directory, name) = pass.root().holder(path)?;
         let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
-        directory.unlink(name)?;
-        self.ledger.refund(facts.size);
-        Ok(())
+        let with = |owner: u32| FileMeta { mode: meta.mode.map(|mode| mode | owner), ..meta };
+        match facts.kind {
+            EntryKind::Directory => set_meta(directory.child(name)?, with(OWNED_DIRECTORY)),
+            _ => set_meta(directory.file(name)?.0, with(OWNED_FILE)),
+        }
     }
 
     /// Gives a file, link or directory another name. With `replace` it takes the place of a file,
@@ -74,13 +68,14 @@ impl Home {
         to: &RemotePath,
         replace: bool,
     ) -> Result<(), StorageError> {
-        let (source, old_name) = self.root.holder(from)?;
+        let pass = self.gate.pass(Operation::Rename)?;
+        let (source, old_name) = pass.root().holder(from)?;
         if from != to && from.contains(to) {
             return Err(StorageError::IntoItself);
         }
-        let (target, new_name) = self.root.holder(to)?;
+        let (target, new_name) = pass.root().holder(to)?;
         {
-            let _names = self.lock_names();
+            let _names = pass.lock_names();
             let moved = source.look(old_name)?.ok_or(StorageError::NotFound)?;
             let present = target.look(new_name)?;
             if let Some(present) = &present {
@@ -94,11 +89,46 @@ impl Home {
                 require_replaceable(&moved, present)?;
             }
             source.rename(old_name, &target, new_name, present.is_some())?;
-            self.ledger.refund(present.map_or(0, |present| present.size));
+            pass.ledger().refund(present.map_or(0, |present| present.size));
         }
         target.sync()?;
         source.sync()
     }
+}
+
+fn remove_tree(pass: &Pass, directory: &Directory, name: &str) -> Result<(), StorageError> {
+    let (trash, trash_name) = new_trash(pass)?;
+    let moved = {
+        let _names = pass.lock_names();
+        directory.rename(name, &trash, "0", false)
+    };
+    let moved = moved.and_then(|()| directory.sync());
+    let unlink = |directory: &Directory, name: &CStr| unlink(pass, directory, name);
+    walk::clear(&trash, unlink, || pass.lock_names())?;
+    let _names = pass.lock_names();
+    pass.partials().remove_directory(trash_name.as_str())?;
+    moved
+}
+
+fn new_trash(pass: &Pass) -> Result<(Directory, String), StorageError> {
+    loop {
+        let number = pass.next_trash();
+        let name = format!("{number}.trash");
+        match pass.partials().make(name.as_str(), 0o700) {
+            Ok(()) => return Ok((pass.partials().child(name.as_str())?, name)),
+            Err(StorageError::Exists) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Unlinks what is not a directory, and refunds it.
+fn unlink(pass: &Pass, directory: &Directory, name: impl Arg + Copy) -> Result<(), StorageError> {
+    let _names = pass.lock_names();
+    let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
+    directory.unlink(name)?;
+    pass.ledger().refund(facts.size);
+    Ok(())
 }
 
 fn require_replaceable(moved: &Facts, present: &Facts) -> Result<(), StorageError> {

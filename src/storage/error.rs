@@ -6,6 +6,8 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use thiserror::Error;
 
+use crate::types::path::PathError;
+
 /// A failed storage operation. Texts name no path of this machine (but for
 /// [`StorageError::DataDirectory`], which only the start of a server meets): what reaches a peer
 /// is chosen by `session::refusal`, and the log adds the path.
@@ -39,6 +41,9 @@ pub enum StorageError {
     /// A file was expected and this is a directory.
     #[error("it is a directory")]
     IsDirectory,
+    /// The grant under which the home was opened does not allow this.
+    #[error("this key may not do that")]
+    Forbidden,
     /// A home is open that is the same, lies inside or lies around this one; or the account has
     /// another home open; or this is not a directory below `homes`.
     #[error("the home overlaps another one or is not below 'homes'")]
@@ -64,6 +69,9 @@ pub enum StorageError {
     /// A symbolic link, FIFO, socket or device: never opened.
     #[error("it is not a regular file or directory")]
     NotRegular,
+    /// The path breaks a rule once the directory that the grant is limited to stands before it.
+    #[error(transparent)]
+    Path(#[from] PathError),
     /// The account's limit does not leave room.
     #[error("the account's quota has no room: {short} bytes short of {limit}")]
     Quota {

@@ -1,91 +1,51 @@
-//! What one account may do with its files; whoever holds a [`Home`] can do this and no more.
+//! What one login may do with the files of its account; whoever holds a [`Home`] can do this and no more.
 //!
-//! It asks no questions about who is calling: that was settled when the home was opened. Reading
+//! It asks no questions about who is calling: what the home was opened for is kept by `gate`. Reading
 //! and making names are here, what takes them away is in `changes`, uploads are in `home_sink`.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::batch::{self, SmallFile};
-use super::claims::Claims;
+use super::gate::{Files, Gate, Operation, Pass};
 use super::home_sink::HomeSink;
-use super::jail::{Directory, EntryKind};
-use super::ledger::{Ledger, Usage};
-use super::listing::{self, Entry, Page};
+use super::jail::Directory;
+use super::ledger::Usage;
+use super::listing::{self, Entry, Page, Scan};
 use super::source::FileSource;
-use super::vault::Lease;
-use super::{FileMeta, Sink, StorageError, walk};
-use crate::types::RemotePath;
+use super::{FileMeta, Sink, StorageError};
+use crate::types::{Grant, RemotePath};
 
 /// How long an upload waits by default for the one it takes over from.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Ending of a partial's name.
-pub(super) const PART: &str = ".part";
-/// Ending of the name of the note beside it.
-pub(super) const NOTE: &str = ".json";
-
-/// An account's files. All methods block and may be called from any thread.
+/// An account's files, as far as somebody was granted them. All methods block and may be called from any
+/// thread; each is [`StorageError::Forbidden`] to those who were not granted what its [`Operation`] needs.
 ///
 /// Links are never followed: in the middle of a path they are [`StorageError::NotDirectory`], at
 /// its end [`StorageError::NotRegular`] wherever a file would be opened.
 #[derive(Debug)]
 pub struct Home {
-    pub(super) root: Directory,
-    /// Partials and trash of this account: on the same file system, and no path names it.
-    pub(super) partials: Directory,
-    pub(super) ledger: Arc<Ledger>,
-    pub(super) claims: Arc<Claims>,
-    /// Held while a name is looked at and changed, so that the ledger follows each change.
-    names: Mutex<()>,
-    pub(super) trash_number: AtomicU64,
-    _lease: Arc<Lease>,
+    pub(super) gate: Gate,
 }
 
 impl Home {
-    /// Clears what a crash left half removed, and counts the rest.
-    pub(super) fn open(
-        root: Directory,
-        partials: Directory,
-        limit: u64,
-        lease: Arc<Lease>,
-    ) -> Result<Self, StorageError> {
-        let mut used = walk::count(&root)?;
-        for name in partials.names()? {
-            let name = name?;
-            let Some(facts) = partials.look(&name)? else { continue };
-            if facts.kind == EntryKind::Directory {
-                let trash = partials.child(&name)?;
-                // What cannot be removed goes on counting.
-                let cleared = walk::clear(&trash, |directory, name| directory.unlink(name))
-                    .and_then(|()| partials.remove_directory(&name));
-                if cleared.is_err() {
-                    used = used.saturating_add(walk::count(&trash)?);
-                }
-            } else if name.to_bytes().ends_with(PART.as_bytes()) {
-                used = used.saturating_add(facts.size);
-            }
-        }
-        Ok(Self {
-            root,
-            partials,
-            ledger: Ledger::new(used, limit),
-            claims: Arc::default(),
-            names: Mutex::default(),
-            trash_number: AtomicU64::new(0),
-            _lease: lease,
-        })
-    }
-
-    pub(super) fn lock_names(&self) -> MutexGuard<'_, ()> {
-        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn new(files: Arc<Files>, grant: Grant) -> Result<Self, StorageError> {
+        Ok(Self { gate: Gate::new(files, grant)? })
     }
 
     /// What the account uses, has reserved, and may use.
+    ///
+    /// # Errors
+    /// [`StorageError::Forbidden`].
+    pub fn usage(&self) -> Result<Usage, StorageError> {
+        Ok(self.gate.pass(Operation::Usage)?.ledger().usage())
+    }
+
+    /// As [`Home::usage`], for the server's administrator: never to be told to whoever holds the home.
     #[must_use]
-    pub fn usage(&self) -> Usage {
-        self.ledger.usage()
+    pub fn usage_for_administrator(&self) -> Usage {
+        self.gate.usage()
     }
 
     /// Opens a file for reading.
@@ -94,7 +54,8 @@ impl Home {
     /// [`StorageError::NotFound`], [`StorageError::IsDirectory`], [`StorageError::NotRegular`] or
     /// another [`StorageError`].
     pub fn source(&self, path: &RemotePath) -> Result<FileSource, StorageError> {
-        let (directory, name) = match self.root.holder(path) {
+        let pass = self.gate.pass(Operation::Read)?;
+        let (directory, name) = match pass.root().holder(path) {
             Err(StorageError::Root) => return Err(StorageError::IsDirectory),
             holder => holder?,
         };
@@ -114,13 +75,15 @@ impl Home {
     /// [`StorageError::NotRegular`] for what has the name; [`StorageError::InUse`] if the other
     /// upload does not end in time, [`StorageError::Superseded`] if a third one came meanwhile.
     pub fn sink(
-        self: &Arc<Self>,
+        &self,
         path: &RemotePath,
         size: u64,
         meta: FileMeta,
         patience: Duration,
     ) -> Result<HomeSink, StorageError> {
-        HomeSink::begin(self, self.holder(path)?, path, size, meta, patience, true)
+        let pass = self.gate.pass(Operation::Upload)?;
+        let target = holder(&pass, path)?;
+        HomeSink::begin(pass, target, path, size, meta, patience, true)
     }
 
     /// Writes small files whole, in any order, and makes them durable together: as [`Home::sink`] and
@@ -130,76 +93,15 @@ impl Home {
     ///
     /// # Errors
     /// As [`Home::sink`] and [`Sink::commit`]. Unlike there, a failure keeps no partial.
-    pub fn put_many(self: &Arc<Self>, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
-        let mut results: Vec<_> = files.iter().map(|_| Ok(())).collect();
-        let (mut numbers, mut sinks, mut busy) = (Vec::new(), Vec::new(), Vec::new());
-        let mut last: Option<(RemotePath, Arc<Directory>)> = None;
-        for (number, file) in files.iter().enumerate() {
-            let parent = file.path.parent().unwrap_or_default();
-            let known = last.take().filter(|(path, _)| *path == parent);
-            let target = match known {
-                Some((_, directory)) => Ok(directory),
-                None => self.holder(&file.path),
-            };
-            // Nobody is waited for while others wait for what is staged here.
-            let staged = target.and_then(|target| {
-                last = Some((parent, Arc::clone(&target)));
-                self.stage(file, target, Duration::ZERO)
-            });
-            match (staged, results.get_mut(number)) {
-                (Ok(sink), _) => {
-                    numbers.push(number);
-                    sinks.push(sink);
-                }
-                (Err(StorageError::InUse), _) => busy.push((number, file)),
-                (Err(error), Some(result)) => *result = Err(error),
-                (Err(_), None) => {}
+    #[must_use]
+    pub fn put_many(&self, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
+        match self.gate.pass(Operation::Upload) {
+            Ok(pass) => put_many(&pass, files),
+            Err(StorageError::Forbidden) => {
+                files.iter().map(|_| Err(StorageError::Forbidden)).collect()
             }
-        }
-        let committed = batch::commit(&sinks);
-        for ((number, sink), outcome) in numbers.into_iter().zip(&sinks).zip(committed) {
-            if outcome.is_err() {
-                sink.discard();
-            }
-            if let Some(result) = results.get_mut(number) {
-                *result = outcome;
-            }
-        }
-        drop(sinks);
-        for (number, file) in busy {
-            if let Some(result) = results.get_mut(number) {
-                *result = self.put_alone(file);
-            }
-        }
-        results
-    }
-
-    fn put_alone(self: &Arc<Self>, file: &SmallFile) -> Result<(), StorageError> {
-        let sink = self.stage(file, self.holder(&file.path)?, PATIENCE)?;
-        let outcome = sink.commit();
-        if outcome.is_err() {
-            sink.discard();
-        }
-        outcome
-    }
-
-    fn stage(
-        self: &Arc<Self>,
-        file: &SmallFile,
-        target: Arc<Directory>,
-        patience: Duration,
-    ) -> Result<HomeSink, StorageError> {
-        let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
-        let sink = HomeSink::begin(self, target, &file.path, size, file.meta, patience, false)?;
-        sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
-        Ok(sink)
-    }
-
-    /// Opens the directory that holds `path`.
-    fn holder(&self, path: &RemotePath) -> Result<Arc<Directory>, StorageError> {
-        match self.root.holder(path) {
-            Err(StorageError::Root) => Err(StorageError::IsDirectory),
-            holder => Ok(Arc::new(holder?.0)),
+            // The part of the home that was granted is not there any more.
+            Err(_) => files.iter().map(|_| Err(StorageError::NotFound)).collect(),
         }
     }
 
@@ -208,8 +110,9 @@ impl Home {
     /// # Errors
     /// [`StorageError::NotFound`], [`StorageError::NotDirectory`] or another [`StorageError`].
     pub fn stat(&self, path: &RemotePath) -> Result<Entry, StorageError> {
-        let (facts, name) = match self.root.holder(path) {
-            Err(StorageError::Root) => (Some(self.root.facts()?), ""),
+        let pass = self.gate.pass(Operation::Stat)?;
+        let (facts, name) = match pass.root().holder(path) {
+            Err(StorageError::Root) => (Some(pass.root().facts()?), ""),
             holder => {
                 let (directory, name) = holder?;
                 (directory.look(name)?, name)
@@ -229,7 +132,15 @@ impl Home {
         after: Option<&str>,
         max: usize,
     ) -> Result<Page, StorageError> {
-        listing::page(&self.root.descend(path)?, after, max)
+        listing::page(&self.gate.pass(Operation::List)?.root().descend(path)?, after, max)
+    }
+
+    /// Begins to read a whole directory, in one pass.
+    ///
+    /// # Errors
+    /// As [`Home::list`].
+    pub fn scan(&self, path: &RemotePath) -> Result<Scan, StorageError> {
+        Scan::new(self.gate.pass(Operation::List)?.root().descend(path)?)
     }
 
     /// Makes a directory and, with `parents`, those above it; with `parents` it may be there.
@@ -238,50 +149,92 @@ impl Home {
     /// [`StorageError::Exists`] without `parents`; [`StorageError::NotFound`] if the one above is
     /// missing; [`StorageError::NotDirectory`] if something else is in the way.
     pub fn make_directory(&self, path: &RemotePath, parents: bool) -> Result<(), StorageError> {
+        let pass = self.gate.pass(Operation::MakeDirectory)?;
         if parents {
-            let mut here = self.root.descend(&RemotePath::default())?;
+            let mut here = pass.root().descend(&RemotePath::default())?;
             for name in path.components() {
                 here = here.child_or_make(name, 0o777)?;
             }
             return Ok(());
         }
-        let (directory, name) = match self.root.holder(path) {
+        let (directory, name) = match pass.root().holder(path) {
             Err(StorageError::Root) => return Err(StorageError::Exists),
             holder => holder?,
         };
         directory.make(name, 0o777)?;
         directory.sync()
     }
-
-    /// Removes partials that were last written to before `older_than`, unless something is being
-    /// uploaded. Gives how many.
-    pub(super) fn sweep(&self, older_than: SystemTime) -> Result<u64, StorageError> {
-        self.claims.while_idle(|| sweep(&self.partials, &self.ledger, older_than)).unwrap_or(Ok(0))
-    }
 }
 
-/// Removes partials and their notes that were last written to before `older_than`.
-pub(super) fn sweep(
-    partials: &Directory,
-    ledger: &Ledger,
-    older_than: SystemTime,
-) -> Result<u64, StorageError> {
-    let oldest = older_than.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let oldest = i64::try_from(oldest).unwrap_or(i64::MAX);
-    let mut swept = 0;
-    for name in partials.names()? {
-        let name = name?;
-        let Ok(text) = name.to_str() else { continue };
-        let Some(facts) = partials.look(text)? else { continue };
-        if facts.kind != EntryKind::File || facts.modified >= oldest {
-            continue;
-        }
-        if let Some(stem) = text.strip_suffix(PART) {
-            partials.unlink(text)?;
-            ledger.refund(facts.size);
-            swept += 1;
-            let _ = partials.unlink(format!("{stem}{NOTE}"));
+fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
+    let mut results: Vec<_> = files.iter().map(|_| Ok(())).collect();
+    let (mut numbers, mut sinks, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+    let mut last: Option<(RemotePath, Arc<Directory>)> = None;
+    for (number, file) in files.iter().enumerate() {
+        let parent = file.path.parent().unwrap_or_default();
+        let known = last.take().filter(|(path, _)| *path == parent);
+        let target = match known {
+            Some((_, directory)) => Ok(directory),
+            None => holder(pass, &file.path),
+        };
+        // Nobody is waited for while others wait for what is staged here.
+        let staged = target.and_then(|target| {
+            last = Some((parent, Arc::clone(&target)));
+            stage(pass, file, target, Duration::ZERO)
+        });
+        match (staged, results.get_mut(number)) {
+            (Ok(sink), _) => {
+                numbers.push(number);
+                sinks.push(sink);
+            }
+            (Err(StorageError::InUse), _) => busy.push((number, file)),
+            (Err(error), Some(result)) => *result = Err(error),
+            (Err(_), None) => {}
         }
     }
-    Ok(swept)
+    let committed = batch::commit(&sinks);
+    for ((number, sink), outcome) in numbers.into_iter().zip(&sinks).zip(committed) {
+        if outcome.is_err() {
+            sink.discard();
+        }
+        if let Some(result) = results.get_mut(number) {
+            *result = outcome;
+        }
+    }
+    drop(sinks);
+    for (number, file) in busy {
+        if let Some(result) = results.get_mut(number) {
+            *result = put_alone(pass, file);
+        }
+    }
+    results
+}
+
+fn put_alone(pass: &Pass, file: &SmallFile) -> Result<(), StorageError> {
+    let sink = stage(pass, file, holder(pass, &file.path)?, PATIENCE)?;
+    let outcome = sink.commit();
+    if outcome.is_err() {
+        sink.discard();
+    }
+    outcome
+}
+
+fn stage(
+    pass: &Pass,
+    file: &SmallFile,
+    target: Arc<Directory>,
+    patience: Duration,
+) -> Result<HomeSink, StorageError> {
+    let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
+    let sink = HomeSink::begin(pass.clone(), target, &file.path, size, file.meta, patience, false)?;
+    sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
+    Ok(sink)
+}
+
+/// Opens the directory that holds `path`.
+fn holder(pass: &Pass, path: &RemotePath) -> Result<Arc<Directory>, StorageError> {
+    match pass.root().holder(path) {
+        Err(StorageError::Root) => Err(StorageError::IsDirectory),
+        holder => Ok(Arc::new(holder?.0)),
+    }
 }

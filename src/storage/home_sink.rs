@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::batch::Staged;
 use super::claims::Claim;
-use super::home::{Home, NOTE, PART};
+use super::gate::{NOTE, PART, Pass};
 use super::jail::{Directory, Facts};
 use super::ledger::Reservation;
 use super::partial::{PartialFile, umask};
-use super::{FileMeta, Sink, StorageError};
+use super::{FileMeta, OWNED_FILE, Sink, StorageError};
 use crate::types::RemotePath;
 
 /// A file being uploaded into a [`Home`].
@@ -29,7 +29,7 @@ pub struct HomeSink {
     meta: FileMeta,
     /// `None` once converted or given up.
     reservation: Mutex<Option<Reservation>>,
-    home: Arc<Home>,
+    pass: Pass,
     // Last, so that the next upload to this name begins when all of this one is gone.
     claim: Claim,
 }
@@ -37,7 +37,7 @@ pub struct HomeSink {
 impl HomeSink {
     /// `target` holds `path`. `resume`: whether what is there may be held, and what is received may be kept.
     pub(super) fn begin(
-        home: &Arc<Home>,
+        pass: Pass,
         target: Arc<Directory>,
         path: &RemotePath,
         size: u64,
@@ -48,15 +48,21 @@ impl HomeSink {
         let name = path.name().ok_or(StorageError::IsDirectory)?;
         // What cannot succeed takes nothing over.
         replaceable(&target, name)?;
-        let claim = home.claims.take(path, patience)?;
-        let stem = partial_stem(path.as_str().as_bytes(), 32);
+        let whole = pass.whole(path)?;
+        let claim = pass.claims().take(&whole, patience)?;
+        let apart = pass.keeps_apart();
+        let stem = stem_of(&whole, apart.as_deref());
         let part = format!("{stem}{PART}");
-        let left = home.partials.look(part.as_str())?.map_or(0, |facts| facts.size);
-        let mut reservation = home.ledger.reserve(size, left)?;
-        require_space(&home.partials, size.saturating_sub(left))?;
-        let (file, _) = home.partials.private_file(part.as_str())?;
-        // A present version that cannot be read is not held, and can still be replaced.
-        let present = if resume { target.file(name).ok() } else { None };
+        let (left, mut reservation) = {
+            // Whoever counts the disk sees a partial either as used or as reserved.
+            let _names = pass.lock_names();
+            let left = pass.partials().look(part.as_str())?.map_or(0, |facts| facts.size);
+            (left, pass.ledger().reserve(&stem, size, left)?)
+        };
+        require_space(pass.partials(), size.saturating_sub(left))?;
+        let (file, _) = pass.partials().private_file(part.as_str())?;
+        // A present version that cannot, or may not, be read is not held, and can still be replaced.
+        let present = if resume && apart.is_none() { target.file(name).ok() } else { None };
         let partial = PartialFile::new(file, size, present)?;
         reservation.shrink(size);
         let name = name.to_owned();
@@ -67,11 +73,11 @@ impl HomeSink {
             stem,
             meta,
             reservation: Mutex::new(Some(reservation)),
-            home: Arc::clone(home),
+            pass,
             claim,
         };
         if resume {
-            sink.leave_note(path, size);
+            sink.leave_note(&whole, size, apart);
         }
         Ok(sink)
     }
@@ -84,10 +90,11 @@ impl HomeSink {
 
     /// Writes down what the partial is of, for people who look at it. Nothing reads it back to
     /// decide anything, so a failure does not matter.
-    fn leave_note(&self, path: &RemotePath, size: u64) {
-        let note = serde_json::json!({ "path": path.as_str(), "size": size }).to_string();
-        let _ = self.home.partials.unlink(self.note_name().as_str());
-        if let Ok(mut file) = self.home.partials.new_file(self.note_name().as_str()) {
+    fn leave_note(&self, whole: &RemotePath, size: u64, key: Option<String>) {
+        let note = serde_json::json!({ "path": whole.as_str(), "size": size, "key": key });
+        let note = note.to_string();
+        let _ = self.pass.partials().unlink(self.note_name().as_str());
+        if let Ok(mut file) = self.pass.partials().new_file(self.note_name().as_str()) {
             let _ = file.write_all(note.as_bytes());
         }
     }
@@ -109,8 +116,9 @@ impl HomeSink {
     fn release(&self, remove: bool) {
         let Some(reservation) = self.take_reservation() else { return };
         let length = self.partial.length();
-        if (remove || length == 0) && self.home.partials.unlink(self.part_name().as_str()).is_ok() {
-            let _ = self.home.partials.unlink(self.note_name().as_str());
+        if (remove || length == 0) && self.pass.partials().unlink(self.part_name().as_str()).is_ok()
+        {
+            let _ = self.pass.partials().unlink(self.note_name().as_str());
             reservation.keep(0);
         } else {
             reservation.keep(length);
@@ -126,6 +134,15 @@ impl Sink for HomeSink {
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
         self.claim.check()?;
         self.partial.read_held(offset, buffer)
+    }
+
+    fn present(&self) -> u64 {
+        self.partial.present()
+    }
+
+    fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.claim.check()?;
+        self.partial.read_present(offset, buffer)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
@@ -158,20 +175,20 @@ impl Staged for HomeSink {
         self.claim.check()?;
         let present = replaceable(&self.target, &self.name)?;
         let mode = self.meta.mode.or(present.map(|facts| facts.mode));
-        self.partial.finish(0o600 | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
+        self.partial.finish(OWNED_FILE | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
     }
 
     fn publish(&self) -> Result<(), StorageError> {
-        let _names = self.home.lock_names();
+        let _names = self.pass.lock_names();
         self.claim.check()?;
         // Once more: it took a while to come here.
         let replaced = replaceable(&self.target, &self.name)?.map_or(0, |facts| facts.size);
         let part = self.part_name();
-        self.home.partials.rename(part.as_str(), &self.target, self.name.as_str(), true)?;
+        self.pass.partials().rename(part.as_str(), &self.target, self.name.as_str(), true)?;
         if let Some(reservation) = self.take_reservation() {
             reservation.convert(replaced);
         }
-        let _ = self.home.partials.unlink(self.note_name().as_str());
+        let _ = self.pass.partials().unlink(self.note_name().as_str());
         Ok(())
     }
 }
@@ -200,6 +217,15 @@ pub(super) fn require_space(directory: &Directory, bytes: u64) -> Result<(), Sto
     match bytes.saturating_sub(directory.free()?) {
         0 => Ok(()),
         short => Err(StorageError::DiskFull { short: Some(short) }),
+    }
+}
+
+/// The name of the partial of an upload to `whole`; with `apart`, one that only that key comes back to.
+pub(super) fn stem_of(whole: &RemotePath, apart: Option<&str>) -> String {
+    match apart {
+        None => partial_stem(whole.as_str().as_bytes(), 32),
+        // No path has a NUL.
+        Some(key) => partial_stem(format!("{}\0{key}", whole.as_str()).as_bytes(), 32),
     }
 }
 

@@ -3,6 +3,7 @@
 //! `used + reserved` never passes the limit by a reservation, however many threads ask. It does
 //! no IO: callers report what happened on the disk.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StorageError;
@@ -21,41 +22,63 @@ pub struct Usage {
 
 /// The shared account book.
 #[derive(Debug)]
-pub(super) struct Ledger(Mutex<Usage>);
+pub(super) struct Ledger(Mutex<Book>);
+
+#[derive(Debug)]
+struct Book {
+    usage: Usage,
+    /// The partials that reservations stand for, by their stems: their bytes are not in `used`.
+    reserved_for: HashSet<String>,
+}
 
 impl Ledger {
     pub(super) fn new(used: u64, limit: u64) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Usage { used, reserved: 0, limit })))
+        let usage = Usage { used, reserved: 0, limit };
+        Arc::new(Self(Mutex::new(Book { usage, reserved_for: HashSet::new() })))
     }
 
     // Every change below is one step, so a poisoned lock still guards a whole state.
-    fn lock(&self) -> MutexGuard<'_, Usage> {
+    fn lock(&self) -> MutexGuard<'_, Book> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn usage(&self) -> Usage {
-        *self.lock()
+        self.lock().usage
+    }
+
+    /// What it says at this moment, and which partials (by their stems) reservations stand for.
+    pub(super) fn snapshot(&self) -> (Usage, HashSet<String>) {
+        let book = self.lock();
+        (book.usage, book.reserved_for.clone())
+    }
+
+    /// Adds `drift` bytes, which may be negative, to what is used.
+    pub(super) fn correct(&self, drift: i64) {
+        let mut book = self.lock();
+        book.usage.used = book.usage.used.saturating_add_signed(drift);
     }
 
     pub(super) fn set_limit(&self, limit: u64) {
-        self.lock().limit = limit;
+        self.lock().usage.limit = limit;
     }
 
     /// Bytes left the disk.
     pub(super) fn refund(&self, bytes: u64) {
-        let mut usage = self.lock();
-        usage.used = usage.used.saturating_sub(bytes);
+        let mut book = self.lock();
+        book.usage.used = book.usage.used.saturating_sub(bytes);
     }
 
-    /// Reserves `size` bytes for an upload whose partial, counted as used so far, has `partial`
-    /// bytes: those are converted and not counted twice.
+    /// Reserves `size` bytes for an upload whose partial `stem`, counted as used so far, has `partial`
+    /// bytes: those are converted and not counted twice. One reservation a stem at a time.
     pub(super) fn reserve(
         self: &Arc<Self>,
+        stem: &str,
         size: u64,
         partial: u64,
     ) -> Result<Reservation, StorageError> {
         let bytes = size.max(partial);
-        let mut usage = self.lock();
+        let mut book = self.lock();
+        let usage = &mut book.usage;
         let used = usage.used.saturating_sub(partial);
         let wanted = used.checked_add(usage.reserved).and_then(|sum| sum.checked_add(bytes));
         let short = wanted.unwrap_or(u64::MAX).saturating_sub(usage.limit);
@@ -64,7 +87,9 @@ impl Ledger {
         }
         usage.used = used;
         usage.reserved = usage.reserved.saturating_add(bytes);
-        Ok(Reservation { ledger: Arc::clone(self), bytes, kept: partial, replaced: 0 })
+        book.reserved_for.insert(stem.to_owned());
+        let (ledger, stem) = (Arc::clone(self), stem.to_owned());
+        Ok(Reservation { ledger, stem, bytes, kept: partial, replaced: 0 })
     }
 }
 
@@ -72,6 +97,7 @@ impl Ledger {
 #[derive(Debug)]
 pub(super) struct Reservation {
     ledger: Arc<Ledger>,
+    stem: String,
     bytes: u64,
     kept: u64,
     replaced: u64,
@@ -83,7 +109,7 @@ impl Reservation {
         let released = self.bytes.saturating_sub(bytes);
         self.bytes = self.bytes.saturating_sub(released);
         self.kept = self.kept.min(bytes);
-        let mut usage = self.ledger.lock();
+        let usage = &mut self.ledger.lock().usage;
         usage.reserved = usage.reserved.saturating_sub(released);
     }
 
@@ -101,7 +127,9 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        let mut usage = self.ledger.lock();
+        let mut book = self.ledger.lock();
+        book.reserved_for.remove(&self.stem);
+        let usage = &mut book.usage;
         usage.reserved = usage.reserved.saturating_sub(self.bytes);
         usage.used = usage.used.saturating_add(self.kept).saturating_sub(self.replaced);
     }
@@ -117,10 +145,11 @@ mod tests {
         let start = std::sync::Barrier::new(32);
         let held: Vec<_> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..32)
-                .map(|_| {
-                    scope.spawn(|| {
+                .map(|number| {
+                    let (ledger, start) = (&ledger, &start);
+                    scope.spawn(move || {
                         start.wait();
-                        let outcome = ledger.reserve(100, 0);
+                        let outcome = ledger.reserve(&number.to_string(), 100, 0);
                         let Usage { used, reserved, limit } = ledger.usage();
                         assert!(used + reserved <= limit);
                         outcome.ok()
@@ -130,7 +159,10 @@ mod tests {
             threads.into_iter().filter_map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(held.len(), 10);
-        assert!(matches!(ledger.reserve(1, 0), Err(StorageError::Quota { short: 1, limit: 1005 })));
+        assert!(matches!(
+            ledger.reserve("x", 1, 0),
+            Err(StorageError::Quota { short: 1, limit: 1005 })
+        ));
         drop(held);
         assert_eq!(ledger.usage(), Usage { used: 5, reserved: 0, limit: 1005 });
     }
@@ -138,18 +170,18 @@ mod tests {
     #[test]
     fn a_partial_is_never_counted_twice() {
         let ledger = Ledger::new(60, 100);
-        let resumed = ledger.reserve(80, 40).unwrap();
+        let resumed = ledger.reserve("x", 80, 40).unwrap();
         assert_eq!(ledger.usage(), Usage { used: 20, reserved: 80, limit: 100 });
         resumed.keep(50);
         assert_eq!(ledger.usage(), Usage { used: 70, reserved: 0, limit: 100 });
-        ledger.reserve(80, 50).unwrap().convert(15);
+        ledger.reserve("x", 80, 50).unwrap().convert(15);
         assert_eq!(ledger.usage(), Usage { used: 85, reserved: 0, limit: 100 });
     }
 
     #[test]
     fn a_larger_partial_holds_its_bytes_until_it_is_cut() {
         let ledger = Ledger::new(90, 100);
-        let mut cut = ledger.reserve(10, 90).unwrap();
+        let mut cut = ledger.reserve("x", 10, 90).unwrap();
         assert_eq!(ledger.usage(), Usage { used: 0, reserved: 90, limit: 100 });
         cut.shrink(10);
         assert_eq!(ledger.usage(), Usage { used: 0, reserved: 10, limit: 100 });
@@ -160,6 +192,6 @@ mod tests {
     #[test]
     fn sums_that_overflow_are_refused() {
         let ledger = Ledger::new(1, u64::MAX - 1);
-        assert!(matches!(ledger.reserve(u64::MAX, 0), Err(StorageError::Quota { .. })));
+        assert!(matches!(ledger.reserve("x", u64::MAX, 0), Err(StorageError::Quota { .. })));
     }
 }

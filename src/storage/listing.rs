@@ -1,10 +1,10 @@
-//! Pages of a directory, in name order, however large it is.
+//! What is in a directory, however large it is: a page in name order, or all of it in one pass.
 //!
-//! One pass over the directory a page, holding no more names than the page has: a directory of a
-//! million entries costs time, not memory.
+//! Neither holds more names than a page has, so a directory of a million entries costs no memory. A
+//! page in name order costs a pass of its own; whoever wants all takes a [`Scan`].
 
 use std::collections::BinaryHeap;
-use std::ffi::CStr;
+use std::ffi::{CStr, CString};
 
 use super::StorageError;
 use super::jail::{Directory, EntryKind, Facts};
@@ -84,6 +84,49 @@ pub(super) fn page(
         }
     }
     Ok(page)
+}
+
+/// A directory being read once, from its beginning to its end.
+pub struct Scan {
+    directory: Directory,
+    names: Box<dyn Iterator<Item = Result<CString, StorageError>> + Send>,
+    hidden: u64,
+}
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Scan")
+    }
+}
+
+impl Scan {
+    pub(super) fn new(directory: Directory) -> Result<Self, StorageError> {
+        let names = Box::new(directory.names()?);
+        Ok(Self { directory, names, hidden: 0 })
+    }
+
+    /// The next `max` entries, as the system has them: sorted by nothing. What comes and goes meanwhile
+    /// may be in or not. `hidden` counts from the beginning.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the directory cannot be read on.
+    pub fn next_page(&mut self, max: usize) -> Result<Page, StorageError> {
+        let mut page = Page::default();
+        while page.entries.len() < max {
+            let Some(name) = self.names.next() else { break };
+            let name = name?;
+            let Some(name) = tellable(&name) else {
+                self.hidden += 1;
+                continue;
+            };
+            if let Some(facts) = self.directory.look(name)? {
+                page.entries.push(Entry::new(name, &facts));
+            }
+        }
+        page.more = page.entries.len() == max;
+        page.hidden = self.hidden;
+        Ok(page)
+    }
 }
 
 fn tellable(name: &CStr) -> Option<&str> {

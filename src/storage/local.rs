@@ -91,6 +91,14 @@ impl Sink for LocalSink {
         self.partial.read_held(offset, buffer)
     }
 
+    fn present(&self) -> u64 {
+        self.partial.present()
+    }
+
+    fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.partial.read_present(offset, buffer)
+    }
+
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         self.partial.write_at(offset, bytes)
     }

@@ -4,10 +4,12 @@
 //! directory that was opened; it keeps the quota ledger and commits whole files by one rename. It
 //! knows nothing of accounts, connections or checksums.
 
+mod audit;
 mod batch;
 mod changes;
 mod claims;
 mod error;
+mod gate;
 mod home;
 mod home_sink;
 mod jail;
@@ -25,17 +27,24 @@ mod tree;
 mod vault;
 mod walk;
 
+/// Permissions that the server keeps for itself on every file of a home.
+pub const OWNED_FILE: u32 = 0o600;
+/// And on every directory.
+pub const OWNED_DIRECTORY: u32 = 0o700;
+
+pub use audit::{Audit, audit_on_disk};
 pub use batch::SmallFile;
 pub use error::StorageError;
+pub use gate::Operation;
 pub use home::{Home, PATIENCE};
 pub use home_sink::HomeSink;
 pub use jail::EntryKind;
 pub use ledger::Usage;
-pub use listing::{Entry, Page};
+pub use listing::{Entry, Page, Scan};
 pub use local::{LocalSink, spool};
 pub use partials::Partial;
 pub use seam::{FileMeta, Sink, Source};
-pub use source::FileSource;
+pub use source::{FileIdentity, FileSource};
 pub use stream::StreamSink;
 pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};
 pub use vault::Vault;

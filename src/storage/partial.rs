@@ -26,6 +26,9 @@ pub(super) struct PartialFile {
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
     present: Option<(File, u64)>,
+    /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
+    /// first, the first read of what is held or the first write.
+    there: OnceLock<u64>,
     /// Set once the file has its name, or is given up: a late write must not reach it.
     ended: RwLock<bool>,
 }
@@ -46,13 +49,25 @@ impl PartialFile {
             size,
             resumed: length.min(size),
             present: present.map(|(file, facts)| (file, facts.size)),
+            there: OnceLock::new(),
             ended: RwLock::new(false),
         })
     }
 
     pub(super) fn held(&self) -> u64 {
-        let present = self.present.as_ref().map_or(0, |(_, length)| *length);
-        self.resumed.max(present.min(self.size))
+        self.resumed.max(self.present().min(self.size))
+    }
+
+    pub(super) fn present(&self) -> u64 {
+        self.present.as_ref().map_or(0, |(_, length)| *length)
+    }
+
+    pub(super) fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.require_inside(offset, buffer.len(), self.present())?;
+        match &self.present {
+            Some((present, _)) => read_exactly(present, offset, buffer),
+            None => Ok(()),
+        }
     }
 
     /// How long the partial is now; 0 if the system does not say.
@@ -65,20 +80,35 @@ impl PartialFile {
     pub(super) fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
         let _writing = self.writing()?;
         self.require_inside(offset, buffer.len(), self.held())?;
-        let kept = usize::try_from(self.resumed.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let there = *self.there.get_or_init(|| self.share());
+        let kept = usize::try_from(there.saturating_sub(offset)).unwrap_or(usize::MAX);
         let (kept, copied) = buffer.split_at_mut(kept.min(buffer.len()));
         read_exactly(&self.file, offset, kept)?;
         let Some((present, _)) = self.present.as_ref().filter(|_| !copied.is_empty()) else {
             return Ok(());
         };
-        let offset = offset.max(self.resumed);
+        let offset = offset.max(there);
         read_exactly(present, offset, copied)?;
         Ok(self.file.write_all_at(copied, offset)?)
+    }
+
+    /// Lets an empty partial share the present version: nothing has to be copied then, and what is
+    /// claimed is still read from the file that will be committed. Gives how much is there.
+    fn share(&self) -> u64 {
+        match &self.present {
+            Some((present, _)) if self.resumed == 0 && share(present, &self.file) => {
+                let length = self.length();
+                let cut = length > self.size && self.file.set_len(self.size).is_err();
+                if cut { 0 } else { length.min(self.size) }
+            }
+            _ => self.resumed,
+        }
     }
 
     pub(super) fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
+        self.there.get_or_init(|| self.resumed);
         Ok(self.file.write_all_at(bytes, offset)?)
     }
 
@@ -133,6 +163,14 @@ impl PartialFile {
             .is_some_and(|last| last <= end);
         if inside { Ok(()) } else { Err(invalid("a range outside the declared file")) }
     }
+}
+
+/// Lets `file` share what `present` holds on disk, if the file system can.
+fn share(present: &File, file: &File) -> bool {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    return rustix::fs::ioctl_ficlone(file, present).is_ok();
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    return false;
 }
 
 pub(super) fn invalid(text: &'static str) -> StorageError {
@@ -206,6 +244,28 @@ mod tests {
         assert_eq!(&buffer[..3], b"efg");
         assert_eq!(partial.length(), 7);
         assert!(partial.read_held(4, &mut buffer).is_err());
+    }
+
+    /// Where the file system can share (btrfs, XFS) this is another way, with the same result.
+    #[test]
+    fn an_empty_partial_begins_with_the_present_version_and_leaves_it_alone() {
+        let present = file(b"abcdefgh");
+        let can_share = share(&present, &file(b""));
+        let partial =
+            PartialFile::new(file(b""), 6, Some(with_facts(present.try_clone().unwrap())));
+        let partial = partial.unwrap();
+        assert_eq!((partial.held(), partial.length()), (6, 0));
+        let mut buffer = [0; 6];
+        partial.read_held(0, &mut buffer[..2]).unwrap();
+        assert_eq!(partial.length(), if can_share { 6 } else { 2 });
+        partial.read_held(0, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"abcdef");
+        partial.write_at(1, b"xyz").unwrap();
+        partial.read_present(0, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"abcdef");
+        partial.file.read_exact_at(&mut buffer, 0).unwrap();
+        assert_eq!(&buffer, b"axyzef");
+        assert!(partial.read_present(3, &mut buffer).is_err());
     }
 
     #[test]

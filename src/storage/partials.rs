@@ -5,8 +5,9 @@
 use std::io::Read;
 
 use super::StorageError;
-use super::home::{Home, NOTE, PART};
-use super::home_sink::partial_stem;
+use super::gate::{NOTE, Operation, PART, Pass};
+use super::home::Home;
+use super::home_sink::stem_of;
 use crate::types::RemotePath;
 
 /// Longest note that is read: a path, escaped, and a number.
@@ -29,33 +30,35 @@ pub struct Partial {
 
 impl Home {
     /// The first `max` partials whose ids come after `after`, by id, and whether there are more. Those
-    /// of uploads under way are among them.
+    /// of uploads under way are among them; those outside of the part that was granted are not.
     ///
     /// # Errors
-    /// Any [`StorageError`] of reading the directory.
+    /// [`StorageError::Forbidden`]; any [`StorageError`] of reading the directory.
     pub fn partials(
         &self,
         after: Option<&str>,
         max: usize,
     ) -> Result<(Vec<Partial>, bool), StorageError> {
+        let pass = self.gate.pass(Operation::Partials)?;
         let mut ids = Vec::new();
-        for name in self.partials.names()? {
+        for name in pass.partials().names()? {
             let name = name?;
             let id = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
             ids.extend(id.filter(|id| after.is_none_or(|after| *id > after)).map(str::to_owned));
         }
         ids.sort_unstable();
-        let more = ids.len() > max;
-        ids.truncate(max);
-        let mut found = Vec::with_capacity(ids.len());
+        let mut found = Vec::with_capacity(ids.len().min(max));
         for id in ids {
             // What has ended since is left out.
-            let Some(facts) = self.partials.look(format!("{id}{PART}"))? else { continue };
-            let (path, size) = self.note(&id).unwrap_or_default();
+            let Some(facts) = pass.partials().look(format!("{id}{PART}"))? else { continue };
+            let Some(note) = Note::of(&pass, &id) else { continue };
+            if found.len() == max {
+                return Ok((found, true));
+            }
             let (received, modified) = (facts.size, facts.modified);
-            found.push(Partial { path, received, size, modified, id });
+            found.push(Partial { path: note.own, received, size: note.size, modified, id });
         }
-        Ok((found, more))
+        Ok((found, false))
     }
 
     /// Removes a partial; its bytes are free again.
@@ -63,36 +66,54 @@ impl Home {
     /// # Errors
     /// [`StorageError::NotFound`]; [`StorageError::InUse`] while it is being filled.
     pub fn discard_partial(&self, id: &str) -> Result<(), StorageError> {
+        let pass = self.gate.pass(Operation::DiscardPartial)?;
         if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(StorageError::NotFound);
         }
-        self.partials.look(format!("{id}{PART}"))?.ok_or(StorageError::NotFound)?;
-        let removed = match self.note(id) {
-            Some((Some(path), _)) => {
-                self.claims.while_nobody_has(&path, || self.remove_partial(id))
-            }
-            _ => self.claims.while_idle(|| self.remove_partial(id)),
+        pass.partials().look(format!("{id}{PART}"))?.ok_or(StorageError::NotFound)?;
+        let removed = match Note::of(&pass, id).ok_or(StorageError::NotFound)?.whole {
+            Some(path) => pass.claims().while_nobody_has(&path, || remove_partial(&pass, id)),
+            None => pass.claims().while_idle(|| remove_partial(&pass, id)),
         };
         removed.unwrap_or(Err(StorageError::InUse))
     }
+}
 
-    fn remove_partial(&self, id: &str) -> Result<(), StorageError> {
-        let part = format!("{id}{PART}");
-        let facts = self.partials.look(part.as_str())?.ok_or(StorageError::NotFound)?;
-        self.partials.unlink(part.as_str())?;
-        self.ledger.refund(facts.size);
-        let _ = self.partials.unlink(format!("{id}{NOTE}"));
-        Ok(())
+fn remove_partial(pass: &Pass, id: &str) -> Result<(), StorageError> {
+    let _names = pass.lock_names();
+    let part = format!("{id}{PART}");
+    let facts = pass.partials().look(part.as_str())?.ok_or(StorageError::NotFound)?;
+    pass.partials().unlink(part.as_str())?;
+    pass.ledger().refund(facts.size);
+    let _ = pass.partials().unlink(format!("{id}{NOTE}"));
+    Ok(())
+}
+
+/// What is written down about a partial; nothing, if nothing that is about this one.
+#[derive(Default)]
+struct Note {
+    /// Where the file was to go, as the whole home knows it, and as this login does.
+    whole: Option<RemotePath>,
+    own: Option<RemotePath>,
+    size: u64,
+}
+
+impl Note {
+    /// `None` if the partial is, or may be, none of this login's business.
+    fn of(pass: &Pass, id: &str) -> Option<Self> {
+        let (whole, size) = Self::read(pass, id).unwrap_or_default();
+        let own = whole.as_ref().and_then(|whole| pass.own(whole));
+        (pass.is_whole() || own.is_some()).then_some(Self { whole, own, size })
     }
 
-    /// Path and size from a note that is about this partial.
-    fn note(&self, id: &str) -> Option<(Option<RemotePath>, u64)> {
-        let (file, _) = self.partials.file(format!("{id}{NOTE}")).ok()?;
+    fn read(pass: &Pass, id: &str) -> Option<(Option<RemotePath>, u64)> {
+        let (file, _) = pass.partials().file(format!("{id}{NOTE}")).ok()?;
         let mut text = String::new();
         file.take(MAX_NOTE).read_to_string(&mut text).ok()?;
         let note: serde_json::Value = serde_json::from_str(&text).ok()?;
+        let key = note.get("key").and_then(serde_json::Value::as_str);
         let path = RemotePath::parse(note.get("path")?.as_str()?).ok();
-        let path = path.filter(|path| partial_stem(path.as_str().as_bytes(), 32) == id);
+        let path = path.filter(|path| stem_of(path, key) == id);
         Some((path, note.get("size")?.as_u64()?))
     }
 }

@@ -51,6 +51,20 @@ pub trait Sink: Send + Sync + 'static {
     /// Any [`StorageError`]; the caller then treats the bytes as not held.
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError>;
 
+    /// Length of the file that has the name now, if [`Sink::read_present`] can read it; else 0.
+    fn present(&self) -> u64 {
+        0
+    }
+
+    /// Fills `buffer` from the file that has the name now, which stays as it is until the commit.
+    ///
+    /// # Errors
+    /// Any [`StorageError`]; the caller does without those bytes then.
+    fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        let _ = (offset, buffer);
+        Err(StorageError::NotFound)
+    }
+
     /// Writes all of `bytes` at `offset`. The range lies inside the declared size.
     ///
     /// # Errors

@@ -17,7 +17,27 @@ pub struct FileSource {
     opened: Facts,
 }
 
+/// Which file it is, and which state of it: as long as this is the same, so is what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileIdentity {
+    /// Device and inode.
+    pub file: (u64, u64),
+    /// Size in bytes.
+    pub size: u64,
+    /// Modification time in nanoseconds since 1970-01-01 UTC.
+    pub modified: i64,
+    /// When the inode was last changed; programs cannot set it.
+    pub changed: i64,
+}
+
 impl FileSource {
+    /// The identity of the file when it was opened.
+    #[must_use]
+    pub fn identity(&self) -> FileIdentity {
+        let Facts { identity: file, size, modified, changed, .. } = self.opened;
+        FileIdentity { file, size, modified, changed }
+    }
+
     /// Opens a file of this machine for its own user: symbolic links are followed, as `cp` does.
     ///
     /// # Errors

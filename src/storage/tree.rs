@@ -203,6 +203,28 @@ impl Tree {
         Ok(directory.look(name)?.map(|facts| TreeEntry::new(path.clone(), &facts)))
     }
 
+    /// What the directory itself is, by the empty path.
+    ///
+    /// # Errors
+    /// [`StorageError`] of asking the system.
+    pub fn top(&self) -> Result<TreeEntry, StorageError> {
+        Ok(TreeEntry::new(RemotePath::default(), &self.root.facts()?))
+    }
+
+    /// Whether the file system takes names that differ by case only for the same. Tries it out with a file
+    /// of its own.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be tried.
+    pub fn folds_names(&self) -> Result<bool, StorageError> {
+        const NAMES: [&str; 2] = [".sealane-case.part", ".SEALANE-CASE.part"];
+        let [name, other] = NAMES;
+        let (_, facts) = self.root.private_file(name)?;
+        let same = self.root.look(other);
+        self.root.unlink(name)?;
+        Ok(same?.is_some_and(|same| same.identity == facts.identity))
+    }
+
     /// Makes a directory; it may be there.
     ///
     /// # Errors

@@ -17,10 +17,12 @@ use std::time::SystemTime;
 use rustix::fs::FlockOperation;
 
 use super::StorageError;
-use super::home::{self, Home};
+use super::audit::Audit;
+use super::gate::{self, Files};
+use super::home::Home;
 use super::jail::Directory;
 use super::ledger::Ledger;
-use crate::types::{RemotePath, Username};
+use crate::types::{Grant, RemotePath, Username};
 
 const HOMES: &str = "homes";
 const PARTIALS: &str = "partials";
@@ -41,7 +43,7 @@ pub(super) struct Lease {
     owner: Username,
     place: RemotePath,
     /// Locked while the home is being opened and counted.
-    home: Mutex<Weak<Home>>,
+    files: Mutex<Weak<Files>>,
 }
 
 impl Vault {
@@ -76,9 +78,10 @@ impl Vault {
         leases
     }
 
-    /// Opens the home of `owner` at `place` (`homes/ahpu`, say), made with mode 0700 if missing.
+    /// Opens the home of `owner` at `place` (`homes/ahpu`, say), made with mode 0700 if missing, for
+    /// what was granted.
     ///
-    /// All who open it while it is open get the same one, with one ledger of `limit` bytes; the
+    /// All who open it while it is open share its files, with one ledger of `limit` bytes; the
     /// latest limit holds. The first one waits until all files are counted.
     ///
     /// # Errors
@@ -90,21 +93,32 @@ impl Vault {
         owner: &Username,
         place: &RemotePath,
         limit: u64,
+        grant: Grant,
     ) -> Result<Arc<Home>, StorageError> {
+        let files = self.files(owner, place, limit)?;
+        Ok(Arc::new(Home::new(files, grant)?))
+    }
+
+    fn files(
+        &self,
+        owner: &Username,
+        place: &RemotePath,
+        limit: u64,
+    ) -> Result<Arc<Files>, StorageError> {
         let lease = self.lease(owner, place)?;
-        let mut opened = lease.home.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(home) = opened.upgrade() {
-            home.ledger.set_limit(limit);
-            return Ok(home);
+        let mut opened = lease.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = opened.upgrade() {
+            files.set_limit(limit);
+            return Ok(files);
         }
         let mut root = self.data.child(HOMES)?;
         for name in place.components().skip(1) {
             root = root.child_or_make(name, 0o700)?;
         }
         let partials = self.partials.child_or_make(owner.as_str(), 0o700)?;
-        let home = Arc::new(Home::open(root, partials, limit, Arc::clone(&lease))?);
-        *opened = Arc::downgrade(&home);
-        Ok(home)
+        let files = Arc::new(Files::open(root, partials, limit, Arc::clone(&lease))?);
+        *opened = Arc::downgrade(&files);
+        Ok(files)
     }
 
     fn lease(&self, owner: &Username, place: &RemotePath) -> Result<Arc<Lease>, StorageError> {
@@ -123,9 +137,25 @@ impl Vault {
             }
         }
         let lease =
-            Arc::new(Lease { owner: owner.clone(), place: place.clone(), home: Mutex::default() });
+            Arc::new(Lease { owner: owner.clone(), place: place.clone(), files: Mutex::default() });
         leases.push(Arc::downgrade(&lease));
         Ok(lease)
+    }
+
+    /// Counts what `owner` has on the disk and holds it against the ledger, which `repair` sets right.
+    /// `None` if nobody has the home open: it is counted when it is opened.
+    ///
+    /// Changes of names in that home wait meanwhile; transfers go on.
+    ///
+    /// # Errors
+    /// Any [`StorageError`] of reading; the ledger is then as it was.
+    pub fn audit(&self, owner: &Username, repair: bool) -> Result<Option<Audit>, StorageError> {
+        let leases: Vec<_> = self.leases().iter().filter_map(Weak::upgrade).collect();
+        let Some(lease) = leases.into_iter().find(|lease| lease.owner == *owner) else {
+            return Ok(None);
+        };
+        let files = lease.files.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        files.map(|files| files.audit(repair)).transpose()
     }
 
     /// Removes partials last written to before `older_than`, except those of accounts that are
@@ -150,10 +180,10 @@ impl Vault {
             .find(|lease| lease.owner.as_str().as_bytes() == owner.to_bytes());
         let Some(lease) = lease else {
             let partials = self.partials.child(owner)?;
-            return home::sweep(&partials, &Ledger::new(0, 0), older_than);
+            return gate::sweep(&partials, &Ledger::new(0, 0), older_than);
         };
-        let Ok(opened) = lease.home.try_lock() else { return Ok(0) };
-        opened.upgrade().map_or(Ok(0), |home| home.sweep(older_than))
+        let Ok(opened) = lease.files.try_lock() else { return Ok(0) };
+        opened.upgrade().map_or(Ok(0), |files| files.sweep(older_than))
     }
 }
 

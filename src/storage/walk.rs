@@ -59,13 +59,15 @@ impl Level {
     }
 }
 
-/// Removes everything in `trash`, with `unlink` for each name that is not a directory.
+/// Removes everything in `trash`, with `unlink` for each name that is not a directory. What `hold` gives
+/// is kept while a directory is moved or removed.
 ///
 /// Directories are lifted to the top of `trash` before they are emptied, so that each is reached
 /// from there in one step.
-pub(super) fn clear(
+pub(super) fn clear<G>(
     trash: &Directory,
     mut unlink: impl FnMut(&Directory, &CStr) -> Result<(), StorageError>,
+    hold: impl Fn() -> G,
 ) -> Result<(), StorageError> {
     let mut lifted = 0u64;
     loop {
@@ -81,11 +83,13 @@ pub(super) fn clear(
             for name in directory.names()? {
                 let name = name?;
                 if is_directory(&directory, &name)? {
+                    let _held = hold();
                     lift(&directory, &name, trash, &mut lifted)?;
                 } else {
                     unlink(&directory, &name)?;
                 }
             }
+            let _held = hold();
             match trash.remove_directory(&name) {
                 // An upload that was running put its file there just now.
                 Ok(()) | Err(StorageError::NotEmpty) => {}

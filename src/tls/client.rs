@@ -6,13 +6,14 @@ use std::sync::Arc;
 use rustls::ClientConfig;
 use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
+use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS13;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 
 use super::{
-    ALPN, PinMismatch, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol, danger,
-    pin_of_certificate, provider,
+    ALPN, Identity, PinMismatch, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol,
+    danger, pin_of_certificate, provider,
 };
 use crate::types::{Pin, PinSet};
 
@@ -21,10 +22,29 @@ use crate::types::{Pin, PinSet};
 /// # Errors
 /// [`TlsError::Protocol`] if the provider does not support TLS 1.3, which ours does.
 pub fn client_config(pins: PinSet) -> Result<Arc<ClientConfig>, TlsError> {
+    client_config_with(pins, None)
+}
+
+/// As [`client_config`], and shows and proves `identity` to that owner, if it asks. Nobody else ever sees it: a client
+/// sends its certificate after the server's proof, and encrypted (RFC 8446 §4.4.2).
+///
+/// # Errors
+/// As [`client_config`].
+pub fn client_config_with(
+    pins: PinSet,
+    identity: Option<&Identity>,
+) -> Result<Arc<ClientConfig>, TlsError> {
     let provider = provider();
     let builder =
         ClientConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13])?;
-    let mut config = danger::accept_only(pins, builder, &provider).with_no_client_auth();
+    let builder = danger::accept_only(pins, builder, &provider);
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(identity) => {
+            let only = SingleCertAndKey::from(identity.certified.clone());
+            builder.with_client_cert_resolver(Arc::new(only))
+        }
+    };
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.resumption = Resumption::disabled();
     config.enable_early_data = false;

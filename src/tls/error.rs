@@ -66,6 +66,12 @@ pub enum BadCertificate {
     /// A pin names one key; further certificates could only confuse.
     #[error("the peer sent a chain of {0} certificates: exactly one is expected")]
     Chain(usize),
+    /// A client's key of a kind that is not accepted.
+    #[error("the key in the certificate is neither Ed25519 nor P-256")]
+    Kind,
+    /// Before its first day or after its last, as its owner wrote them into it.
+    #[error("the certificate is not valid at this time: it has expired, or is of a later day")]
+    OutOfDate,
     /// Larger than any certificate with a small key.
     #[error("the certificate is too large: {length} bytes, at most {limit}")]
     TooLarge {
@@ -152,10 +158,46 @@ impl From<Error> for TlsError {
     }
 }
 
-// The verifier's own refusals travel as typed values in `Other`. It looks at no name, date or
-// issuer, so whatever else rustls says of a certificate is about the signature.
+impl TlsError {
+    /// The alert that a server broke a connection off with after the client's handshake was over, if `error`,
+    /// of a later read or write, is one.
+    #[must_use]
+    pub fn late_alert(error: &io::Error) -> Option<Self> {
+        match error.get_ref()?.downcast_ref::<Error>()? {
+            Error::AlertReceived(alert) => Some(Self::Alert(*alert)),
+            _ => None,
+        }
+    }
+
+    /// What a server found wrong with the client's certificate, if that is what this alert says.
+    #[must_use]
+    pub fn about_certificate(&self) -> Option<&'static str> {
+        match self {
+            Self::Alert(AlertDescription::CertificateExpired) => {
+                Some("it is not valid at this time by the server's clock")
+            }
+            Self::Alert(
+                AlertDescription::BadCertificate
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::DecryptError
+                | AlertDescription::UnsupportedCertificate,
+            ) => Some("it must be one small certificate with an Ed25519 or P-256 key"),
+            _ => None,
+        }
+    }
+}
+
+// The verifiers' own refusals travel as typed values in `Other`, but for dates, which have alerts of their
+// own. They look at no name and no issuer, so whatever else rustls says of a certificate is about the signature.
 fn certificate_error(error: CertificateError) -> TlsError {
-    let CertificateError::Other(other) = error else { return TlsError::BadProof };
+    let CertificateError::Other(other) = error else {
+        return match error {
+            CertificateError::Expired | CertificateError::NotValidYet => {
+                BadCertificate::OutOfDate.into()
+            }
+            _ => TlsError::BadProof,
+        };
+    };
     if let Some(mismatch) = other.0.downcast_ref::<PinMismatch>() {
         return mismatch.clone().into();
     }

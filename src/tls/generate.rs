@@ -1,11 +1,11 @@
-//! New server keys, each in a self-signed certificate.
+//! New keys of servers and clients, each in a self-signed certificate.
 //!
-//! The certificate is an envelope: clients look at the key in it and at nothing else. It is
+//! The certificate is an envelope: peers look at the key in it and at nothing else. It is
 //! nevertheless a proper server certificate, so that other tools accept the connection for a look.
 
 use rcgen::{
     Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
-    KeyUsagePurpose, PKCS_ED25519, SanType,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -28,7 +28,7 @@ pub struct GeneratedKey {
     pub certificate_pem: String,
     /// The private key, PKCS#8 in PEM.
     pub key_pem: Secret,
-    /// The pin by which clients will know the key.
+    /// The pin by which peers will know the key.
     pub pin: Pin,
 }
 
@@ -37,8 +37,24 @@ pub struct GeneratedKey {
 /// # Errors
 /// [`IdentityError::Generate`] if the system gives no randomness.
 pub fn key_pair(now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
-    let key = KeyPair::generate_for(&PKCS_ED25519)?;
-    let certificate = certificate(&key, now)?;
+    made(&KeyPair::generate_for(&PKCS_ED25519)?, ExtendedKeyUsagePurpose::ServerAuth, now)
+}
+
+/// Makes a key for a client, Ed25519 or else P-256, and a certificate as [`key_pair`] does.
+///
+/// # Errors
+/// As [`key_pair`].
+pub fn client_key(p256: bool, now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
+    let kind = if p256 { &PKCS_ECDSA_P256_SHA256 } else { &PKCS_ED25519 };
+    made(&KeyPair::generate_for(kind)?, ExtendedKeyUsagePurpose::ClientAuth, now)
+}
+
+fn made(
+    key: &KeyPair,
+    usage: ExtendedKeyUsagePurpose,
+    now: OffsetDateTime,
+) -> Result<GeneratedKey, IdentityError> {
+    let certificate = certificate(key, usage, now)?;
     Ok(GeneratedKey {
         pin: pin_of_certificate(certificate.der())?,
         certificate_pem: certificate.pem(),
@@ -53,10 +69,15 @@ pub fn key_pair(now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
 pub fn identity_for(key_pem: &[u8], now: OffsetDateTime) -> Result<Identity, IdentityError> {
     let text = str::from_utf8(key_pem).map_err(|_| IdentityError::UnusableKey)?;
     let key = KeyPair::from_pem(text).map_err(|_quoting| IdentityError::UnusableKey)?;
-    Identity::from_pem(certificate(&key, now)?.pem().as_bytes(), key_pem)
+    let certificate = certificate(&key, ExtendedKeyUsagePurpose::ServerAuth, now)?;
+    Identity::from_pem(certificate.pem().as_bytes(), key_pem)
 }
 
-fn certificate(key: &KeyPair, now: OffsetDateTime) -> Result<Certificate, IdentityError> {
+fn certificate(
+    key: &KeyPair,
+    usage: ExtendedKeyUsagePurpose,
+    now: OffsetDateTime,
+) -> Result<Certificate, IdentityError> {
     let mut name = DistinguishedName::new();
     name.push(DnType::CommonName, NAME);
     let mut params = CertificateParams::default();
@@ -65,7 +86,7 @@ fn certificate(key: &KeyPair, now: OffsetDateTime) -> Result<Certificate, Identi
     params.not_before = now.saturating_sub(BACKDATED);
     params.not_after = now.saturating_add(LIFETIME);
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+    params.extended_key_usages = vec![usage];
     Ok(params.self_signed(key)?)
 }
 

@@ -1,16 +1,20 @@
-//! A server's certificate and key, read from PEM bytes and known to belong together.
+//! A certificate and its key, a server's or a client's, read from PEM bytes and known to belong together.
 //!
 //! Who reads the files, and with which modes, is the caller's business.
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::pki_types::pem::{self, PemObject};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
+use time::OffsetDateTime;
 
-use super::{BadCertificate, IdentityError, SIGNATURE_SCHEMES, provider};
+use super::danger::check_dates;
+use super::proof::scheme_of;
+use super::{BadCertificate, CLIENT_SCHEMES, IdentityError, SIGNATURE_SCHEMES, TlsError, provider};
 use crate::types::{Pin, Secret};
 
 /// Most bytes of a certificate: one with a small key has about 400.
@@ -48,6 +52,24 @@ impl Identity {
         Ok(Self { certified: Arc::new(certified), pin, pem })
     }
 
+    /// Nothing, if a server of ours accepts this from a client at `now`, as far as kind and dates go.
+    ///
+    /// # Errors
+    /// [`BadCertificate::Kind`], [`BadCertificate::OutOfDate`], [`BadCertificate::Unreadable`].
+    pub fn check_as_client(&self, now: OffsetDateTime) -> Result<(), BadCertificate> {
+        if !scheme_of(&self.public_key()).is_some_and(|scheme| CLIENT_SCHEMES.contains(&scheme)) {
+            return Err(BadCertificate::Kind);
+        }
+        let certificate =
+            self.certified.end_entity_cert().map_err(|_| BadCertificate::Unreadable)?;
+        let seconds = u64::try_from(now.unix_timestamp()).unwrap_or(0);
+        let now = UnixTime::since_unix_epoch(Duration::from_secs(seconds));
+        check_dates(certificate, now, &provider()).map_err(|error| match TlsError::from(error) {
+            TlsError::BadCertificate(problem) => problem,
+            _ => BadCertificate::Unreadable,
+        })
+    }
+
     /// Certificate and private key, PEM, as they were read.
     #[must_use]
     pub fn to_pem(&self) -> (String, Secret) {
@@ -82,10 +104,7 @@ pub fn pin_of_pem(pem: &[u8]) -> Result<Pin, IdentityError> {
 /// As [`pin_of_pem`].
 pub fn public_key_of_pem(pem: &[u8]) -> Result<Vec<u8>, IdentityError> {
     let certificate: CertificateDer<'static> = only_one("certificate", pem)?;
-    pin_of_certificate(&certificate)?;
-    let parsed =
-        ParsedCertificate::try_from(&certificate).map_err(|_| BadCertificate::Unreadable)?;
-    Ok(parsed.subject_public_key_info().to_vec())
+    Ok(public_key_of(&certificate)?)
 }
 
 /// The pin of the key in a DER certificate of at most 4096 bytes.
@@ -93,13 +112,18 @@ pub fn public_key_of_pem(pem: &[u8]) -> Result<Vec<u8>, IdentityError> {
 /// # Errors
 /// [`BadCertificate`] if it is larger or does not parse.
 pub fn pin_of_certificate(der: &[u8]) -> Result<Pin, BadCertificate> {
+    Ok(Pin::of_public_key(&public_key_of(der)?))
+}
+
+/// The DER SubjectPublicKeyInfo in a DER certificate.
+pub(super) fn public_key_of(der: &[u8]) -> Result<Vec<u8>, BadCertificate> {
     if der.len() > MAX_CERTIFICATE {
         return Err(BadCertificate::TooLarge { length: der.len(), limit: MAX_CERTIFICATE });
     }
     let der = CertificateDer::from(der);
     let parsed =
         ParsedCertificate::try_from(&der).map_err(|_invalid| BadCertificate::Unreadable)?;
-    Ok(Pin::of_public_key(&parsed.subject_public_key_info()))
+    Ok(parsed.subject_public_key_info().to_vec())
 }
 
 fn only_one<T: PemObject>(what: &'static str, pem: &[u8]) -> Result<T, IdentityError> {
@@ -118,7 +142,6 @@ fn only_one<T: PemObject>(what: &'static str, pem: &[u8]) -> Result<T, IdentityE
 mod tests {
     use super::super::generate::{GeneratedKey, key_pair};
     use super::*;
-    use time::OffsetDateTime;
 
     fn made() -> GeneratedKey {
         key_pair(OffsetDateTime::UNIX_EPOCH).unwrap()

@@ -25,7 +25,7 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::{CommonState, SignatureScheme};
 
-pub use client::{client_config, connect, connect_wanting, look, peer_pin};
+pub use client::{client_config, client_config_with, connect, connect_wanting, look, peer_pin};
 pub use error::{BadCertificate, IdentityError, PinMismatch, TlsError};
 pub use identity::{Identity, pin_of_certificate, pin_of_pem, public_key_of_pem};
 pub use proof::{exporter, is_signed};
@@ -53,6 +53,10 @@ const SIGNATURE_SCHEMES: [SignatureScheme; 3] = [
     SignatureScheme::ECDSA_NISTP256_SHA256,
     SignatureScheme::ECDSA_NISTP384_SHA384,
 ];
+
+/// Kinds of client key.
+const CLIENT_SCHEMES: [SignatureScheme; 2] =
+    [SignatureScheme::ED25519, SignatureScheme::ECDSA_NISTP256_SHA256];
 
 /// How much encrypted data a connection may hold before a write waits for the network.
 ///

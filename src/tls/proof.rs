@@ -35,13 +35,20 @@ impl Identity {
     }
 }
 
+/// The key itself in a SubjectPublicKeyInfo, and how it signs.
+fn kind_of(public_key: &[u8]) -> Option<(&[u8], SignatureScheme)> {
+    KINDS.iter().find_map(|(prefix, scheme)| Some((public_key.strip_prefix(*prefix)?, *scheme)))
+}
+
+/// How the owner of `public_key` (DER SubjectPublicKeyInfo) signs; `None` for kinds that we do not know.
+pub(super) fn scheme_of(public_key: &[u8]) -> Option<SignatureScheme> {
+    kind_of(public_key).map(|(_, scheme)| scheme)
+}
+
 /// True if the owner of `public_key` (DER SubjectPublicKeyInfo; Ed25519, P-256 or P-384) signed `message`.
 #[must_use]
 pub fn is_signed(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
-    let kind = KINDS
-        .iter()
-        .find_map(|(prefix, scheme)| Some((public_key.strip_prefix(*prefix)?, *scheme)));
-    let Some((key, scheme)) = kind else { return false };
+    let Some((key, scheme)) = kind_of(public_key) else { return false };
     let supported = provider().signature_verification_algorithms;
     let algorithms = supported.mapping.iter().filter(|(of, _)| *of == scheme);
     algorithms

@@ -1,17 +1,22 @@
 //! The server's half: a configuration for one identity, and the handshake.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::TLS13;
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    ALPN, Identity, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol, provider,
+    ALPN, Identity, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol, danger, provider,
 };
+
+/// How long and how much a client that was refused is listened to.
+const HEAR_OUT: Duration = Duration::from_secs(1);
+const HEAR_OUT_BYTES: u64 = 64 << 10;
 
 /// A configuration that shows and proves `identity`.
 ///
@@ -58,10 +63,10 @@ impl ResolvesServerCert for ByName {
 pub(super) fn config_for(
     certificates: Arc<dyn ResolvesServerCert>,
 ) -> Result<ServerConfig, TlsError> {
-    let mut config = ServerConfig::builder_with_provider(provider())
-        .with_protocol_versions(&[&TLS13])?
-        .with_no_client_auth()
-        .with_cert_resolver(certificates);
+    let provider = provider();
+    let builder =
+        ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13])?;
+    let mut config = danger::ask_for_key(builder, provider).with_cert_resolver(certificates);
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.send_tls13_tickets = 0;
     config.session_storage = Arc::new(NoServerSessionStorage {});
@@ -70,7 +75,19 @@ pub(super) fn config_for(
     Ok(config)
 }
 
-/// Does the handshake over `stream`. The peer is anybody: who it is, the session finds out.
+/// Says goodbye and reads on for a moment. A client that was refused has perhaps said more already, and a
+/// connection that is closed with something unread is reset: the alert that says why would be lost.
+async fn hear_out<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let reading = async {
+        let _ = stream.shutdown().await;
+        let mut rest = stream.take(HEAR_OUT_BYTES);
+        let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+    };
+    let _ = tokio::time::timeout(HEAR_OUT, reading).await;
+}
+
+/// Does the handshake over `stream`. The peer is anybody, and who it is, the session finds out; a key that it
+/// showed ([`peer_pin`](super::peer_pin)) it has proved.
 ///
 /// Not cancel safe: dropping the future drops the connection.
 ///
@@ -80,11 +97,24 @@ pub async fn accept<S>(config: Arc<ServerConfig>, stream: S) -> Result<TlsStream
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
-    let stream = TlsAcceptor::from(config)
+    let accepting = TlsAcceptor::from(config)
         .accept_with(ReadAhead::new(stream), |connection| {
             connection.set_buffer_limit(Some(WRITE_BUFFER));
         })
-        .await?;
-    check_protocol(stream.get_ref().1)?;
+        .into_fallible();
+    let stream = match accepting.await {
+        Ok(stream) => stream,
+        Err((error, stream)) => {
+            let error = TlsError::from(error);
+            if matches!(error, TlsError::BadCertificate(_) | TlsError::BadProof) {
+                hear_out(stream).await;
+            }
+            return Err(error);
+        }
+    };
+    if let Err(error) = check_protocol(stream.get_ref().1) {
+        hear_out(stream).await;
+        return Err(error);
+    }
     Ok(stream.into())
 }

@@ -6,6 +6,10 @@
 //! swapped. It sees a file only as a `Source` or a `Sink`; accounts, paths and screens are unknown
 //! to it.
 //!
+//! **Shifted data.** Chunks are what is verified, acknowledged and resumed, whatever travels: when many
+//! differ, the receiver tells the pieces of its present version, and a chunk goes as a recipe of
+//! them (`recipe`, `assemble`).
+//!
 //! **Stages.** Read and hash, encrypt, decrypt, hash and write run at the same time: the first and
 //! the last on threads of their own, the middle two in the connection's tasks. Buffers go round
 //! between them; nothing is allocated per chunk.
@@ -22,12 +26,15 @@
 //! **Crash.** What was acknowledged is in the partial file. Nothing else is written down: the next
 //! attempt hashes the partial and finds out.
 
+mod assemble;
+mod cut;
 mod error;
 mod lanes;
 mod meter;
 mod order;
 mod peer;
 mod receive;
+mod recipe;
 mod root;
 mod routes;
 mod send;
@@ -38,9 +45,9 @@ mod tests;
 
 pub use error::TransferError;
 pub use lanes::{Lane, Progress};
-pub use meter::{Meter, Outcome};
+pub use meter::{FileMeter, Meter, Outcome};
 pub use receive::receive;
 pub use root::root_of;
 pub use routes::{ReceivingEnd, Route, Routes, SendingEnd};
-pub use send::send;
+pub use send::{Held, send};
 pub use whole::{check_whole, load_whole, store_whole};

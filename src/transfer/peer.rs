@@ -4,7 +4,9 @@
 use std::collections::VecDeque;
 
 use super::lanes::OWN;
+use super::recipe::Shifted;
 use super::routes::{PeerEvent, SendingEnd};
+use super::send::{Held, buffer_size};
 use super::{Meter, TransferError};
 use crate::protocol::frame::{ChunkPrefix, ClaimsPage};
 use crate::protocol::limits;
@@ -15,6 +17,11 @@ use crate::wire::{ChunkBuffer, FrameSender};
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
     pub(super) prefix: ChunkPrefix,
+    /// Bytes it took on the wire.
+    pub(super) cost: usize,
+    /// Bytes of the chunk among them.
+    pub(super) literal: usize,
+    pub(super) is_recipe: bool,
 }
 
 /// A connection to the receiver.
@@ -23,6 +30,22 @@ struct Way {
     out: FrameSender,
     /// Chunks sent over it and not acknowledged, oldest first.
     unacknowledged: VecDeque<Sent>,
+}
+
+impl Way {
+    fn new(lane: u32, out: FrameSender) -> Self {
+        Self { lane, out, unacknowledged: VecDeque::with_capacity(limits::WINDOW) }
+    }
+
+    /// Whether `cost` bytes may be sent, when a window is so many: unacknowledged are two chunks at most, or many
+    /// recipes that are no longer together.
+    fn has_room(&self, cost: usize, window: usize) -> bool {
+        let under_way: usize = self.unacknowledged.iter().map(|sent| sent.cost).sum();
+        let chunks = self.unacknowledged.iter().filter(|sent| !sent.is_recipe).count();
+        let count = self.unacknowledged.len();
+        let fits = under_way + cost <= window || count == 0;
+        fits && chunks < limits::WINDOW && count < limits::RECIPES
+    }
 }
 
 pub(super) struct Peer {
@@ -34,29 +57,28 @@ pub(super) struct Peer {
     changes: u64,
     /// Chunks whose connection is gone.
     lost: Vec<Sent>,
+    /// Chunks whose recipes were wrong.
+    again: Vec<Sent>,
     /// Claims not yet compared; the first one is for chunk `next_claim`.
     claims: VecDeque<Digest>,
     next_claim: u32,
     more_claims: bool,
+    pub(super) shifted: Shifted,
 }
 
 impl Peer {
-    pub(super) fn new(
-        end: SendingEnd,
-        more_claims: bool,
-        layout: Layout,
-        out: &FrameSender,
-    ) -> Self {
-        let own = Way { lane: OWN, out: out.clone(), unacknowledged: VecDeque::new() };
+    pub(super) fn new(end: SendingEnd, held: Held, layout: Layout, out: &FrameSender) -> Self {
         let mut peer = Self {
             end,
             layout,
-            ways: vec![own],
+            ways: vec![Way::new(OWN, out.clone())],
             changes: 0,
             lost: Vec::new(),
+            again: Vec::new(),
             claims: VecDeque::new(),
             next_claim: 0,
-            more_claims,
+            more_claims: held.claims,
+            shifted: Shifted::new(layout, held.claims && held.pieces),
         };
         peer.look_at_lanes();
         peer
@@ -77,17 +99,45 @@ impl Peer {
         Ok(self.claims.pop_front())
     }
 
-    /// The connection over which chunk `index` may go now: of those with room the one with the least on its
-    /// way. `None` if an event must be waited for.
-    pub(super) fn free_way(&self, index: u32) -> Option<usize> {
+    pub(super) fn wait_for_pieces(
+        &mut self,
+        index: u32,
+        meter: &Meter,
+    ) -> Result<(), TransferError> {
+        while self.shifted.wants_more(index) {
+            self.next_event(meter)?;
+        }
+        Ok(())
+    }
+
+    /// The connection over which chunk `index` may go now for the first time, as [`Peer::any_way`] finds it.
+    pub(super) fn free_way(&self, index: u32, cost: usize) -> Option<usize> {
+        if self.is_too_far(index) { None } else { self.any_way(cost) }
+    }
+
+    /// Of the connections with room for `cost` bytes the one with the least on its way. `None` if an event must
+    /// be waited for.
+    pub(super) fn any_way(&self, cost: usize) -> Option<usize> {
+        let window = self.window();
+        let ways = self.ways.iter().enumerate().filter(|(_, way)| way.has_room(cost, window));
+        ways.min_by_key(|(_, way)| way.unacknowledged.len()).map(|(at, _)| at)
+    }
+
+    /// Whether a recipe of `cost` bytes for chunk `index` may go now, over the session's own connection.
+    pub(super) fn is_free_for_recipe(&self, index: u32, cost: usize) -> bool {
+        let own = self.ways.iter().find(|way| way.lane == OWN);
+        !self.is_too_far(index) && own.is_some_and(|own| own.has_room(cost, self.window()))
+    }
+
+    /// Whether the receiver would take chunks that are still on their way for skipped ones if `index` came.
+    fn is_too_far(&self, index: u32) -> bool {
         let on_its_way = self.ways.iter().flat_map(|way| &way.unacknowledged).chain(&self.lost);
         let oldest = on_its_way.map(|sent| sent.prefix.index).min();
-        if self.ways.len() > 1 && oldest.is_some_and(|oldest| index >= oldest + limits::SPREAD) {
-            return None;
-        }
-        let count = |way: &Way| way.unacknowledged.len();
-        let ways = self.ways.iter().enumerate().filter(|(_, way)| count(way) < limits::WINDOW);
-        ways.min_by_key(|(_, way)| count(way)).map(|(at, _)| at)
+        self.ways.len() > 1 && oldest.is_some_and(|oldest| index >= oldest + limits::SPREAD)
+    }
+
+    fn window(&self) -> usize {
+        limits::WINDOW * buffer_size(&self.layout)
     }
 
     /// Sends a sealed chunk over the connection `way`.
@@ -111,14 +161,27 @@ impl Peer {
         Ok(())
     }
 
-    /// A chunk that was lost with its connection.
-    pub(super) fn lost(&mut self) -> Option<Sent> {
-        self.lost.pop()
+    /// Sends a recipe over the session's own connection: it is not sent twice, and so must not be lost.
+    pub(super) fn send_recipe(&mut self, sent: Sent, frame: Vec<u8>) -> Result<(), TransferError> {
+        let own = self.ways.iter_mut().find(|way| way.lane == OWN);
+        let own = own.ok_or(TransferError::Interrupted)?;
+        own.out.send_blocking(frame)?;
+        own.unacknowledged.push_back(sent);
+        Ok(())
     }
 
-    pub(super) fn waits_for_lanes(&self) -> bool {
-        let lanes = || self.ways.iter().filter(|way| way.lane != OWN);
-        !self.lost.is_empty() || lanes().any(|way| !way.unacknowledged.is_empty())
+    /// A chunk whose bytes are to be sent although it was sent: it was lost with its connection, or its recipe was
+    /// wrong.
+    pub(super) fn once_more(&mut self) -> Option<Sent> {
+        self.lost.pop().or_else(|| self.again.pop())
+    }
+
+    /// Whether something is on its way that the end must not overtake, or that may have to be sent once more.
+    pub(super) fn is_unsettled(&self) -> bool {
+        let mut on_their_way = self.ways.iter().flat_map(|way| {
+            way.unacknowledged.iter().map(move |sent| way.lane != OWN || sent.is_recipe)
+        });
+        !self.lost.is_empty() || !self.again.is_empty() || on_their_way.any(|unsettled| unsettled)
     }
 
     pub(super) fn wait_for_all(&mut self, meter: &Meter) -> Result<(), TransferError> {
@@ -131,7 +194,9 @@ impl Peer {
     pub(super) fn next_event(&mut self, meter: &Meter) -> Result<(), TransferError> {
         match self.end.next_event().ok_or(TransferError::Interrupted)? {
             PeerEvent::Acknowledged(lane, index) => self.acknowledged(lane, index, meter)?,
+            PeerEvent::Again(index) => self.again(index)?,
             PeerEvent::Claims(page) => self.add_claims(page)?,
+            PeerEvent::Pieces(page) => self.shifted.add(&page)?,
             PeerEvent::Lanes => {}
         }
         if self.end.lanes().changes() != self.changes {
@@ -141,24 +206,37 @@ impl Peer {
     }
 
     fn acknowledged(&mut self, lane: u32, index: u32, meter: &Meter) -> Result<(), TransferError> {
-        let is_it = |sent: &Sent| sent.prefix.index == index;
-        match self.ways.iter_mut().find(|way| way.lane == lane) {
-            Some(way) => {
-                let oldest = way.unacknowledged.pop_front();
-                if !oldest.as_ref().is_some_and(is_it) {
-                    return Err(TransferError::Protocol("acknowledged what was not sent"));
-                }
-            }
+        let sent = match self.oldest(lane, index)? {
+            Some(sent) => sent,
             // The last word of a connection that is gone.
-            None => match self.lost.iter().position(is_it) {
-                Some(at) => drop(self.lost.swap_remove(at)),
+            None => match self.lost.iter().position(|sent| sent.prefix.index == index) {
+                Some(at) => self.lost.swap_remove(at),
                 None => return Ok(()),
             },
+        };
+        let (literal, length) = (sent.literal, self.layout.length(index).unwrap_or(0));
+        meter.moved(literal as u64);
+        if literal < length {
+            meter.reused((length - literal) as u64);
         }
-        let length = self.layout.length(index).unwrap_or(0) as u64;
-        meter.moved(length);
-        self.end.lanes().moved(length);
+        self.end.lanes().moved(literal as u64);
         Ok(())
+    }
+
+    fn again(&mut self, index: u32) -> Result<(), TransferError> {
+        let sent = self.oldest(OWN, index)?.filter(|sent| sent.is_recipe);
+        let sent = sent.ok_or(TransferError::Protocol("refused a chunk as if it were a recipe"))?;
+        self.shifted.give_up();
+        self.again.push(sent);
+        Ok(())
+    }
+
+    /// Takes the oldest chunk on its way over `lane`, which must be `index`; `None` if that lane is gone.
+    fn oldest(&mut self, lane: u32, index: u32) -> Result<Option<Sent>, TransferError> {
+        let Some(way) = self.ways.iter_mut().find(|way| way.lane == lane) else { return Ok(None) };
+        let oldest = way.unacknowledged.pop_front().filter(|sent| sent.prefix.index == index);
+        let oldest = oldest.ok_or(TransferError::Protocol("acknowledged what was not sent"))?;
+        Ok(Some(oldest))
     }
 
     fn look_at_lanes(&mut self) {
@@ -167,7 +245,7 @@ impl Peer {
         self.forget(|lane| lane != OWN && !lanes.iter().any(|(open, _)| *open == lane));
         for (lane, out) in lanes {
             if !self.ways.iter().any(|way| way.lane == lane) {
-                self.ways.push(Way { lane, out, unacknowledged: VecDeque::new() });
+                self.ways.push(Way::new(lane, out));
             }
         }
     }

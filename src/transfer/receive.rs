@@ -3,27 +3,32 @@
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
+use tokio::runtime::Handle;
+
+use super::assemble::{follow, literal_bytes, tell_pieces};
 use super::order::{Order, Place};
 use super::routes::{Incoming, ReceivingEnd};
 use super::send::buffer_size;
 use super::{Meter, Outcome, TransferError};
-use crate::protocol::Kind;
 use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage};
+use crate::protocol::limits;
 use crate::storage::Sink;
 use crate::types::digest::chunk_digest;
 use crate::types::{Digest, Layout, RootBuilder};
-use crate::wire::{ChunkBuffer, FrameSender};
+use crate::wire::{ChunkBuffer, FrameSender, WireError};
 
 /// Digests in a page of claims: small enough that the sender can begin while the rest is hashed.
 const PAGE: usize = 16;
 
 /// Receives a file into `sink` and commits it.
 ///
-/// `claims` says whether this end announced claims. Blocks: run it on a thread that may; it starts one
-/// more thread to hash what is held. It ends early when the route of `end` is closed.
+/// `claims` says whether this end announced claims. Blocks: run it on a thread of a runtime that may; it
+/// starts one more thread to hash what is held, and one to cut the present version if the sender asks for
+/// its pieces. It ends early when the route of `end` is closed.
 ///
-/// Memory: 2 chunks, 1 more while claiming, and 32 bytes for each chunk held; over several connections up to
-/// [`TRANSFER_MEMORY`](crate::protocol::limits::TRANSFER_MEMORY) of chunks.
+/// Memory: 2 chunks, 1 more while claiming, and 32 bytes for each chunk held; where data has shifted
+/// 1 more chunk and 8 average pieces (4 MiB at most); over several connections up to
+/// [`TRANSFER_MEMORY`](limits::TRANSFER_MEMORY) of chunks.
 ///
 /// # Errors
 /// [`TransferError`]; what was acknowledged stays in the sink's partial, the file under the name is
@@ -37,9 +42,13 @@ pub fn receive(
 ) -> Result<Outcome, TransferError> {
     let (id, layout) = (end.id(), end.layout());
     let (claimed, claims_made) = channel();
+    let (runtime, closed) = (Handle::current(), end.closed());
+    let (runtime, closed) = (&runtime, &closed);
+    // Whoever ends the transfer need not wait until the peer takes what was said.
+    let say = move |page: Vec<u8>| out.send_blocking_until(page, runtime, closed);
     std::thread::scope(|scope| {
         if claims {
-            let hash = || claim(sink.as_ref(), layout, id, out, claimed);
+            let hash = move || claim(sink.as_ref(), layout, id, say, claimed);
             std::thread::Builder::new()
                 .name("claims".into())
                 .spawn_scoped(scope, hash)
@@ -52,15 +61,31 @@ pub fn receive(
             layout,
             held: Held { layout, roots: RootBuilder::new(layout), meter, reused: 0 },
             order: Order::new(claims_made),
+            again: Vec::new(),
+            assembled: Vec::new(),
             moved: 0,
         };
-        receiver.run(end, out)
+        let seek = |log2| {
+            let is_over = || closed.is_cancelled();
+            let tell = move || tell_pieces(sink.as_ref(), log2, id, say, is_over);
+            let thread = std::thread::Builder::new().name("pieces".into());
+            thread.spawn_scoped(scope, tell).map_err(|_| TransferError::Thread).map(drop)
+        };
+        let received = receiver.run(end, out, seek);
+        closed.cancel();
+        received
     })
 }
 
 /// Hashes what the sink holds and announces it, page by page. Stops quietly when a chunk cannot be
 /// read (it is not held, then) or the connection has ended (the other thread notices too).
-fn claim(sink: &dyn Sink, layout: Layout, id: u32, out: &FrameSender, claimed: Sender<Digest>) {
+fn claim(
+    sink: &dyn Sink,
+    layout: Layout,
+    id: u32,
+    say: impl Fn(Vec<u8>) -> Result<(), WireError>,
+    claimed: Sender<Digest>,
+) {
     let mut buffer = vec![0; buffer_size(&layout)];
     let mut page = ClaimsPage { first: 0, digests: Vec::with_capacity(PAGE), last: false };
     for index in 0..layout.whole_chunks(sink.held()) {
@@ -76,7 +101,7 @@ fn claim(sink: &dyn Sink, layout: Layout, id: u32, out: &FrameSender, claimed: S
         }
         page.digests.push(digest);
         if page.digests.len() == PAGE {
-            if out.send_blocking(page.encode(id)).is_err() {
+            if say(page.encode(id)).is_err() {
                 return;
             }
             page.first = index + 1;
@@ -85,7 +110,7 @@ fn claim(sink: &dyn Sink, layout: Layout, id: u32, out: &FrameSender, claimed: S
     }
     drop(claimed);
     page.last = true;
-    let _ = out.send_blocking(page.encode(id));
+    let _ = say(page.encode(id));
 }
 
 struct Receiving<'a> {
@@ -93,6 +118,10 @@ struct Receiving<'a> {
     layout: Layout,
     order: Order,
     held: Held<'a>,
+    /// Chunks whose recipes were wrong; their bytes are on their way.
+    again: Vec<u32>,
+    /// A chunk that is put together.
+    assembled: Vec<u8>,
     moved: u64,
 }
 
@@ -120,22 +149,42 @@ impl Held<'_> {
 }
 
 impl Receiving<'_> {
-    fn run(&mut self, mut end: ReceivingEnd, out: &FrameSender) -> Result<Outcome, TransferError> {
+    fn run(
+        &mut self,
+        mut end: ReceivingEnd,
+        out: &FrameSender,
+        seek: impl Fn(u8) -> Result<(), TransferError>,
+    ) -> Result<Outcome, TransferError> {
+        let mut is_sought = false;
         loop {
-            match end.next().ok_or(TransferError::Interrupted)? {
+            let incoming = end.next().ok_or(TransferError::Interrupted)?;
+            let shared = end.lanes().have_been();
+            let (prefix, again, lane) = match incoming {
                 Incoming::Chunk(prefix, buffer, lane) => {
-                    let shared = end.lanes().have_been();
                     self.chunk(&prefix, &buffer, shared)?;
                     end.lanes().moved(buffer.chunk().len() as u64);
-                    drop(buffer);
-                    let ack = frame::fixed(Kind::Ack, end.id(), &prefix.index.to_be_bytes());
-                    match lane {
-                        // If the lane is gone, so is what the sender thinks of this chunk: it comes again.
-                        Some(lane) => drop(lane.acknowledge(ack)),
-                        None => out.acknowledge(ack)?,
+                    (prefix, false, lane)
+                }
+                Incoming::Recipe(prefix, buffer) => {
+                    let is_made = self.recipe(&prefix, &buffer, shared)?;
+                    end.lanes().moved(buffer.chunk().len() as u64);
+                    (prefix, !is_made, None)
+                }
+                Incoming::Seek(log2) => {
+                    if is_sought || !limits::PIECE_LOG2.contains(&log2) {
+                        return Err(TransferError::Protocol("asked for pieces twice or too small"));
                     }
+                    is_sought = true;
+                    seek(log2)?;
+                    continue;
                 }
                 Incoming::End(root) => return self.end(root),
+            };
+            let ack = frame::acknowledgement(end.id(), prefix.index, again);
+            match lane {
+                // If the lane is gone, so is what the sender thinks of this chunk: it comes again.
+                Some(lane) => drop(lane.acknowledge(ack)),
+                None => out.acknowledge(ack)?,
             }
         }
     }
@@ -146,19 +195,68 @@ impl Receiving<'_> {
         buffer: &ChunkBuffer,
         shared: bool,
     ) -> Result<(), TransferError> {
-        let (index, held) = (prefix.index, &mut self.held);
-        let place = self.order.begin(index, shared, |index, digest| held.skipped(index, digest))?;
-        if place == Place::Again {
-            return Ok(());
+        let index = prefix.index;
+        let repeated = self.again.iter().position(|&again| again == index);
+        match repeated {
+            Some(position) => drop(self.again.swap_remove(position)),
+            None if self.begin(index, shared)? == Place::Again => return Ok(()),
+            None => {}
         }
         if chunk_digest(&self.layout, index, buffer.chunk()) != prefix.digest {
             return Err(TransferError::Chunk { index });
         }
-        self.sink.write_at(self.layout.offset(index), buffer.chunk())?;
-        self.held.insert(index, prefix.digest)?;
-        let length = buffer.chunk().len() as u64;
-        self.moved += length;
-        self.held.meter.moved(length);
+        self.store(prefix, buffer.chunk(), buffer.chunk().len())
+    }
+
+    /// Makes a chunk of the present version; `false` if it does not have its digest: its bytes are
+    /// asked for then.
+    fn recipe(
+        &mut self,
+        prefix: &ChunkPrefix,
+        buffer: &ChunkBuffer,
+        shared: bool,
+    ) -> Result<bool, TransferError> {
+        let index = prefix.index;
+        if self.begin(index, shared)? == Place::Again {
+            // Over the session's own connection alone, and nothing is lost there.
+            return Err(TransferError::Protocol("a recipe came twice"));
+        }
+        let mut chunk = std::mem::take(&mut self.assembled);
+        chunk.resize(self.layout.length(index).unwrap_or(0), 0);
+        let recipe = buffer.chunk();
+        let is_made = follow(recipe, self.sink, &mut chunk)?
+            && chunk_digest(&self.layout, index, &chunk) == prefix.digest;
+        if is_made {
+            self.store(prefix, &chunk, literal_bytes(recipe))?;
+        } else {
+            self.again.push(index);
+        }
+        self.assembled = chunk;
+        Ok(is_made)
+    }
+
+    /// Chunk `index` comes; what turns out to have been skipped is held.
+    fn begin(&mut self, index: u32, shared: bool) -> Result<Place, TransferError> {
+        let held = &mut self.held;
+        self.order.begin(index, shared, |index, digest| held.skipped(index, digest))
+    }
+
+    /// Writes a chunk that has its digest; `sent` of its bytes crossed the wire.
+    fn store(
+        &mut self,
+        prefix: &ChunkPrefix,
+        bytes: &[u8],
+        sent: usize,
+    ) -> Result<(), TransferError> {
+        self.sink.write_at(self.layout.offset(prefix.index), bytes)?;
+        self.held.insert(prefix.index, prefix.digest)?;
+        let (moved, reused) = (sent as u64, (bytes.len() - sent) as u64);
+        self.moved += moved;
+        self.held.meter.moved(moved);
+        if reused > 0 {
+            self.held.reused += reused;
+            self.held.meter.reused(reused);
+        }
         Ok(())
     }
 

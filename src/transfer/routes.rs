@@ -9,10 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::lanes::{Lane, Lanes, OWN, Progress};
 use super::send::{buffer_size, buffers};
-use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
+use crate::protocol::frame::{self, AGAIN, ChunkPrefix, ClaimsPage, FrameError};
+use crate::protocol::pieces::PiecesPage;
 use crate::protocol::{Header, Kind, limits};
 use crate::types::{Digest, Layout};
 use crate::wire::{BufferPool, ChunkBuffer, FrameReader, FrameSender, WireError};
@@ -25,9 +27,12 @@ const EVENTS: usize = 64;
 pub(super) enum PeerEvent {
     /// By lane and index.
     Acknowledged(u32, u32),
+    /// The recipe for this chunk did not make it.
+    Again(u32),
     /// Lanes have come or gone.
     Lanes,
     Claims(ClaimsPage),
+    Pieces(PiecesPage),
 }
 
 /// What a sender tells the receiver.
@@ -35,6 +40,10 @@ pub(super) enum PeerEvent {
 pub(super) enum Incoming {
     /// With the lane over which it came, if it was one.
     Chunk(ChunkPrefix, ChunkBuffer, Option<FrameSender>),
+    /// The buffer holds the steps.
+    Recipe(ChunkPrefix, ChunkBuffer),
+    /// The pieces of the present version are wanted, by the log2 of their average.
+    Seek(u8),
     End(Digest),
 }
 
@@ -48,6 +57,7 @@ struct Inlet {
     /// For all lanes together.
     lane_pool: Pool,
     chunks: mpsc::Sender<Incoming>,
+    _until_closed: DropGuard,
 }
 
 #[derive(Clone, Debug)]
@@ -82,6 +92,7 @@ pub struct ReceivingEnd {
     id: u32,
     layout: Layout,
     incoming: mpsc::Receiver<Incoming>,
+    closed: CancellationToken,
     lanes: Lanes,
 }
 
@@ -96,6 +107,11 @@ impl ReceivingEnd {
     #[must_use]
     pub fn layout(&self) -> Layout {
         self.layout
+    }
+
+    /// Cancelled when the route is closed.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
     }
 
     pub(super) fn next(&mut self) -> Option<Incoming> {
@@ -140,9 +156,12 @@ impl Routes {
         let (chunks, incoming) = mpsc::channel(own + others + 1);
         let pool =
             |count| Arc::new(tokio::sync::Mutex::new(BufferPool::new(count, buffer_size(&layout))));
-        let inlet = Inlet { layout, pool: pool(own), lane_pool: pool(others), chunks };
+        let closed = CancellationToken::new();
+        let (pool, lane_pool, _until_closed) =
+            (pool(own), pool(others), closed.clone().drop_guard());
+        let inlet = Inlet { layout, pool, lane_pool, chunks, _until_closed };
         let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
-        (route, ReceivingEnd { id, layout, incoming, lanes: self.lanes.clone() })
+        (route, ReceivingEnd { id, layout, incoming, closed, lanes: self.lanes.clone() })
     }
 
     /// Opens the route of a transfer that sends a file under `id`.
@@ -224,11 +243,14 @@ impl Routes {
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
-        if header.kind == Kind::Chunk {
+        if lane.is_some() && !matches!(header.kind, Kind::Chunk | Kind::Ack) {
+            return Err(FrameError::State(header.kind).into());
+        }
+        if matches!(header.kind, Kind::Chunk | Kind::Recipe) {
             return self.deliver_chunk(lane, header, reader).await;
         }
-        if lane.is_some() && header.kind != Kind::Ack {
-            return Err(FrameError::State(header.kind).into());
+        if header.kind == Kind::Ack {
+            return self.deliver_acknowledgement(lane, header, reader).await;
         }
         let body = reader.body(header).await?;
         match (self.find(header.id), header.kind) {
@@ -239,19 +261,50 @@ impl Routes {
                 let _ = inlet.chunks.send(Incoming::End(Digest(root))).await;
                 Ok(())
             }
+            (Some(Delivery::Receiving(inlet)), Kind::Seek) => {
+                let [log2] = frame::exactly(header.kind, &body)?;
+                let _ = inlet.chunks.send(Incoming::Seek(log2)).await;
+                Ok(())
+            }
+            (Some(Delivery::Sending(events)), Kind::Pieces) => {
+                let page = PiecesPage::decode(header, &body)?;
+                let _ = events.send(PeerEvent::Pieces(page)).await;
+                Ok(())
+            }
             (Some(Delivery::Sending(events)), Kind::Claims) => {
                 let page = ClaimsPage::decode(header, &body)?;
                 let _ = events.send(PeerEvent::Claims(page)).await;
                 Ok(())
             }
-            (Some(Delivery::Sending(events)), Kind::Ack) => {
-                let index = frame::exactly(header.kind, &body)?;
-                let index = u32::from_be_bytes(index);
-                let lane = lane.map_or(OWN, Lane::number);
-                let _ = events.send(PeerEvent::Acknowledged(lane, index)).await;
+            (Some(_), kind) => Err(FrameError::State(kind).into()),
+        }
+    }
+
+    /// There is one for each chunk, so it is read without memory of its own.
+    async fn deliver_acknowledgement<R: AsyncRead + Unpin>(
+        &self,
+        lane: Option<&Lane>,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        let mut index = [0; 4];
+        let length = header.length as usize; // at most 4, by its bound
+        reader.fill(index.get_mut(..length).unwrap_or_default()).await?;
+        let index = u32::from_be_bytes(index);
+        match self.find(header.id) {
+            None => Ok(()),
+            Some(Delivery::Receiving(_)) => Err(FrameError::State(header.kind).into()),
+            Some(Delivery::Sending(_)) if length != 4 => Err(FrameError::Body(header.kind).into()),
+            Some(Delivery::Sending(events)) => {
+                let event = match (header.flags & AGAIN != 0, lane) {
+                    (true, None) => PeerEvent::Again(index),
+                    // No recipe goes there.
+                    (true, Some(_)) => return Err(FrameError::State(header.kind).into()),
+                    (false, lane) => PeerEvent::Acknowledged(lane.map_or(OWN, Lane::number), index),
+                };
+                let _ = events.send(event).await;
                 Ok(())
             }
-            (Some(_), kind) => Err(FrameError::State(kind).into()),
         }
     }
 
@@ -263,7 +316,7 @@ impl Routes {
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
-        let wrong = FrameError::Body(Kind::Chunk);
+        let wrong = FrameError::Body(header.kind);
         let length = match self.find(header.id) {
             None => return reader.discard(header.length).await,
             Some(Delivery::Sending(_)) => return Err(FrameError::State(header.kind).into()),
@@ -276,7 +329,9 @@ impl Routes {
             return reader.discard(length).await;
         };
         let length = length as usize;
-        if inlet.layout.length(prefix.index) != Some(length) {
+        let whole = inlet.layout.length(prefix.index).ok_or(wrong)?;
+        let fits = if header.kind == Kind::Recipe { length < whole } else { length == whole };
+        if !fits {
             return Err(wrong.into());
         }
         let pool = Arc::clone(if lane.is_some() { &inlet.lane_pool } else { &inlet.pool });
@@ -284,8 +339,11 @@ impl Routes {
         let mut buffer = pool.lock().await.take().await;
         reader.fill(buffer.resize(length)).await?;
         if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
-            let lane = lane.map(|lane| lane.out().clone());
-            let _ = inlet.chunks.send(Incoming::Chunk(prefix, buffer, lane)).await;
+            let incoming = match header.kind {
+                Kind::Recipe => Incoming::Recipe(prefix, buffer),
+                _ => Incoming::Chunk(prefix, buffer, lane.map(|lane| lane.out().clone())),
+            };
+            let _ = inlet.chunks.send(incoming).await;
         }
         Ok(())
     }

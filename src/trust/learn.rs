@@ -223,6 +223,11 @@ mod tests {
         assert_eq!(server.learn(&pin("n"), &activated, NOW), Ok(vec![]));
         let expected = [(pin("a"), Retired), (pin("b"), Backup), (pin("n"), Active)];
         assert_eq!(states(&server), expected);
+        // A retired key comes back on the word of a stored backup key, and on nobody else's.
+        let back = [("n", Active), ("a", Next), ("b", Backup)];
+        assert_eq!(server.clone().learn(&pin("n"), &announced(4, &back, &["n"]), NOW), Ok(vec![]));
+        let signed = server.clone().learn(&pin("n"), &announced(4, &back, &["b"]), NOW);
+        assert_eq!(signed, Ok(vec![pin("a")]));
         // Who knows the old key alone learns on the connection that the old key proves.
         let mut late = known(&["a", "b"]);
         assert_eq!(late.learn(&pin("a"), &activated, NOW), Ok(vec![pin("n")]));

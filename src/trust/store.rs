@@ -63,7 +63,7 @@ impl Store {
         change: impl FnOnce(&mut KnownServers) -> Result<T, TrustError>,
     ) -> Result<T, TrustError> {
         let directory = self.directory.as_ref().ok_or(TrustError::NoPlace)?;
-        make_directory(directory)?;
+        fsio::create_directories(directory, DIRECTORY_MODE)?;
         let _lock = fsio::lock_exclusive(&directory.join(LOCK))?;
         let before = self.load()?;
         let mut after = before.clone();
@@ -225,19 +225,5 @@ impl KnownServers {
         }
         self.servers.push(server);
         Ok(())
-    }
-}
-
-/// Makes `directory` and what is missing above it, for the owner alone.
-fn make_directory(directory: &Path) -> Result<(), TrustError> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    if let Some(parent) = directory.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        make_directory(parent)?;
-    }
-    match fsio::create_directory(directory, DIRECTORY_MODE) {
-        Err(error) if error.is_exists() && directory.is_dir() => Ok(()),
-        outcome => Ok(outcome?),
     }
 }

@@ -5,7 +5,11 @@
 
 pub mod address;
 pub mod chunk;
+pub mod day;
 pub mod digest;
+pub mod duration;
+pub mod grant;
+pub mod network;
 pub mod path;
 pub mod pin;
 pub mod secret;
@@ -16,6 +20,8 @@ pub mod username;
 pub use address::Address;
 pub use chunk::Layout;
 pub use digest::{Digest, RootBuilder};
+pub use grant::{Grant, Permission, Permissions};
+pub use network::Network;
 pub use path::RemotePath;
 pub use pin::{Pin, PinSet};
 pub use secret::Secret;

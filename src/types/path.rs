@@ -115,6 +115,28 @@ impl RemotePath {
         if self.is_root() { Self::parse(name) } else { Self::parse(&format!("{}/{name}", self.0)) }
     }
 
+    /// The path of `inner` seen from where this directory is seen.
+    ///
+    /// # Errors
+    /// [`PathError::TooLong`].
+    pub fn prefix(&self, inner: &Self) -> Result<Self, PathError> {
+        match (self.is_root(), inner.is_root()) {
+            (true, _) => Ok(inner.clone()),
+            (_, true) => Ok(self.clone()),
+            _ => Self::parse(&format!("{}/{}", self.0, inner.0)),
+        }
+    }
+
+    /// The opposite of [`RemotePath::prefix`]: `whole` seen from this directory, if it lies in it.
+    #[must_use]
+    pub fn strip(&self, whole: &Self) -> Option<Self> {
+        if !self.contains(whole) {
+            return None;
+        }
+        let rest = whole.0.get(self.0.len()..).unwrap_or_default();
+        Some(Self(rest.strip_prefix('/').unwrap_or(rest).to_owned()))
+    }
+
     /// True if `other` is this path or lies below it.
     #[must_use]
     pub fn contains(&self, other: &Self) -> bool {
@@ -203,6 +225,20 @@ mod tests {
         assert!(RemotePath::default().join("a/b").is_err());
         assert!(RemotePath::parse("a/b").unwrap().contains(&path));
         assert!(!RemotePath::parse("a/b/c").unwrap().contains(&path));
+    }
+
+    #[test]
+    fn a_path_in_a_directory_is_seen_from_there_and_back() {
+        let at = |text: &str| RemotePath::parse(text).unwrap();
+        for (base, inner, whole) in [("", "x", "x"), ("a", "", "a"), ("a/b", "c/d", "a/b/c/d")] {
+            assert_eq!(at(base).prefix(&at(inner)), Ok(at(whole)));
+            assert_eq!(at(base).strip(&at(whole)), Some(at(inner)));
+        }
+        for (base, outside) in [("a", ""), ("a", "ab"), ("a/b", "a"), ("a/b", "a/c")] {
+            assert_eq!(at(base).strip(&at(outside)), None);
+        }
+        let deep = at(&["d"; 40].join("/"));
+        assert_eq!(deep.prefix(&deep), Err(PathError::TooLong));
     }
 
     proptest! {

@@ -5,10 +5,12 @@
 
 mod buffer;
 mod error;
+mod patience;
 mod read;
 mod write;
 
 pub use buffer::{BufferPool, ChunkBuffer};
 pub use error::WireError;
+pub use patience::SLOWEST;
 pub use read::FrameReader;
 pub use write::{FrameSender, Outbox, outbox, write_frames};

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt};
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout_at};
 
 use super::WireError;
+use super::patience::Patience;
 use crate::protocol::frame::HEADER;
 use crate::protocol::{Header, Side};
 
@@ -20,15 +21,19 @@ pub struct FrameReader<R> {
     stall: Duration,
     header: [u8; HEADER],
     filled: usize,
-    /// When the last byte of a header came: a wait that is cancelled and begun anew gains nothing.
-    heard: Instant,
+    /// When the first byte of the header came: a wait that is cancelled and begun anew gains nothing.
+    began: Instant,
+    /// How long the peer may still be waited for in this frame.
+    patience: Patience,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader of what `from` sends. Inside a frame, `stall` without a byte is an error.
+    /// A reader of what `from` sends. Inside a frame, waiting `stall` without a byte is an error, and so
+    /// is a frame that keeps coming more slowly than [`SLOWEST`](super::SLOWEST).
     #[must_use]
     pub fn new(stream: R, from: Side, stall: Duration) -> Self {
-        Self { stream, from, stall, header: [0; HEADER], filled: 0, heard: Instant::now() }
+        let (began, patience) = (Instant::now(), Patience::new(stall));
+        Self { stream, from, stall, header: [0; HEADER], filled: 0, began, patience }
     }
 
     /// Waits for the next header; `None` if the peer closed the connection between frames.
@@ -46,18 +51,22 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             let read = self.stream.read(room);
             let count = match self.filled {
                 0 => read.await?,
-                _ => timeout_at(self.heard + self.stall, read)
+                _ => timeout_at(self.began + self.stall, read)
                     .await
                     .map_err(|_| WireError::Stalled(self.stall))??,
             };
             match count {
                 0 if self.filled == 0 => return Ok(None),
                 0 => return Err(WireError::Truncated),
+                count if self.filled == 0 => {
+                    self.began = Instant::now();
+                    self.filled = count;
+                }
                 count => self.filled += count,
             }
-            self.heard = Instant::now();
         }
         self.filled = 0;
+        self.patience = Patience::new(self.stall);
         Ok(Some(Header::decode(&self.header, self.from)?))
     }
 
@@ -89,11 +98,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub async fn fill(&mut self, buffer: &mut [u8]) -> Result<(), WireError> {
         let mut filled = 0;
         while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
-            match timeout(self.stall, self.stream.read(room)).await {
-                Err(_) => return Err(WireError::Stalled(self.stall)),
-                Ok(Ok(0)) => return Err(WireError::Truncated),
-                Ok(Ok(count)) => filled += count,
-                Ok(Err(error)) => return Err(error.into()),
+            match self.patience.wait(self.stream.read(room)).await? {
+                0 => return Err(WireError::Truncated),
+                count => filled += count,
             }
         }
         Ok(())
@@ -122,6 +129,7 @@ mod tests {
     use super::*;
     use crate::protocol::{FrameError, Kind};
     use tokio::io::AsyncWriteExt;
+    use tokio::time::timeout;
 
     const STALL: Duration = Duration::from_secs(60);
 

@@ -8,10 +8,13 @@
 use std::time::Duration;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
+use super::patience::Patience;
 use super::{ChunkBuffer, WireError};
+use crate::protocol::frame::Acknowledgement;
 
 /// Frames the wide lane holds.
 const LANE: usize = 32;
@@ -19,6 +22,7 @@ const LANE: usize = 32;
 #[derive(Debug)]
 enum Outgoing {
     Frame(Vec<u8>),
+    Acknowledgement(Acknowledgement),
     Chunk(ChunkBuffer),
 }
 
@@ -26,6 +30,7 @@ impl Outgoing {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Frame(bytes) => bytes,
+            Self::Acknowledgement(bytes) => bytes,
             Self::Chunk(buffer) => buffer.frame(),
         }
     }
@@ -35,14 +40,14 @@ impl Outgoing {
 #[derive(Clone, Debug)]
 pub struct FrameSender {
     wide: mpsc::Sender<Outgoing>,
-    narrow: mpsc::UnboundedSender<Vec<u8>>,
+    narrow: mpsc::UnboundedSender<Acknowledgement>,
 }
 
 /// The other end of the queue, for [`write_frames`].
 #[derive(Debug)]
 pub struct Outbox {
     wide: mpsc::Receiver<Outgoing>,
-    narrow: mpsc::UnboundedReceiver<Vec<u8>>,
+    narrow: mpsc::UnboundedReceiver<Acknowledgement>,
 }
 
 /// A queue of frames to one connection.
@@ -72,6 +77,25 @@ impl FrameSender {
         self.wide.blocking_send(Outgoing::Frame(frame)).map_err(|_| WireError::Closed)
     }
 
+    /// As [`FrameSender::send_blocking`], but waits no longer than until `stop` is cancelled. `runtime`
+    /// may be any.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended, or it was stopped.
+    pub fn send_blocking_until(
+        &self,
+        frame: Vec<u8>,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<(), WireError> {
+        runtime.block_on(async {
+            tokio::select! {
+                sent = self.send(frame) => sent,
+                () = stop.cancelled() => Err(WireError::Closed),
+            }
+        })
+    }
+
     /// Queues a sealed chunk, on a thread that may block.
     ///
     /// # Errors
@@ -84,7 +108,7 @@ impl FrameSender {
     ///
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended.
-    pub fn acknowledge(&self, frame: Vec<u8>) -> Result<(), WireError> {
+    pub fn acknowledge(&self, frame: Acknowledgement) -> Result<(), WireError> {
         self.narrow.send(frame).map_err(|_| WireError::Closed)
     }
 
@@ -104,26 +128,29 @@ impl FrameSender {
 /// Flushes whenever the queue is empty. Meant to be the only task that writes to `stream`.
 ///
 /// # Errors
-/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for `stall`.
+/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for `stall`, or keeps taking
+/// them more slowly than [`SLOWEST`](super::SLOWEST).
 pub async fn write_frames<W: AsyncWrite + Unpin>(
     mut stream: W,
     mut outbox: Outbox,
     stall: Duration,
 ) -> Result<(), WireError> {
     let mut acknowledging = true;
+    let mut patience = Patience::new(stall);
     loop {
         let next = match outbox.narrow.try_recv() {
-            Ok(frame) => Some(Outgoing::Frame(frame)),
+            Ok(frame) => Some(Outgoing::Acknowledgement(frame)),
             Err(_) => outbox.wide.try_recv().ok(),
         };
         let outgoing = match next {
             Some(outgoing) => Some(outgoing),
             None => {
-                within(stall, stream.flush()).await?;
+                patience.wait_for(stream.flush()).await?;
+                patience = Patience::new(stall);
                 tokio::select! {
                     biased;
                     frame = outbox.narrow.recv(), if acknowledging => match frame {
-                        Some(frame) => Some(Outgoing::Frame(frame)),
+                        Some(frame) => Some(Outgoing::Acknowledgement(frame)),
                         None => { acknowledging = false; continue }
                     },
                     outgoing = outbox.wide.recv() => outgoing,
@@ -133,21 +160,11 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
         let Some(outgoing) = outgoing else { break };
         let mut bytes = outgoing.bytes();
         while !bytes.is_empty() {
-            let count = within(stall, stream.write(bytes)).await?;
+            let count = patience.wait(stream.write(bytes)).await?;
             bytes = bytes.get(count..).filter(|_| count > 0).ok_or(WireError::Closed)?;
         }
     }
-    within(stall, stream.shutdown()).await
-}
-
-async fn within<T>(
-    stall: Duration,
-    step: impl Future<Output = std::io::Result<T>>,
-) -> Result<T, WireError> {
-    match timeout(stall, step).await {
-        Ok(result) => result.map_err(WireError::from),
-        Err(_) => Err(WireError::Stalled(stall)),
-    }
+    patience.wait_for(stream.shutdown()).await
 }
 
 #[cfg(test)]
@@ -187,11 +204,11 @@ mod tests {
         let (near, mut far) = tokio::io::duplex(64);
         let (sender, outbox) = outbox();
         sender.send(vec![1]).await.unwrap();
-        sender.acknowledge(vec![2]).unwrap();
+        sender.acknowledge([2; 14]).unwrap();
         drop(sender);
         write_frames(near, outbox, STALL).await.unwrap();
         let mut all = Vec::new();
         far.read_to_end(&mut all).await.unwrap();
-        assert_eq!(all, [2, 1]);
+        assert_eq!(all, [&[2; 14][..], &[1]].concat());
     }
 }

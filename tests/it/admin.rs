@@ -210,7 +210,7 @@ fn an_account_lives_and_dies() {
     assert!(server.record("bob").contains("\"password\":\"$argon2id$v=19$m=8,t=1,p=1$"));
     server
         .run(&add)
-        .fails(1, "error: the account 'bob' exists already\nhint: `sealane-admin account");
+        .fails(1, "error: the account 'bob' exists already\nhint: `sealane-admin --config 'srv/config.toml' account");
     let old = server.record("bob");
     server
         .run_with(&["account", "passwd", "bob", "--password-file", "-"], "new\nnot this\n")
@@ -338,7 +338,10 @@ fn missing_and_open_keys_are_named() {
     server.run(&show).fails(3, "cannot read 'srv/certs/server.key'");
     server.run(&["address"]).succeeds();
     fs::remove_file(server.path("srv/certs/server.crt")).unwrap();
-    server.run(&["address"]).fails(3, "hint: `sealane-admin cert generate DIR` makes the keys");
+    server.run(&["address"]).fails(
+        3,
+        "hint: `sealane-admin --config 'srv/config.toml' cert generate DIR` makes the keys",
+    );
     fs::remove_dir_all(server.path("srv/accounts")).unwrap();
     server.run(&["account", "list"]).fails(3, "hint: there must be a directory 'srv/accounts'");
 }

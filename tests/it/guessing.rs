@@ -6,7 +6,7 @@ use sealane::client::{Target, connect};
 use sealane::types::{Address, PinSet, Secret};
 
 use super::support::site::{PASSWORD, client, sealane};
-use super::support::{Site, fails, ok, result, stdout};
+use super::support::{Site, fails, ok, result, stderr, stdout};
 
 fn wrong(address: &str) -> std::process::Output {
     client(["ls", address]).env("SEALANE_PASSWORD", "wrong").output().unwrap()
@@ -30,7 +30,7 @@ fn a_guesser_must_wait_an_owner_need_not_and_the_administrator_can_let_in() {
     for _ in 0..4 {
         fails(wrong(&stranger), 4, "login refused");
     }
-    fails(wrong(&stranger), 4, "too many failed logins");
+    fails(wrong(&stranger), 4, "too many failed logins: wait ");
     fails(sealane(["ls", &stranger]), 4, "too many failed logins");
     let nobody = site.address(&server, "nobody", "");
     fails(sealane(["ls", &nobody]), 4, "too many failed logins");
@@ -39,7 +39,15 @@ fn a_guesser_must_wait_an_owner_need_not_and_the_administrator_can_let_in() {
     let status = result(&ok(site.admin(["status", "--json"])));
     assert_eq!(status["blocked_sources"][0][0], "127.0.0.1");
     assert_eq!(status["evaluations"], 6);
-    assert!(stdout(&ok(site.admin(["status"]))).contains("source 127.0.0.1: no logins for"));
+    // What the administrator is shown is what the client is told.
+    let shown = status["blocked_sources"][0][1].as_u64().unwrap();
+    let told = stderr(&wrong(&stranger));
+    let told = told.split_once("wait ").and_then(|(_, rest)| rest.split_once(" s")).unwrap().0;
+    let told: u64 = told.parse().unwrap();
+    assert!((1..=5).contains(&shown) && told <= shown, "{told} {shown}");
+    let table = stdout(&ok(site.admin(["status"])));
+    assert!(table.contains("source 127.0.0.1: no logins for"), "{table}");
+    assert!(table.contains("after failed logins must wait: 1 sources, 0 accounts"), "{table}");
     ok(site.admin(["account", "unblock", "stranger", "--source", "127.0.0.1"]));
     ok(sealane(["ls", &stranger]));
 }

@@ -11,15 +11,27 @@
 )]
 
 mod admin;
+mod faults;
 mod guessing;
+mod hostile;
 mod inputs;
+mod json;
+mod keys;
+mod lasting;
 mod migration;
 mod pair;
 mod partials;
+mod receipts;
+mod records;
 mod resume;
+mod running;
+mod sandbox;
 mod sessions;
+mod shifted;
+mod strikes;
 mod support;
 mod sync;
 mod tidy;
 mod trees;
 mod trust;
+mod verify;

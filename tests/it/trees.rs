@@ -283,3 +283,77 @@ fn a_tree_that_changes_under_the_walk_never_makes_a_wrong_file() {
         assert!(before[&name] == bytes, "{name}");
     }
 }
+
+/// A file system of its own that is full soon; `None` if it cannot be mounted here.
+struct Small(PathBuf);
+
+impl Small {
+    fn mount(path: PathBuf, kib: u32) -> Option<Self> {
+        std::fs::create_dir_all(&path).unwrap();
+        let size = format!("size={kib}k");
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(&path);
+        let mounted = mount.output().is_ok_and(|output| output.status.success());
+        if !mounted {
+            eprintln!("skipped: a small file system cannot be mounted here");
+        }
+        mounted.then_some(Self(path))
+    }
+
+    fn grow(&self) {
+        let mut mount = std::process::Command::new("mount");
+        mount.args(["-o", "remount,size=64m"]).arg(&self.0);
+        assert!(mount.status().unwrap().success());
+    }
+}
+
+impl Drop for Small {
+    fn drop(&mut self) {
+        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
+    }
+}
+
+/// What arrived on a disk that became full is good, and the same command completes it afterwards.
+fn fill(tree: &Path, there: &Path, small: &Small, run: &dyn Fn() -> std::process::Output) {
+    let before = content(tree);
+    let output = run();
+    let code = output.status.code();
+    assert!(matches!(code, Some(0 | 7 | 9)), "{code:?} {}", stderr(&output));
+    if code != Some(0) {
+        assert!(stderr(&output).contains("full"), "{}", stderr(&output));
+    }
+    let arrived = if there.exists() { content(there) } else { Default::default() };
+    for (name, bytes) in arrived.into_iter().filter(|(name, _)| !name.contains(".sealane-")) {
+        assert!(before[&name] == bytes, "{name}");
+    }
+    small.grow();
+    ok(run());
+    same(tree, there);
+}
+
+#[test]
+fn a_disk_that_fills_at_any_write_leaves_no_wrong_file() {
+    let stage = Stage::new();
+    let tree = stage.local("tree");
+    let files = (0..40).map(|i| (format!("d{}/{i}", i % 5), noise(9_000 * i, i as u64)));
+    let files: Vec<_> = files.into_iter().chain([("large".into(), noise(3 << 20, 99))]).collect();
+    let files: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
+    make(&tree, &files);
+    ok(sealane(["put", "-rq", text(&tree), &stage.at("")]));
+    for round in 0..6 {
+        let kib = 60 + 1700 * round;
+        let place = stage.local(&format!("small{round}"));
+        let Some(small) = Small::mount(place.clone(), kib) else { return };
+        let get = || sealane(["get", "-rq", &stage.at("tree"), text(&place)]);
+        fill(&tree, &place.join("tree"), &small, &get);
+
+        let site = Site::new();
+        site.account("ann", "1G");
+        let Some(small) = Small::mount(site.root().join("data"), kib + 200) else { return };
+        let server = site.start();
+        let to = site.address(&server, "ann", "");
+        let put = || sealane(["put", "-rq", text(&tree), &to]);
+        fill(&tree, &site.home("ann").join("tree"), &small, &put);
+        drop(server);
+    }
+}

@@ -6,9 +6,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use crate::accounts::encodings::{PasswordEncoding, forms};
 use crate::accounts::home::HomeDirectory;
 use crate::accounts::manage::{AccountManager, ManageError};
-use crate::accounts::password::{PasswordProblem, StoredPassword, md5_of};
+use crate::accounts::password::{HashCost, PasswordProblem, StoredPassword, md5_of};
 use crate::accounts::record::{Record, RecordProblem};
 use crate::accounts::store::AccountError;
 
@@ -82,7 +83,34 @@ pub struct MigrationReport {
     pub shared_homes: Vec<(String, String)>,
 }
 
+impl HashState {
+    /// The state of a record with this password, when hashes of the cost `wanted` are made.
+    pub(in crate::accounts) fn of(
+        password: Result<&StoredPassword, &RecordProblem>,
+        wanted: HashCost,
+    ) -> Self {
+        match password {
+            Err(_) => Self::Unusable,
+            Ok(StoredPassword::Md5(_)) => Self::Md5,
+            Ok(StoredPassword::Wrapped(_)) => Self::Wrapped,
+            Ok(native) if native.wants_upgrade(wanted) => Self::Weak,
+            Ok(_) => Self::Argon2id,
+        }
+    }
+}
+
 impl StateCounts {
+    /// Counts one more.
+    pub(in crate::accounts) fn add(&mut self, state: HashState) {
+        *match state {
+            HashState::Argon2id => &mut self.argon2id,
+            HashState::Weak => &mut self.weak,
+            HashState::Wrapped => &mut self.wrapped,
+            HashState::Md5 => &mut self.md5,
+            HashState::Unusable => &mut self.unusable,
+        } += 1;
+    }
+
     /// All records.
     #[must_use]
     pub fn total(&self) -> u64 {
@@ -96,13 +124,7 @@ impl MigrationReport {
     pub fn counts(&self) -> StateCounts {
         let mut counts = StateCounts::default();
         for account in &self.accounts {
-            *match account.state {
-                HashState::Argon2id => &mut counts.argon2id,
-                HashState::Weak => &mut counts.weak,
-                HashState::Wrapped => &mut counts.wrapped,
-                HashState::Md5 => &mut counts.md5,
-                HashState::Unusable => &mut counts.unusable,
-            } += 1;
+            counts.add(account.state);
         }
         counts
     }
@@ -165,7 +187,7 @@ impl Builder<'_> {
         let mut same: HashMap<[u8; 16], Vec<String>> = HashMap::new();
         let mut folded: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut homes: Vec<(String, HomeDirectory)> = Vec::new();
-        let common: Vec<[u8; 16]> = COMMON.iter().map(|password| md5_of(password)).collect();
+        let common: Vec<[u8; 16]> = COMMON.iter().map(md5_of).collect();
         for (name, record) in records {
             folded.entry(name.to_lowercase()).or_default().push(name.clone());
             match record {
@@ -204,7 +226,7 @@ impl Builder<'_> {
             self.report.empty_password.push(name.to_owned());
         }
         if let Ok(StoredPassword::Md5(md5)) = &password
-            && [name, &name.to_lowercase()].iter().any(|text| md5_of(text) == *md5)
+            && [name, &name.to_lowercase()].iter().any(|text| is_of(text, md5))
         {
             self.report.name_as_password.push(name.to_owned());
         }
@@ -220,13 +242,7 @@ impl Builder<'_> {
             Ok(Err(problem)) => problems.push(problem.to_string()),
             Err(problem) => problems.push(problem.to_string()),
         }
-        let state = match &password {
-            Err(_) => HashState::Unusable,
-            Ok(StoredPassword::Md5(_)) => HashState::Md5,
-            Ok(StoredPassword::Wrapped(_)) => HashState::Wrapped,
-            Ok(native) if native.wants_upgrade(self.manager.hasher.cost()) => HashState::Weak,
-            Ok(_) => HashState::Argon2id,
-        };
+        let state = HashState::of(password.as_ref(), self.manager.hasher.cost());
         self.report.accounts.push(AccountLine {
             name: name.to_owned(),
             state,
@@ -235,6 +251,12 @@ impl Builder<'_> {
             problems,
         });
     }
+}
+
+/// True if `md5` is that of `text` in an encoding that old programs used.
+fn is_of(text: &str, md5: &[u8; 16]) -> bool {
+    let encodings = [PasswordEncoding::Utf8, PasswordEncoding::Gbk];
+    forms(&encodings, text).iter().any(|form| md5_of(form) == *md5)
 }
 
 /// Those with two names or more, each sorted, in the order of their first names.

@@ -27,16 +27,16 @@ impl fmt::Debug for Wrapping {
 }
 
 impl AccountManager {
-    /// The accounts that store a raw MD5, sorted. Those whose records cannot be read are not among
-    /// them; a report names them.
+    /// The accounts that store a raw MD5, sorted, and those whose records cannot be read: nobody knows
+    /// what they store, and [`AccountManager::prepare_wrap`] says why.
     ///
     /// # Errors
     /// [`ManageError::Account`] if the store cannot be listed.
     pub fn raw_accounts(&self) -> Result<Vec<Username>, ManageError> {
         let mut names = self.store.list()?.names;
         names.retain(|name| {
-            let record = self.store.load(name).ok().flatten();
-            matches!(record.map(|record| record.password()), Some(Ok(StoredPassword::Md5(_))))
+            let record = self.store.load(name).map(|record| record.map(|record| record.password()));
+            matches!(record, Ok(Some(Ok(StoredPassword::Md5(_)))) | Err(_))
         });
         Ok(names)
     }

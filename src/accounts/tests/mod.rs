@@ -1,8 +1,9 @@
 //! Logins against real record files: prices, upgrades, races, bounds.
 
+mod hands;
+mod hooked;
 mod work;
 
-use std::fmt;
 use std::fs;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +11,7 @@ use std::sync::{Arc, Barrier, Mutex, Once, mpsc};
 
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 
+use self::hooked::Hooked;
 use super::password::md5_of;
 use super::*;
 use crate::types::{Secret, Username};
@@ -81,61 +83,6 @@ async fn login(
     let before = logins.evaluations();
     let outcome = logins.login(username, secret(password), exposure).await;
     (outcome, logins.evaluations() - before)
-}
-
-/// A store that lets a test in just after a load and before a swap.
-struct Hooked<L, S> {
-    inner: DirectoryStore,
-    after_load: L,
-    before_swap: S,
-}
-
-impl<L, S> fmt::Debug for Hooked<L, S> {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("Hooked")
-    }
-}
-
-impl<L, S> AccountStore for Hooked<L, S>
-where
-    L: Fn() + Send + Sync,
-    S: Fn() -> Result<(), AccountError> + Send + Sync,
-{
-    fn load(&self, name: &Username) -> Result<Option<Record>, AccountError> {
-        let outcome = self.inner.load(name);
-        (self.after_load)();
-        outcome
-    }
-
-    fn compare_and_swap_password(
-        &self,
-        name: &Username,
-        expected: &str,
-        new: &str,
-    ) -> Result<bool, AccountError> {
-        (self.before_swap)()?;
-        self.inner.compare_and_swap_password(name, expected, new)
-    }
-
-    fn update(
-        &self,
-        name: &Username,
-        change: &mut dyn FnMut(&mut Record),
-    ) -> Result<(), AccountError> {
-        self.inner.update(name, change)
-    }
-
-    fn create(&self, record: &Record) -> Result<(), AccountError> {
-        self.inner.create(record)
-    }
-
-    fn remove(&self, name: &Username) -> Result<(), AccountError> {
-        self.inner.remove(name)
-    }
-
-    fn list(&self) -> Result<Listing, AccountError> {
-        self.inner.list()
-    }
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::arguments::AccountCommand;
+use super::keys;
 use super::migration::{self, Import};
 use super::password::{generated, new_password};
 use super::running;
@@ -35,14 +36,18 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
         }
         AccountCommand::Disable { name } => {
             desk.manager.set_disabled(&name, true)?;
-            ui.note("a session that it has open goes on until it ends");
+            running::recheck(ui, settings);
             desk.done(&name, "disabled")
         }
         AccountCommand::Enable { name } => {
             desk.manager.set_disabled(&name, false)?;
             desk.done(&name, "enabled")
         }
-        AccountCommand::Remove { name } => desk.remove(&name),
+        AccountCommand::Remove { name } => {
+            desk.remove(&name)?;
+            running::recheck(ui, settings);
+            Ok(())
+        }
         AccountCommand::Import { directory, dry_run, allow_shared } => {
             let asked = Import { folder: &directory, dry_run, allow_shared };
             migration::import(ui, settings, &desk.manager, asked)
@@ -56,6 +61,7 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             migration::undo(ui, settings, &desk.manager, backup.as_deref())
         }
         AccountCommand::Unblock { name, source } => running::unblock(ui, settings, &name, source),
+        AccountCommand::Key(command) => keys::run(ui, settings, &desk.manager, command),
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {
@@ -67,7 +73,7 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
     }
 }
 
-fn open(settings: &Settings) -> Result<AccountManager, Failure> {
+pub(super) fn open(settings: &Settings) -> Result<AccountManager, Failure> {
     admin::open_accounts(&settings.accounts, &settings.login).map_err(|error| match error {
         AdminError::Account(AccountError::File(ref file)) if file.is_not_found() => {
             let hint = format!("there must be a directory '{}'", settings.accounts.display());
@@ -155,6 +161,9 @@ impl Desk<'_> {
         if let Ok(home) = &summary.home {
             line("home", &self.data.join(home.as_str()).display().to_string());
         }
+        for key in keys::lines(&summary.keys) {
+            line("key", &key);
+        }
         for remark in remarks(summary) {
             line("remark", &remark);
         }
@@ -177,6 +186,7 @@ impl Desk<'_> {
             "quota": summary.quota.as_ref().ok(),
             "home": summary.home.as_ref().ok().map(|home| self.data.join(home.as_str())),
             "sample": summary.is_sample,
+            "keys": summary.keys.len(),
             "problems": problems(summary),
         })
     }
@@ -205,6 +215,10 @@ fn problems(summary: &Summary) -> Vec<String> {
 
 fn remarks(summary: &Summary) -> Vec<String> {
     let mut remarks = problems(summary);
+    match summary.keys.iter().filter(|key| key.is_err()).count() {
+        0 => {}
+        damaged => remarks.push(format!("{damaged} of its keys count for nothing")),
+    }
     if summary.disabled {
         remarks.push("disabled".into());
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Parser, Subcommand};
 
+use super::keys::KeyCommand;
 use crate::types::{Pin, Username, size};
 
 /// Looks after a sealane server: its directory, address, certificates and accounts.
@@ -62,7 +63,8 @@ pub(super) enum Command {
     /// Add, show, change and remove accounts.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Show the running server: sessions, transfers, quotas, who must wait after failed logins.
+    /// Show the running server: sessions, transfers, quotas, the states of the accounts, who must wait after
+    /// failed logins.
     ///
     /// Only the server's own user and root may ask.
     #[command(after_help = "Example:\n  sealane-admin status --json")]
@@ -70,6 +72,9 @@ pub(super) enum Command {
     /// End sessions of the running server.
     #[command(subcommand)]
     Sessions(SessionsCommand),
+    /// Hold what accounts use against what is on the disk.
+    #[command(subcommand)]
+    Quota(QuotaCommand),
     /// Propose what one password check should cost on this machine.
     ///
     /// Run it on the server's machine while it has nothing else to do, and put what it prints into
@@ -176,6 +181,9 @@ pub(super) enum AccountCommand {
         #[arg(long, value_name = "IP")]
         source: Option<IpAddr>,
     },
+    /// Let keys log in without a password, list and revoke them.
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// List all accounts, one a line.
     #[command(after_help = "Example:\n  sealane-admin account list --json")]
     List,
@@ -222,15 +230,37 @@ pub(super) enum AccountCommand {
 #[derive(Debug, Subcommand)]
 pub(super) enum SessionsCommand {
     /// End one session, or all of an account. What was being uploaded goes on with the next run.
-    #[command(after_help = "Examples:\n  sealane-admin sessions kill 17\n  \
-                      sealane-admin sessions kill --account bob")]
+    #[command(
+        override_usage = "sealane-admin sessions kill <ID>\n       sealane-admin sessions kill --account <NAME>",
+        after_help = "Examples:\n  sealane-admin sessions kill 17\n  \
+                      sealane-admin sessions kill --account bob"
+    )]
     Kill {
         /// The session, as `status` numbers it.
-        #[arg(value_name = "ID", required_unless_present = "account")]
+        #[arg(value_name = "ID", required_unless_present = "account", conflicts_with = "account")]
         id: Option<u64>,
         /// All sessions of this account.
         #[arg(long, value_name = "NAME", value_parser = Username::parse)]
         account: Option<Username>,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum QuotaCommand {
+    /// Count what is on the disk and compare it with the server's ledger; changes nothing.
+    ///
+    /// They differ if files came or went by other means than the server while somebody was logged in.
+    /// Uploads go on meanwhile; in a home that is being counted, names change only afterwards. Bytes, all
+    /// of them. Exits with 1 if they differ, with 9 if an account could not be counted.
+    #[command(after_help = "Examples:\n  sealane-admin quota check\n  \
+                      sealane-admin quota check bob --repair")]
+    Check {
+        /// The accounts [default: all].
+        #[arg(value_name = "NAME", value_parser = Username::parse)]
+        names: Vec<Username>,
+        /// Set the ledger right where it differs.
+        #[arg(long)]
+        repair: bool,
     },
 }
 

@@ -40,10 +40,18 @@ pub(super) fn import(
     asked: Import<'_>,
 ) -> Result<(), Failure> {
     let mut tally = Tally::default();
+    let mut stopped = None;
     for entry in manager.plan_import(asked.folder, asked.allow_shared)? {
-        let is_new = match &entry.verdict {
-            ImportVerdict::Ready { .. } => asked.dry_run || manager.bring_in(&entry)?,
-            _ => false,
+        let brought = match &entry.verdict {
+            ImportVerdict::Ready { .. } if !asked.dry_run => manager.bring_in(&entry),
+            verdict => Ok(matches!(verdict, ImportVerdict::Ready { .. })),
+        };
+        let is_new = match brought {
+            Ok(is_new) => is_new,
+            Err(error) => {
+                stopped = Some(error);
+                break;
+            }
         };
         let outcome = match (&entry.verdict, is_new) {
             (ImportVerdict::Refused(_), _) => &mut tally.refused,
@@ -66,6 +74,9 @@ pub(super) fn import(
         "present": present,
         "refused": refused,
     }));
+    if let Some(error) = stopped {
+        return Err(error.into());
+    }
     if refused == 0 {
         return Ok(());
     }
@@ -139,7 +150,7 @@ pub(super) fn undo(
     if report.backups.is_empty() {
         let place = settings.migration.display();
         return Err(Failure::new(Exit::NotFound, format!("there is no backup in '{place}'"))
-            .hint("`account wrap` makes one; name its FILE if it was moved"));
+            .hint("`sealane-admin account wrap` makes one; name its FILE if it was moved"));
     }
     note(ui, settings, manager);
     let (restored, left) = (report.changed, report.superseded);

@@ -5,8 +5,10 @@
 
 mod account;
 mod arguments;
+mod keys;
 mod migration;
 mod password;
+mod quota;
 mod report_page;
 mod running;
 mod server;
@@ -15,9 +17,10 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::parser::ValueSource;
+use clap::{CommandFactory as _, FromArgMatches as _};
 
-use self::arguments::{Arguments, Command, SessionsCommand};
+use self::arguments::{Arguments, Command, QuotaCommand, SessionsCommand};
 use super::{Exit, Failure, Ui};
 use crate::accounts::{AccountError, ManageError};
 use crate::admin::AdminError;
@@ -25,8 +28,10 @@ use crate::config::{self, ConfigError, Settings};
 
 /// Runs the program; `arguments` begin with its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let arguments = match Arguments::try_parse_from(arguments) {
-        Ok(arguments) => arguments,
+    let matches = Arguments::command().try_get_matches_from(arguments);
+    let parsed = matches.and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, matches)));
+    let (arguments, matches) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
             // Help and version end up here too. A closed pipe means that nobody reads on.
             let _ = error.print();
@@ -34,9 +39,16 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let ui = Ui { json: arguments.json, quiet: arguments.quiet, verbose: false };
+    // What a hint tells to run must work when it is pasted.
+    let is_typed = matches.value_source("config") == Some(ValueSource::CommandLine);
+    let config = is_typed.then(|| arguments.config.clone());
     match run(ui, arguments) {
         Ok(()) => Exit::Success.into(),
         Err(failure) => {
+            let failure = match config {
+                Some(config) => naming(failure, &config),
+                None => failure,
+            };
             ui.failure(&failure);
             failure.exit.into()
         }
@@ -50,12 +62,22 @@ fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Address { user } => server::address(ui, &settings()?, user),
         Command::Cert(command) => server::certificates(ui, &settings, command),
         Command::Calibrate { target_ms } => server::calibrate(ui, &settings()?, target_ms),
+        Command::Quota(QuotaCommand::Check { names, repair }) => {
+            quota::check(ui, &settings()?, &names, repair)
+        }
         Command::Status => running::status(ui, &settings()?),
         Command::Sessions(SessionsCommand::Kill { id, account }) => {
             running::kill(ui, &settings()?, id, account.as_ref())
         }
         Command::Account(command) => account::run(ui, &settings()?, command),
     }
+}
+
+/// The failure with this configuration in each command that its hint names.
+fn naming(failure: Failure, config: &Path) -> Failure {
+    let ours = format!("`sealane-admin --config '{}' ", config.display());
+    let hint = failure.hint.map(|hint| hint.replace("`sealane-admin ", &ours));
+    Failure { hint, ..failure }
 }
 
 fn load(path: &Path) -> Result<Settings, Failure> {
@@ -70,8 +92,10 @@ impl From<ConfigError> for Failure {
 
 impl From<AdminError> for Failure {
     fn from(error: AdminError) -> Self {
-        let exit = match &error {
+        let exit = match error {
+            AdminError::Manage(error) => return error.into(),
             AdminError::Hash(_) => Exit::Usage,
+            AdminError::File(ref file) if file.is_full() => Exit::Space,
             _ if error.is_not_found() => Exit::NotFound,
             _ => Exit::Other,
         };
@@ -89,6 +113,9 @@ impl From<ManageError> for Failure {
                 Exit::Other,
                 Some(format!("`sealane-admin account passwd {name}` sets a new password")),
             ),
+            ManageError::Account(AccountError::File(file)) if file.is_full() => {
+                (Exit::Space, file.hint())
+            }
             ManageError::Account(AccountError::File(file)) => (Exit::Other, file.hint()),
             ManageError::Account(AccountError::Record { .. }) | ManageError::Hash(_) => {
                 (Exit::Other, None)
@@ -96,6 +123,14 @@ impl From<ManageError> for Failure {
             ManageError::Home { .. } => (
                 Exit::Usage,
                 Some("a home is 'homes/NAME', or a path that a [[home_map]] rule covers".into()),
+            ),
+            ManageError::Keys(name, _) => (
+                Exit::Other,
+                Some(format!("`sealane-admin account key list {name}` shows its keys")),
+            ),
+            ManageError::NoKey(name, _) => (
+                Exit::NotFound,
+                Some(format!("`sealane-admin account key list {name}` shows its keys")),
             ),
             ManageError::Quota => {
                 (Exit::Usage, Some("zero is not unlimited: say what there is, such as 10G".into()))

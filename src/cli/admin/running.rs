@@ -1,4 +1,4 @@
-//! `status`, `sessions kill` and `account unblock`: questions to the running server.
+//! Questions to the running server: `status`, `sessions kill`, `account unblock`; and how one is asked.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
@@ -8,6 +8,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::account::aligned;
+use super::migration::state_word;
+use crate::accounts::HashState;
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::{CONTROL_SOCKET, Settings};
 use crate::server::{Answer, Question, Status};
@@ -23,14 +25,8 @@ pub(super) fn status(ui: Ui, settings: &Settings) -> Result<(), Failure> {
         status.sessions.len(),
         status.evaluations
     ));
-    for line in table(&status) {
+    for line in table(&status).into_iter().chain(accounts(&status)).chain(waits(&status)) {
         ui.line(&line);
-    }
-    for (source, seconds) in &status.blocked_sources {
-        ui.line(&format!("source {source}: no logins for {seconds} s"));
-    }
-    for (name, seconds) in &status.delayed_accounts {
-        ui.line(&format!("account '{name}': no logins from new places for {seconds} s"));
     }
     let mut object = serde_json::to_value(&status).unwrap_or_default();
     if let Value::Object(fields) = &mut object {
@@ -44,7 +40,8 @@ fn table(status: &Status) -> Vec<String> {
     if status.sessions.is_empty() {
         return Vec::new();
     }
-    let titles = ["ID", "ACCOUNT", "FROM", "SECONDS", "TRANSFERS", "USES"].map(str::to_owned);
+    let titles =
+        ["ID", "ACCOUNT", "KEY", "FROM", "SECONDS", "TRANSFERS", "USES"].map(str::to_owned);
     let rows = status.sessions.iter().map(|session| {
         let usage = session.usage.map(|(used, reserved, limit)| {
             format!("{} of {}", size::human(used.saturating_add(reserved)), size::human(limit))
@@ -52,6 +49,7 @@ fn table(status: &Status) -> Vec<String> {
         [
             session.id.to_string(),
             session.account.clone().unwrap_or_else(|| "-".into()),
+            session.key.clone().unwrap_or_else(|| "-".into()),
             session.peer.clone(),
             session.seconds.to_string(),
             session.transfers.to_string(),
@@ -59,6 +57,52 @@ fn table(status: &Status) -> Vec<String> {
         ]
     });
     aligned(&std::iter::once(titles).chain(rows).collect::<Vec<_>>())
+}
+
+/// What state the accounts are in, and every record that is damaged.
+fn accounts(status: &Status) -> Vec<String> {
+    let Some(accounts) = &status.accounts else {
+        return vec!["accounts: they cannot be listed; the server's log says why".into()];
+    };
+    let states = [
+        (accounts.argon2id, state_word(HashState::Argon2id)),
+        (accounts.weak, state_word(HashState::Weak)),
+        (accounts.wrapped, state_word(HashState::Wrapped)),
+        (accounts.md5, state_word(HashState::Md5)),
+        (accounts.unusable, "without a usable password"),
+        (accounts.disabled, "disabled"),
+        (accounts.damaged as u64, "damaged"),
+    ];
+    let there = states.iter().filter(|(count, _)| *count > 0);
+    let there: Vec<String> = there.map(|(count, word)| format!("{count} {word}")).collect();
+    let mut lines = Vec::new();
+    lines.push(match there.is_empty() {
+        true => "accounts: none".to_owned(),
+        false => format!("accounts: {}", there.join("; ")),
+    });
+    lines.extend(accounts.damage.iter().map(|reason| format!("damaged: {reason}")));
+    lines
+}
+
+/// Who must wait after failed logins.
+fn waits(status: &Status) -> Vec<String> {
+    let (sources, accounts) = (&status.blocked_sources, &status.delayed_accounts);
+    let keys = &status.blocked_key_sources;
+    if sources.is_empty() && accounts.is_empty() && keys.is_empty() {
+        return Vec::new();
+    }
+    let (many, more) = (sources.len(), accounts.len());
+    let mut lines = vec![format!("after failed logins must wait: {many} sources, {more} accounts")];
+    lines.extend(keys.iter().map(|(source, seconds)| {
+        format!("source {source}: no keys for {seconds} s, except those that have logged in")
+    }));
+    lines.extend(sources.iter().map(|(source, seconds)| {
+        format!("source {source}: no logins for {seconds} s, except of accounts that have logged in from there")
+    }));
+    lines.extend(accounts.iter().map(|(name, seconds)| {
+        format!("account '{name}': no logins for {seconds} s from places it has not logged in from")
+    }));
+    lines
 }
 
 pub(super) fn kill(
@@ -93,30 +137,65 @@ pub(super) fn unblock(
     Ok(())
 }
 
+/// Tells the server, if one is running, that records have changed; sessions that are not allowed any more end.
+pub(super) fn recheck(ui: Ui, settings: &Settings) {
+    match ask_within(settings, &Question::Recheck {}, PATIENCE) {
+        // Without a server there are no sessions.
+        Ok(None | Some(Answer::Done(0))) => {}
+        Ok(Some(Answer::Done(ended))) => ui.note(&format!("{ended} sessions ended")),
+        Ok(Some(_)) | Err(_) => ui.note(&format!(
+            "the server could not be told; it notices within {} s",
+            settings.recheck.as_secs()
+        )),
+    }
+}
+
 fn ask(settings: &Settings, question: &Question) -> Result<Answer, Failure> {
+    ask_within(settings, question, PATIENCE)?.ok_or_else(|| {
+        let path = settings.data.join(CONTROL_SOCKET);
+        let text = format!("cannot ask the server: nobody answers at '{}'", path.display());
+        Failure::new(Exit::Network, text).hint("is sealaned running with this configuration?")
+    })
+}
+
+/// Asks the server and waits for its answer at most `patience`. `None` if no server is running.
+pub(super) fn ask_within(
+    settings: &Settings,
+    question: &Question,
+    patience: Duration,
+) -> Result<Option<Answer>, Failure> {
     let path = settings.data.join(CONTROL_SOCKET);
-    let exchange = || -> io::Result<Answer> {
-        let mut stream = UnixStream::connect(&path)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
+    let failed = |error: io::Error| {
+        let text = format!("cannot ask the server through '{}': {error}", path.display());
+        Failure::new(Exit::Network, text)
+            .hint("only the server's own user and root may: run this as one of them")
+    };
+    let mut stream = match UnixStream::connect(&path) {
+        Ok(stream) => stream,
+        Err(error) if is_nobody(&error) => return Ok(None),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut exchange = || -> io::Result<Answer> {
+        stream.set_read_timeout(Some(patience))?;
         stream.set_write_timeout(Some(PATIENCE))?;
         let mut line = serde_json::to_vec(question)?;
         line.push(b'\n');
         stream.write_all(&line)?;
         let mut answer = String::new();
-        BufReader::new(stream).read_line(&mut answer)?;
+        BufReader::new(&stream).read_line(&mut answer)?;
         Ok(serde_json::from_str(&answer)?)
     };
-    match exchange() {
-        Ok(Answer::Refused(text)) => Err(Failure::new(Exit::Other, text)),
-        Ok(answer) => Ok(answer),
-        Err(error) => {
-            let text = format!("cannot ask the server through '{}': {error}", path.display());
-            Err(Failure::new(Exit::Network, text)
-                .hint("is sealaned running with this configuration, as this user or as root?"))
-        }
+    match exchange().map_err(failed)? {
+        Answer::Refused(text) => Err(Failure::new(Exit::Other, text)),
+        answer => Ok(Some(answer)),
     }
 }
 
-fn odd() -> Failure {
+/// Nobody listens: there is no socket, or one that an earlier server left.
+fn is_nobody(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused)
+}
+
+pub(super) fn odd() -> Failure {
     Failure::new(Exit::Other, "the server's answer does not fit the question")
 }

@@ -40,6 +40,12 @@ pub(super) fn init(ui: Ui, directory: &Path, listen: SocketAddr) -> Result<(), F
 
 pub(super) fn address(ui: Ui, settings: &Settings, user: Option<Username>) -> Result<(), Failure> {
     let pins = admin::pins(&settings.certificates).map_err(missing_certificate)?;
+    if let Some(user) = &user
+        && let Ok(manager) = admin::open_accounts(&settings.accounts, &settings.login)
+        && manager.show(user).is_err()
+    {
+        ui.note(&format!("nobody can log in with it: there is no usable account '{user}'"));
+    }
     let address = admin::address(&settings.reach, &pins, user)?;
     ui.line(&address.to_string());
     remark_on_host(ui, &settings.reach);

@@ -1,18 +1,21 @@
 //! The command line of `sealane`, as typed. Parsing has no effect on anything.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 
+use super::key::KeyCommand;
 use super::names;
 use super::trust::TrustCommand;
-use crate::types::{Address, Pin};
+use crate::types::{Address, Pin, duration, size};
 
 /// Move files to and from a server whose key is pinned.
 ///
 /// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it, or
 /// `NAME:PATH` or `USER@NAME:PATH` after `sealane trust add --name NAME ADDRESS`.
-/// Whatever interrupts a transfer, the same command again goes on where it stopped.
+/// A connection that fails is sought again; whatever else interrupts a transfer, the same command again
+/// goes on where it stopped.
 ///
 /// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted,
 /// 6 network, 7 quota or space, 8 integrity, 9 some files failed, 130 interrupted.
@@ -29,6 +32,19 @@ pub(super) struct Arguments {
     /// Take the password from the first line of this file (else `SEALANE_PASSWORD`, else ask)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) password_file: Option<PathBuf>,
+    /// Reconnect for so long when the connection fails on the way (90s, 5m, 2h), and go on; 0: never
+    #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration::parse, global = true)]
+    pub(super) retry_for: Duration,
+    /// Move no more than so many bytes a second each way (500K, 10M), over all files together
+    #[arg(long, value_name = "BYTES", value_parser = rate, global = true)]
+    pub(super) limit_rate: Option<u64>,
+    /// Let the progress bar show what is complete on the disk of the other end, instead of what is verified
+    #[arg(long, global = true)]
+    pub(super) durable_progress: bool,
+    /// Print one JSON object a line on stdout, the last one the result (docs/JSON.md)
+    /// Log in with the key in this file (else `SEALANE_KEY`, else `sealane/key.pem` in the configuration directory)
+    #[arg(long, value_name = "FILE", global = true)]
+    pub(super) key: Option<PathBuf>,
     /// Print one JSON object a line on stdout, the last one the result
     #[arg(long, global = true)]
     pub(super) json: bool,
@@ -40,6 +56,14 @@ pub(super) struct Arguments {
     pub(super) verbose: bool,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// Bytes a second, at least one.
+fn rate(text: &str) -> Result<u64, String> {
+    match size::parse(text) {
+        Ok(0) => Err("nothing would ever arrive".to_owned()),
+        rate => rate.map_err(|error| error.to_string()),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +82,11 @@ pub(super) enum Command {
     Verify(Verify),
     #[command(subcommand)]
     Partial(Partial),
+    #[command(subcommand)]
+    Receipt(ReceiptCommand),
+    /// Make, show and enrol a key of your own, which logs in instead of a password
+    #[command(subcommand)]
+    Key(KeyCommand),
     /// Show and change which keys which server may have
     #[command(subcommand)]
     Trust(TrustCommand),
@@ -78,9 +107,12 @@ pub(super) struct Put {
     /// Keep modification time and mode; with -r, files of the same size and time count as unchanged
     #[arg(short, long)]
     pub(super) preserve: bool,
-    /// With -r, only say what would be done
-    #[arg(short = 'n', long, requires = "recursive")]
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
+    /// Have the server sign what it holds of each file afterwards, and write that to FILE
+    #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
+    pub(super) receipt: Option<PathBuf>,
     /// Files to send; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
@@ -103,8 +135,8 @@ pub(super) struct Get {
     /// Keep modification time and mode; with -r, files of the same size and time count as unchanged
     #[arg(short, long)]
     pub(super) preserve: bool,
-    /// With -r, only say what would be done
-    #[arg(short = 'n', long, requires = "recursive")]
+    /// Only say what would be done
+    #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
     /// Files to fetch, all from one server
     #[arg(required = true, value_name = "ADDRESS", value_parser = names::address)]
@@ -129,6 +161,9 @@ pub(super) struct Sync {
     /// Compare files of the same size by digest, whatever their times
     #[arg(short, long)]
     pub(super) checksum: bool,
+    /// With --checksum, read every file, whatever is remembered of earlier runs
+    #[arg(long)]
+    pub(super) no_cache: bool,
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
@@ -189,14 +224,27 @@ pub(super) struct Rename {
     /// What to move
     #[arg(value_parser = names::address)]
     pub(super) address: Address,
-    /// The new path in the same home, such as /archive/a.iso
+    /// The new path in the same home, such as /archive/a.iso, or a directory to move it into
     #[arg(value_name = "PATH")]
     pub(super) to: String,
 }
 
-/// Compare files with their copies on the server without moving them
+/// Compare files, with -r directories, with their copies on the server without moving them
+///
+/// Each end reads its own disk; nothing but digests moves. With -r, a directory is compared with what the address
+/// names, or with the one of its name in it if the address ends in a slash. What differs, and what only one
+/// end has, is listed on stdout. Exit status 8 if anything differs or is missing, 9 if something could not be compared.
 #[derive(Args, Debug)]
 pub(super) struct Verify {
+    /// Directories with all they hold
+    #[arg(short, long)]
+    pub(super) recursive: bool,
+    /// With -r, leave out what matches, as `sync` does; may be given again
+    #[arg(long = "exclude", value_name = "GLOB", requires = "recursive")]
+    pub(super) excludes: Vec<String>,
+    /// Read every file, whatever is remembered of earlier runs
+    #[arg(long)]
+    pub(super) no_cache: bool,
     /// Files to compare
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
@@ -212,4 +260,24 @@ pub(super) enum Partial {
     Ls(One),
     /// Remove them; the next upload begins from the start
     Rm(Remove),
+}
+
+/// Look at what `put --receipt` wrote
+#[derive(Debug, Subcommand)]
+pub(super) enum ReceiptCommand {
+    Check(CheckReceipt),
+}
+
+/// Check the signatures in a receipt, and that files here are what it is about; needs no server
+///
+/// The key must be one of --pin, or one of a server that `sealane trust` knows. Exit status 5 if it is another, 8 if
+/// a signature is wrong or a file is not in the receipt.
+#[derive(Args, Debug)]
+pub(super) struct CheckReceipt {
+    /// The receipt
+    #[arg(value_name = "RECEIPT")]
+    pub(super) receipt: PathBuf,
+    /// Files that it should be about, whatever they are called
+    #[arg(value_name = "FILE")]
+    pub(super) files: Vec<PathBuf>,
 }

@@ -4,35 +4,26 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::args::{List, MakeDirectory, Remove, Rename};
-use super::move_files::same_server;
+use super::move_files::{one_server, same_server};
 use super::names;
 use super::remote::{self, Access};
 use crate::cli::{Exit, Failure, Ui, errors};
+use crate::protocol::Status;
 use crate::protocol::message::Entry;
 use crate::types::size::human;
 use crate::types::{Address, RemotePath};
 
-/// Lists a directory, page by page.
+/// Lists a directory.
 pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Failure> {
     let path = &args.address.path;
     let client = access.login(&args.address).await?;
-    let (mut after, mut count, mut hidden) = (None, 0u64, 0u64);
-    loop {
-        let page = client.list(path, after.take()).await;
-        let page = page.map_err(|error| errors::session(&path.to_string(), &error))?;
-        for entry in &page.entries {
-            ui.object(&object("entry", entry));
-            ui.line(&if args.long { long_line(entry) } else { short_line(entry) });
-        }
-        count += page.entries.len() as u64;
-        hidden = hidden.max(page.hidden);
-        let last = page.entries.last().map(|entry| entry.name.clone());
-        // A page that does not get on would be asked for again for ever.
-        if !page.more || last.is_none() {
-            break;
-        }
-        after = last;
+    let all = client.list_whole(path).await;
+    let all = all.map_err(|error| errors::session(&path.to_string(), &error))?;
+    for entry in &all.entries {
+        ui.object(&object("entry", entry));
+        ui.line(&if args.long { long_line(entry) } else { short_line(entry) });
     }
+    let (count, hidden) = (all.entries.len(), all.hidden);
     remote::close(client).await;
     ui.object(&json!({ "type": "result", "ok": true, "entries": count, "hidden": hidden }));
     if hidden > 0 {
@@ -69,10 +60,7 @@ pub(super) async fn make_directory(
 
 /// Removes files or directories; a failure does not stop the rest.
 pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), Failure> {
-    let Some(first) = args.addresses.first() else { return Ok(()) };
-    for other in &args.addresses {
-        same_server(first, other)?;
-    }
+    let first = one_server(&args.addresses)?;
     let client = access.login(first).await?;
     let mut failures = Vec::new();
     for address in &args.addresses {
@@ -106,16 +94,29 @@ pub(super) async fn rename(ui: Ui, access: &Access, args: Rename) -> Result<(), 
     };
     let from = &args.address.path;
     let client = access.login(&args.address).await?;
-    client.rename(from, &to, args.force).await.map_err(|error| {
+    let mut moved = client.rename(from, &to, args.force).await;
+    // As mv does it: into a directory that is there.
+    if moved.as_ref().is_err_and(|error| is_in_the_way(error.status()))
+        && client.stat(&to).await.is_ok_and(|there| there.kind == 1)
+        && let Some(inside) = from.name().and_then(|name| to.join(name).ok())
+    {
+        moved = client.rename(from, &inside, args.force).await;
+    }
+    moved.map_err(|error| {
         let failure = errors::session(&format!("{from} -> {to}"), &error);
         match error.status() {
-            Some(crate::protocol::Status::Exists) => failure.hint("-f replaces it"),
+            Some(Status::Exists) => failure.hint("-f replaces it"),
             _ => failure,
         }
     })?;
     remote::close(client).await;
     done(ui);
     Ok(())
+}
+
+/// Something has the new name; only of a directory is it worth knowing.
+fn is_in_the_way(status: Option<Status>) -> bool {
+    matches!(status, Some(Status::Exists | Status::IsDirectory | Status::NotEmpty))
 }
 
 /// Shows what the account uses.

@@ -2,10 +2,15 @@
 
 mod args;
 mod files;
+mod key;
 mod move_files;
+mod moving;
 mod names;
+mod own_key;
 mod partials;
 mod progress;
+mod receipts;
+mod remembered;
 mod remote;
 mod report;
 mod sync;
@@ -15,12 +20,18 @@ mod trusted;
 mod verify;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+use indicatif::ProgressBar;
 
-use self::args::{Arguments, Command, Partial};
+use self::args::{Arguments, Command, Partial, ReceiptCommand};
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
+use crate::client::{RateLimit, Retry};
+
+/// Time within which a Ctrl-C is heeded.
+const HEEDED: Duration = Duration::from_secs(2);
 
 /// Runs the client with the arguments of the process.
 #[must_use]
@@ -34,6 +45,7 @@ pub fn main() -> ExitCode {
             return Exit::Other.into();
         }
     };
+    runtime.spawn(end_at_once());
     let result = runtime.block_on(async {
         tokio::select! {
             result = run(ui, arguments) => result,
@@ -60,17 +72,33 @@ async fn interrupted() {
     }
 }
 
+/// A second Ctrl-C ends the program wherever it is, and so does the first one if it is not heeded, because
+/// something waits for a person or a pipe.
+async fn end_at_once() {
+    interrupted().await;
+    tokio::select! {
+        () = interrupted() => {}
+        () = tokio::time::sleep(HEEDED) => {}
+    }
+    std::process::exit(i32::from(Exit::Interrupted as u8));
+}
+
 async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
     let access = Access {
         ui,
         pins: arguments.pins,
         accept_new: arguments.accept_new,
         password_file: arguments.password_file,
+        retry: Retry { patience: arguments.retry_for, ..Retry::default() },
+        bar: ProgressBar::hidden(),
+        limit: arguments.limit_rate.map(RateLimit::new),
+        durable_progress: arguments.durable_progress,
+        key: arguments.key,
     };
     match arguments.command {
-        Command::Put(put) => move_files::put(ui, &access, put).await,
+        Command::Put(put) => move_files::put(&access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,
-        Command::Sync(sync) => sync::sync(ui, &access, sync).await,
+        Command::Sync(sync) => sync::sync(&access, sync).await,
         Command::Ls(list) => files::list(ui, &access, list).await,
         Command::Stat(stat) => files::stat(ui, &access, &stat.address).await,
         Command::Mkdir(make) => files::make_directory(ui, &access, make).await,
@@ -80,6 +108,10 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         Command::Partial(Partial::Ls(list)) => partials::list(ui, &access, &list.address).await,
         Command::Partial(Partial::Rm(remove)) => partials::remove(ui, &access, remove).await,
         Command::Verify(verify) => verify::verify(ui, &access, verify).await,
+        Command::Receipt(ReceiptCommand::Check(check)) => {
+            receipts::check(ui, &access, &check).await
+        }
+        Command::Key(command) => key::run(ui, &access, command).await,
         Command::Trust(command) => trust::run(ui, &access, command).await,
     }
 }

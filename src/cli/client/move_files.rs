@@ -2,24 +2,23 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Instant;
 
 use super::args::{Get, Put};
+use super::moving::{self, Moving};
 use super::progress::Progress;
 use super::remote::{self, Access};
-use super::report::Report;
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::{Download, Upload, UploadSource, download_all, upload_all};
-use crate::session::{Client, SessionError};
+use crate::client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
+use crate::protocol::Status;
+use crate::session::SessionError;
 use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink, Tree};
-use crate::transfer::{Meter, Outcome};
+use crate::transfer::Meter;
 use crate::types::path::PathError;
 use crate::types::{Address, RemotePath};
 
 /// Sends files and, with `-r`, directories.
-pub(super) async fn put(ui: Ui, access: &Access, args: Put) -> Result<(), Failure> {
-    let started = Instant::now();
+pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
     let (jobs, several) = (args.sources.len(), args.sources.len() > 1);
     let (trees, files): (Vec<_>, Vec<_>) =
         args.sources.iter().partition(|source| args.recursive && is_directory(source));
@@ -29,33 +28,51 @@ pub(super) async fn put(ui: Ui, access: &Access, args: Put) -> Result<(), Failur
         .collect::<Result<Vec<_>, _>>()?;
     let here = files.iter().map(|path| path.display().to_string());
     let names: Vec<_> = here.zip(uploads.iter().map(|upload| upload.to.to_string())).collect();
-    let client = access.login(&args.address).await?;
-    let meter = Arc::new(Meter::default());
-    let progress = Progress::start(ui, meter.clone());
-    let mut report = Report::new(ui).planning(args.dry_run);
+    let mut moving = Moving::begin(access, &args.address, args.dry_run).await?;
+    if args.receipt.is_some() {
+        moving.report.keep_brought();
+    }
     if args.dry_run {
-        for (from, to) in &names {
-            report.would_move(&progress, &format!("{from} -> {to}"), 0);
-        }
+        would_move(&mut moving, &names);
     } else {
-        upload_all(&client, uploads, &meter, |(number, result)| {
+        let (link, meter) = (moving.link.clone(), moving.meter.clone());
+        upload_all(&link, uploads, &meter, |(number, result)| {
             let (from, to) = named(&names, number);
-            note(&mut report, &progress, from, to, from, result);
+            note(&mut moving, from, to, from, result);
         })
         .await;
     }
-    let job = Job::copying(&client, &meter, args.preserve, args.dry_run);
+    let job = Job::copying(&moving, args.preserve, args.dry_run);
     for source in trees {
-        let from = source.display().to_string();
-        let tree = Tree::open(source).map_err(|error| errors::storage(&from, &error))?;
-        let (base, is_new) =
-            tree_target(&client, source, &args.address, several, args.dry_run).await?;
-        job.upload(tree, &from, &base, is_new, &mut report, &progress).await?;
+        let put = put_tree(&job, &mut moving, source, &args.address, several).await;
+        if put.is_err_and(|failure| !moving.failed(failure)) {
+            break;
+        }
     }
     drop(job);
-    drop(progress);
-    remote::close(client).await;
-    report.finish(jobs, started.elapsed())
+    if let Some(paper) = &args.receipt {
+        moving.receipts(paper).await;
+    }
+    moving.finish(jobs).await
+}
+
+async fn put_tree(
+    job: &Job,
+    moving: &mut Moving,
+    source: &Path,
+    address: &Address,
+    several: bool,
+) -> Result<(), Failure> {
+    let from = source.display().to_string();
+    let tree = Tree::open(source).map_err(|error| errors::storage(&from, &error))?;
+    let (base, is_new) = tree_target(&moving.link, source, address, several, job.dry_run).await?;
+    job.upload(tree, &from, &base, is_new, &mut moving.report, &moving.progress).await
+}
+
+fn would_move(moving: &mut Moving, names: &[(String, String)]) {
+    for (from, to) in names {
+        moving.report.would_move(&moving.progress, &format!("{from} -> {to}"), 0);
+    }
 }
 
 /// The user's own path: a link to a directory is one.
@@ -66,29 +83,25 @@ fn is_directory(path: &Path) -> bool {
 /// Where a directory goes: into the one that the address names, or it becomes that one. Says whether it was
 /// made here, so that nothing can be in it: that is asked for together with what is there.
 async fn tree_target(
-    client: &Client,
+    link: &Link,
     source: &Path,
     address: &Address,
     several: bool,
     dry_run: bool,
 ) -> Result<(RemotePath, bool), Failure> {
     let into = several || address.is_directory || {
-        let make = async { !dry_run && client.make_directory(&address.path, false).await.is_ok() };
-        let (is_new, there) = tokio::join!(make, client.stat(&address.path));
+        let make = async { !dry_run && link.make_directory(&address.path, false).await.is_ok() };
+        let (is_new, there) = tokio::join!(make, link.stat(&address.path));
         if is_new {
             return Ok((address.path.clone(), true));
         }
         there.is_ok_and(|entry| entry.kind == 1)
     };
     // `.` and `..` have no name to go by: what they hold goes there itself.
-    let Some(name) = source.file_name().filter(|_| into) else {
+    if !into || source.file_name().is_none() {
         return Ok((address.path.clone(), false));
-    };
-    let joined = match name.to_str() {
-        Some(name) => address.path.join(name),
-        None => Err(PathError::NotUtf8),
-    };
-    let base = joined.map_err(|error| {
+    }
+    let base = inside(source, address).map_err(|error| {
         Failure::new(Exit::Usage, format!("'{}': {error}", source.display()))
             .hint("give it another name on the server: put it to a full path")
     })?;
@@ -97,19 +110,17 @@ async fn tree_target(
 
 /// Fetches files and, with `-r`, directories.
 pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failure> {
-    let started = Instant::now();
-    let Some(first) = args.addresses.first() else { return Ok(()) };
-    for other in &args.addresses {
-        same_server(first, other)?;
-    }
+    let first = one_server(&args.addresses)?;
     if args.destination == Path::new("-") {
         return get_to_stdout(ui, access, &args.addresses).await;
     }
     let (jobs, several) = (args.addresses.len(), args.addresses.len() > 1);
-    let client = access.login(first).await?;
+    let mut moving = Moving::begin(access, first, args.dry_run).await?;
+    moving.report.is_download();
+    let (link, meter) = (moving.link.clone(), moving.meter.clone());
     let (mut trees, mut downloads) = (Vec::new(), Vec::new());
     for address in &args.addresses {
-        if args.recursive && is_remote_directory(&client, address).await? {
+        if args.recursive && is_remote_directory(&link, address).await? {
             trees.push(address);
         } else {
             downloads.push(plan_download(address, &args.destination, several, args.preserve)?);
@@ -119,40 +130,46 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
         .iter()
         .map(|download| (download.from.to_string(), download.to.display().to_string()))
         .collect();
-    let meter = Arc::new(Meter::default());
-    let progress = Progress::start(ui, meter.clone());
-    let mut report = Report::new(ui).planning(args.dry_run);
     if args.dry_run {
-        for (from, to) in &names {
-            report.would_move(&progress, &format!("{from} -> {to}"), 0);
-        }
+        would_move(&mut moving, &names);
     } else {
-        download_all(&client, downloads, &meter, |(number, result)| {
+        download_all(&link, downloads, &meter, |(number, result)| {
             let (from, to) = named(&names, number);
-            note(&mut report, &progress, from, to, to, result);
+            note(&mut moving, from, to, to, result);
         })
         .await;
     }
-    let job = Job::copying(&client, &meter, args.preserve, args.dry_run);
+    drop(link);
+    let job = Job::copying(&moving, args.preserve, args.dry_run);
     for address in trees {
-        let (destination, name) = (args.destination.as_path(), address.path.name());
-        let inside = name.filter(|_| several || is_directory(destination));
-        let to = inside.map_or(destination.to_owned(), |name| destination.join(name));
-        let open = |make| match inside {
-            Some(name) => trees::open_or_make_in(destination, name, make),
-            None => trees::open_or_make(destination, make),
-        };
-        let to = to.display().to_string();
-        job.download(&address.path, open, &to, &mut report, &progress).await?;
+        let got = get_tree(&job, &mut moving, &address.path, &args.destination, several).await;
+        if got.is_err_and(|failure| !moving.failed(failure)) {
+            break;
+        }
     }
     drop(job);
-    drop(progress);
-    remote::close(client).await;
-    report.finish(jobs, started.elapsed())
+    moving.finish(jobs).await
 }
 
-async fn is_remote_directory(client: &Client, address: &Address) -> Result<bool, Failure> {
-    match client.stat(&address.path).await {
+async fn get_tree(
+    job: &Job,
+    moving: &mut Moving,
+    from: &RemotePath,
+    destination: &Path,
+    several: bool,
+) -> Result<(), Failure> {
+    let inside = from.name().filter(|_| several || is_directory(destination));
+    let to = inside.map_or(destination.to_owned(), |name| destination.join(name));
+    let open = |make| match inside {
+        Some(name) => trees::open_or_make_in(destination, name, make),
+        None => trees::open_or_make(destination, make),
+    };
+    let to = to.display().to_string();
+    job.download(from, open, &to, &mut moving.report, &moving.progress).await
+}
+
+async fn is_remote_directory(link: &Link, address: &Address) -> Result<bool, Failure> {
+    match link.stat(&address.path).await {
         Ok(entry) => Ok(entry.kind == 1),
         Err(error) => Err(errors::session(&address.path.to_string(), &error)),
     }
@@ -164,15 +181,19 @@ fn named(names: &[(String, String)], number: usize) -> (&str, &str) {
 }
 
 fn note(
-    report: &mut Report,
-    progress: &Progress,
+    moving: &mut Moving,
     from: &str,
     to: &str,
     local: &str,
-    result: Result<Outcome, SessionError>,
+    result: Result<Arrived, SessionError>,
 ) {
     match result {
-        Ok(outcome) => report.done(progress, from, to, &outcome),
+        Ok(Arrived { outcome, inside }) => {
+            let inside = inside.map(|path| path.to_string());
+            let to = inside.as_deref().unwrap_or(to);
+            moving.report.done(&moving.progress, from, to, &outcome);
+        }
+        Err(error) if moving::is_lost(&moving.link, &error) => {}
         Err(error) => {
             // A local error is about the local name, a refusal about the remote one.
             let what = if matches!(error, SessionError::Refused(_)) && from != to {
@@ -180,7 +201,13 @@ fn note(
             } else {
                 local.to_owned()
             };
-            report.failed(progress, errors::session(&what, &error));
+            let failure = errors::session(&what, &error);
+            let failure = match error.status() {
+                Some(Status::NotFound) if from == local => failure
+                    .hint("the directory it goes to is not there; 'sealane mkdir -p' makes it"),
+                _ => failure,
+            };
+            moving.report.failed(&moving.progress, failure);
         }
     }
 }
@@ -201,12 +228,7 @@ fn plan_upload(
         let to = address.path.clone();
         return Ok(Upload { from: UploadSource::Open(spooled), to, inside: None, preserve: false });
     }
-    let name = source.file_name().map(|name| name.to_str().ok_or(name));
-    let inside = match name {
-        Some(Ok(name)) => address.path.join(name),
-        Some(Err(_)) => Err(PathError::NotUtf8),
-        None => Err(PathError::Dots),
-    };
+    let inside = inside(source, address);
     let from = UploadSource::File(source.to_owned());
     if !into_directory {
         // Its own name matters only if the target turns out to be a directory.
@@ -217,6 +239,15 @@ fn plan_upload(
             .hint("give it another name on the server: put one file to a full path")
     })?;
     Ok(Upload { from, to, inside: None, preserve })
+}
+
+/// Where a file goes in the directory that `address` names.
+pub(super) fn inside(source: &Path, address: &Address) -> Result<RemotePath, PathError> {
+    match source.file_name().map(|name| name.to_str()) {
+        Some(Some(name)) => address.path.join(name),
+        Some(None) => Err(PathError::NotUtf8),
+        None => Err(PathError::Dots),
+    }
 }
 
 fn plan_download(
@@ -249,7 +280,7 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     let client = access.login(address).await?;
     client.stay_alone().await;
     let meter = Arc::new(Meter::default());
-    let progress = Progress::start(ui, meter.clone());
+    let progress = Progress::start(access, meter.clone());
     let expecting = meter.clone();
     let open = move |size: u64, _: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
         expecting.expect(size);
@@ -259,6 +290,14 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     drop(progress);
     remote::close(client).await;
     result.map(|_| ()).map_err(|error| errors::session(&address.path.to_string(), &error))
+}
+
+/// The first of `addresses`, which all name one account of one server.
+pub(super) fn one_server(addresses: &[Address]) -> Result<&Address, Failure> {
+    let first = addresses.first();
+    let first = first.ok_or_else(|| Failure::new(Exit::Usage, "no address was given"))?;
+    addresses.iter().try_for_each(|other| same_server(first, other))?;
+    Ok(first)
 }
 
 /// A job runs over one session: all its addresses name one account of one server.

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::Remove;
 use super::files::utc;
-use super::move_files::same_server;
+use super::move_files::one_server;
 use super::remote::{self, Access};
 use crate::cli::{Exit, Failure, Ui, errors};
 use crate::protocol::message::Partial;
@@ -33,10 +33,7 @@ pub(super) async fn list(ui: Ui, access: &Access, address: &Address) -> Result<(
 
 /// Removes partials; a failure does not stop the rest.
 pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), Failure> {
-    let Some(first) = args.addresses.first() else { return Ok(()) };
-    for other in &args.addresses {
-        same_server(first, other)?;
-    }
+    let first = one_server(&args.addresses)?;
     let client = access.login(first).await?;
     let partials = client.partials().await;
     let partials = partials.map_err(|error| errors::session(&first.host_port(), &error))?;

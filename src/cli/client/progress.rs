@@ -1,52 +1,75 @@
 //! One bar for the whole job, in verified bytes: it never goes backwards and never claims more than
-//! the receiver has checked.
+//! the receiver has checked. With `--json`, the same as objects.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde_json::json;
 use tokio::task::JoinHandle;
 
+use super::remote::Access;
 use crate::cli::Ui;
 use crate::transfer::Meter;
 
 /// Redraws a second.
 const RATE: u8 = 10;
+/// Between two objects.
+const PERIOD: Duration = Duration::from_secs(1);
 
 /// Draws a meter until it is dropped.
 #[derive(Debug)]
 pub(super) struct Progress {
-    bar: ProgressBar,
-    meter: Arc<Meter>,
+    shown: Shown,
+    draws: bool,
     task: Option<JoinHandle<()>>,
 }
 
+/// What is drawn.
+#[derive(Clone, Debug)]
+struct Shown {
+    bar: ProgressBar,
+    meter: Arc<Meter>,
+    /// Bytes of files that are complete.
+    durable: Arc<AtomicU64>,
+    /// Those are what the bar shows.
+    by_durable: bool,
+}
+
 impl Progress {
-    /// Draws `meter` on stderr, if `ui` draws at all.
-    pub(super) fn start(ui: Ui, meter: Arc<Meter>) -> Self {
-        if !ui.draws() {
-            return Self { bar: ProgressBar::hidden(), meter, task: None };
+    /// Draws `meter` on stderr as the bar of `access`, which was hidden until now, if its terminal draws
+    /// at all.
+    pub(super) fn start(access: &Access, meter: Arc<Meter>) -> Self {
+        let (ui, bar) = (access.ui, access.bar.clone());
+        let by_durable = access.durable_progress;
+        let shown = Shown { bar, meter, durable: Arc::default(), by_durable };
+        let draws = ui.draws();
+        if draws {
+            shown.show();
         }
-        let bar = ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(RATE));
-        let template = "{bar:32} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  \
-                        {binary_bytes_per_sec}  {eta} left{msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
-            bar.set_style(style);
-        }
-        let (drawn, read) = (bar.clone(), meter.clone());
-        let task = tokio::spawn(async move {
-            let mut ticks = tokio::time::interval(Duration::from_millis(1000 / u64::from(RATE)));
-            loop {
-                ticks.tick().await;
-                draw(&drawn, &read);
-            }
-        });
-        Self { bar, meter, task: Some(task) }
+        let told = shown.clone();
+        let task = match draws {
+            true => Some(tokio::spawn(async move {
+                let mut ticks = tokio::time::interval(PERIOD / u32::from(RATE));
+                loop {
+                    ticks.tick().await;
+                    told.draw();
+                }
+            })),
+            false => (ui.json && !ui.quiet).then(|| tokio::spawn(told.tell(ui))),
+        };
+        Self { shown, draws, task }
+    }
+
+    /// A file of `bytes` bytes is complete.
+    pub(super) fn landed(&self, bytes: u64) {
+        self.shown.durable.fetch_add(bytes, Ordering::Relaxed);
     }
 
     /// Runs `print` with the bar out of the way.
     pub(super) fn around(&self, print: impl FnOnce()) {
-        self.bar.suspend(print);
+        self.shown.bar.suspend(print);
     }
 }
 
@@ -54,17 +77,55 @@ impl Drop for Progress {
     fn drop(&mut self) {
         if let Some(task) = &self.task {
             task.abort();
-            draw(&self.bar, &self.meter);
-            self.bar.finish_and_clear();
+        }
+        if self.draws {
+            self.shown.draw();
+            self.shown.bar.finish_and_clear();
         }
     }
 }
 
-fn draw(bar: &ProgressBar, meter: &Meter) {
-    bar.set_length(meter.total_bytes());
-    bar.set_position(meter.verified_bytes().min(meter.total_bytes()));
-    if meter.reused_bytes() > 0 {
-        let held = crate::types::size::human(meter.reused_bytes());
-        bar.set_message(format!("  ({held} held already)"));
+impl Shown {
+    fn show(&self) {
+        self.bar.set_length(0);
+        self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(RATE));
+        let template = "{bar:32} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  \
+                        {binary_bytes_per_sec}  {eta} left{msg}";
+        if let Ok(style) = ProgressStyle::with_template(template) {
+            self.bar.set_style(style);
+        }
+    }
+
+    fn numbers(&self) -> [u64; 4] {
+        let total = self.meter.total_bytes();
+        let durable = self.durable.load(Ordering::Relaxed).min(total);
+        [self.meter.verified_bytes().min(total), durable, total, self.meter.reused_bytes()]
+    }
+
+    fn draw(&self) {
+        let [verified, durable, total, held] = self.numbers();
+        self.bar.set_length(total);
+        self.bar.set_position(if self.by_durable { durable } else { verified });
+        if held > 0 {
+            let held = crate::types::size::human(held);
+            self.bar.set_message(format!("  ({held} held already)"));
+        }
+    }
+
+    async fn tell(self, ui: Ui) {
+        let mut before = [0; 4];
+        let mut ticks = tokio::time::interval(PERIOD);
+        loop {
+            ticks.tick().await;
+            let now = self.numbers();
+            if now != before {
+                let [verified, durable, total, held] = now;
+                ui.object(&json!({
+                    "type": "progress", "verified": verified, "durable": durable, "total": total,
+                    "held": held,
+                }));
+                before = now;
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ use serde_json::json;
 use super::progress::Progress;
 use crate::cli::{Exit, Failure, Ui};
 use crate::transfer::Outcome;
+use crate::types::Digest;
 use crate::types::size::human;
 
 /// Counts outcomes as they come in.
@@ -22,6 +23,10 @@ pub(super) struct Report {
     /// Nothing is done, so what would be is shown.
     planning: bool,
     failures: Vec<Failure>,
+    /// Files come from the server.
+    down: bool,
+    /// What arrived where, if anybody wants to know afterwards.
+    brought: Option<Vec<(String, Digest)>>,
 }
 
 impl Report {
@@ -29,12 +34,44 @@ impl Report {
         let failures = Vec::new();
         let (files, bytes, moved, reused, deleted) = (0, 0, 0, 0, 0);
         let (trees, planning) = (false, false);
-        Self { ui, files, bytes, moved, reused, deleted, trees, planning, failures }
+        let brought = None;
+        Self {
+            ui,
+            files,
+            bytes,
+            moved,
+            reused,
+            deleted,
+            trees,
+            planning,
+            failures,
+            down: false,
+            brought,
+        }
     }
 
     /// For a dry run.
     pub(super) fn planning(self, planning: bool) -> Self {
         Self { planning, ..self }
+    }
+
+    /// Files come from the server: they are received, not sent.
+    pub(super) fn is_download(&mut self) {
+        self.down = true;
+    }
+
+    fn moved(&self) -> &'static str {
+        if self.down { "received" } else { "sent" }
+    }
+
+    /// Keeps what arrives where from now on, for [`Report::brought`].
+    pub(super) fn keep_brought(&mut self) {
+        self.brought = Some(Vec::new());
+    }
+
+    /// What has arrived where.
+    pub(super) fn brought(&mut self) -> Vec<(String, Digest)> {
+        self.brought.take().unwrap_or_default()
     }
 
     /// One file arrived: `from` and `to` are how people know it.
@@ -59,7 +96,11 @@ impl Report {
         self.bytes += outcome.size;
         self.moved += outcome.moved;
         self.reused += outcome.reused;
-        let ui = self.ui;
+        progress.landed(outcome.size);
+        if let Some(brought) = &mut self.brought {
+            brought.push((to.to_owned(), outcome.root));
+        }
+        let (ui, moved) = (self.ui, self.moved());
         if !ui.json && !shown {
             return;
         }
@@ -69,7 +110,11 @@ impl Report {
                 "root": outcome.root.to_string(), "sent": outcome.moved, "held": outcome.reused,
             }));
             if shown && !ui.json {
-                ui.status(&format!("{from} -> {to}: {}, root {}", amounts(outcome), outcome.root));
+                ui.status(&format!(
+                    "{from} -> {to}: {}, root {}",
+                    amounts(outcome, moved),
+                    outcome.root
+                ));
             }
         });
     }
@@ -141,15 +186,7 @@ impl Report {
             "held": self.reused, "deleted": self.deleted, "seconds": seconds,
         }));
         if !self.ui.quiet && !self.ui.json {
-            let (files, bytes) = (self.files, human(self.bytes));
-            if self.trees {
-                let (sent, held) = (human(self.moved), human(self.reused));
-                self.ui.status(&format!(
-                    "{files} files, {bytes} ({sent} sent, {held} held already), in {seconds:.1} s"
-                ));
-            } else if jobs > 1 {
-                self.ui.status(&format!("{files} of {jobs} files, {bytes}, in {seconds:.1} s"));
-            }
+            self.sum(jobs, seconds);
         }
         match self.failures.len() {
             0 => Ok(()),
@@ -160,14 +197,39 @@ impl Report {
             _ => Err(Failure::told(Exit::Partial)),
         }
     }
+
+    fn sum(&self, jobs: usize, seconds: f64) {
+        let (count, bytes, failed) = (files(self.files), human(self.bytes), self.failures.len());
+        let failed = if failed > 0 { format!(", {failed} failed") } else { String::new() };
+        if self.planning {
+            let verb = self.moved();
+            let deleted = self.deleted;
+            self.ui
+                .status(&format!("{count} of {bytes} would be {verb}, {deleted} deleted{failed}"));
+        } else if self.trees {
+            let (moved, held, verb) = (human(self.moved), human(self.reused), self.moved());
+            self.ui.status(&format!(
+                "{count}, {bytes} ({moved} {verb}, {held} held already){failed}, in {seconds:.1} s"
+            ));
+        } else if jobs > 1 {
+            let done = self.files;
+            let of = files(u64::try_from(jobs).unwrap_or(u64::MAX));
+            self.ui.status(&format!("{done} of {of}, {bytes}{failed}, in {seconds:.1} s"));
+        }
+    }
 }
 
-fn amounts(outcome: &Outcome) -> String {
+/// A number of files as people write it.
+fn files(count: u64) -> String {
+    if count == 1 { "1 file".to_owned() } else { format!("{count} files") }
+}
+
+fn amounts(outcome: &Outcome, verb: &str) -> String {
     let size = human(outcome.size);
     match (outcome.moved, outcome.reused) {
         (_, 0) => size,
         (moved, reused) => {
-            format!("{size} ({} sent, {} held already)", human(moved), human(reused))
+            format!("{size} ({} {verb}, {} held already)", human(moved), human(reused))
         }
     }
 }

@@ -1,19 +1,16 @@
 //! `sync`: one directory becomes what another is.
 
 use std::path::Path;
-use std::sync::Arc;
-use std::time::Instant;
 
 use super::args::Sync;
+use super::moving::Moving;
 use super::names;
-use super::progress::Progress;
-use super::remote::{self, Access};
-use super::report::Report;
+use super::remembered::Remembered;
+use super::remote::Access;
 use super::trees::{self, Job};
-use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::tree::{Compare, Exclude, Rules};
+use crate::cli::{Exit, Failure, errors};
+use crate::client::tree::{Compare, Exclude, Preserve, Rules};
 use crate::storage::Tree;
-use crate::transfer::Meter;
 use crate::types::Address;
 
 enum Way {
@@ -22,33 +19,35 @@ enum Way {
 }
 
 /// Brings one tree over.
-pub(super) async fn sync(ui: Ui, access: &Access, args: Sync) -> Result<(), Failure> {
-    let started = Instant::now();
+pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     let way = way(args.source, args.target)?;
     let exclude = Exclude::new(&args.excludes);
     let exclude = exclude.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let compare = if args.checksum { Compare::Digest } else { Compare::Time };
-    let rules = Rules { compare, delete: args.delete };
+    let rules = Rules { compare, delete: args.delete, preserve: Preserve::No };
     let (Way::Up { to: address, .. } | Way::Down { from: address, .. }) = &way;
-    let client = access.login(address).await?;
-    let meter = Arc::new(Meter::default());
-    let progress = Progress::start(ui, meter.clone());
-    let mut report = Report::new(ui).planning(args.dry_run);
-    let (dry_run, preserve) = (args.dry_run, true);
-    let job = Job { client: client.clone(), meter, rules, exclude, preserve, dry_run };
-    match way {
+    let mut moving = Moving::begin(access, address, args.dry_run).await?;
+    let cache = Remembered::open(access.ui, !args.no_cache && args.checksum);
+    let job =
+        Job { rules, exclude, cache: cache.get(), ..Job::copying(&moving, true, args.dry_run) };
+    if matches!(way, Way::Down { .. }) {
+        moving.report.is_download();
+    }
+    let (report, progress) = (&mut moving.report, &moving.progress);
+    let brought = match way {
         Way::Up { tree, from, to } => {
-            job.upload(tree, &from, &to.path, false, &mut report, &progress).await?;
+            job.upload(tree, &from, &to.path, false, report, progress).await
         }
         Way::Down { from, to } => {
             let open = |make| trees::open_or_make(Path::new(&to), make);
-            job.download(&from.path, open, &to, &mut report, &progress).await?;
+            job.download(&from.path, open, &to, report, progress).await
         }
-    }
+    };
     drop(job);
-    drop(progress);
-    remote::close(client).await;
-    report.finish(1, started.elapsed())
+    if let Err(failure) = brought {
+        moving.failed(failure);
+    }
+    moving.finish(1).await
 }
 
 fn way(source: String, target: String) -> Result<Way, Failure> {

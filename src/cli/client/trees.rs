@@ -1,25 +1,29 @@
 //! `put -r`, `get -r` and `sync`: whole trees, one after another over one session.
 
+use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::moving::Moving;
 use super::progress::Progress;
 use super::report::Report;
 use crate::cli::{Exit, Failure, errors};
 use crate::client::tree::{
-    Compare, Done, Ends, Event, Exclude, Listing, Plan, Problem, Rules, TreeError, a_kind,
-    download_tree, list_remote, upload_tree,
+    Compare, Done, Ends, Event, Exclude, Listing, Plan, Preserve, Problem, Rules, TreeError,
+    a_kind, download_tree, has_collisions, keep_first, list_remote, upload_tree,
 };
+use crate::client::{DigestCache, Link};
 use crate::protocol::Status;
-use crate::session::{Client, SessionError};
-use crate::storage::{StorageError, Tree};
+use crate::protocol::message::Entry;
+use crate::session::SessionError;
+use crate::storage::{EntryKind, StorageError, Tree, TreeEntry};
 use crate::transfer::Meter;
 use crate::types::RemotePath;
 
 /// How the trees of one command are brought over.
 #[derive(Debug)]
 pub(super) struct Job {
-    pub(super) client: Arc<Client>,
+    pub(super) client: Arc<Link>,
     pub(super) meter: Arc<Meter>,
     pub(super) rules: Rules,
     pub(super) exclude: Exclude,
@@ -27,20 +31,18 @@ pub(super) struct Job {
     pub(super) preserve: bool,
     /// Only say what would be done.
     pub(super) dry_run: bool,
+    /// Roots of this machine's files.
+    pub(super) cache: Option<Arc<DigestCache>>,
 }
 
 impl Job {
     /// As `put -r` and `get -r` compare: by content, or with `-p` by time.
-    pub(super) fn copying(
-        client: &Arc<Client>,
-        meter: &Arc<Meter>,
-        preserve: bool,
-        dry_run: bool,
-    ) -> Self {
+    pub(super) fn copying(moving: &Moving, preserve: bool, dry_run: bool) -> Self {
         let compare = if preserve { Compare::Time } else { Compare::Content };
-        let rules = Rules { compare, delete: false };
-        let (client, meter, exclude) = (client.clone(), meter.clone(), Exclude::default());
-        Self { client, meter, rules, exclude, preserve, dry_run }
+        let rules = Rules { compare, delete: false, preserve: Preserve::No };
+        let (client, meter) = (moving.link.clone(), moving.meter.clone());
+        let exclude = Exclude::default();
+        Self { client, meter, rules, exclude, preserve, dry_run, cache: None }
     }
 
     /// Brings the directory `from` of this machine to `base`, which is made if it is missing. `is_new`
@@ -55,20 +57,23 @@ impl Job {
         progress: &Progress,
     ) -> Result<(), Failure> {
         let tree = Arc::new(tree);
-        let source = self.walk(&tree).await?;
-        let listed = match is_new {
-            true => Ok(Listing::default()),
-            false => list_remote(&self.client, base, &self.exclude).await,
+        let source = walk(&tree, &self.exclude).await?;
+        let (listed, top) = match is_new {
+            true => (Ok(Listing::default()), None),
+            false => self.list(base).await,
         };
         let target = match listed {
             Err(error) if error.status() == Some(Status::NotFound) => {
                 self.make_base(base).await?;
                 Listing::default()
             }
-            listed => listed.map_err(|error| errors::session(&base.to_string(), &error))?,
+            listed => {
+                let listed = listed.map_err(|error| errors::session(&base.to_string(), &error))?;
+                Listing { top, ..listed }
+            }
         };
         let names = Names { from: from.to_owned(), to: base.to_string() };
-        let mut plan = Plan::new(source, target, self.rules);
+        let mut plan = Plan::new(source, target, self.rules(Preserve::There));
         names.tell(&mut plan, report, progress);
         if self.dry_run {
             names.dry_run(&plan, report, progress);
@@ -98,15 +103,23 @@ impl Job {
         report: &mut Report,
         progress: &Progress,
     ) -> Result<(), Failure> {
-        let listed = list_remote(&self.client, base, &self.exclude).await;
+        let (listed, top) = self.list(base).await;
         let source = listed.map_err(|error| errors::session(&base.to_string(), &error))?;
+        let mut source = Listing { top, ..source };
         let tree = open(!self.dry_run).map_err(|error| errors::storage(to, &error))?.map(Arc::new);
+        if let Some(tree) = tree.as_ref().filter(|_| !self.dry_run && has_collisions(&source)) {
+            let tree = tree.clone();
+            let folds = tokio::task::spawn_blocking(move || tree.folds_names()).await;
+            if folds.is_ok_and(|folds| folds.unwrap_or(false)) {
+                keep_first(&mut source);
+            }
+        }
         let target = match &tree {
-            Some(tree) => self.walk(tree).await?,
+            Some(tree) => walk(tree, &self.exclude).await?,
             None => Listing::default(),
         };
         let names = Names { from: base.to_string(), to: to.to_owned() };
-        let mut plan = Plan::new(source, target, self.rules);
+        let mut plan = Plan::new(source, target, self.rules(Preserve::Here));
         names.tell(&mut plan, report, progress);
         let Some(tree) = tree.filter(|_| !self.dry_run) else {
             names.dry_run(&plan, report, progress);
@@ -118,18 +131,43 @@ impl Job {
         done.map_err(|error| errors::session(&base.to_string(), &error))
     }
 
-    fn ends(&self, tree: Arc<Tree>, base: &RemotePath) -> Arc<Ends> {
-        let (client, meter) = (self.client.clone(), self.meter.clone());
-        Arc::new(Ends { client, tree, base: base.clone(), preserve: self.preserve, meter })
+    fn rules(&self, to: Preserve) -> Rules {
+        Rules { preserve: if self.preserve { to } else { Preserve::No }, ..self.rules }
     }
 
-    async fn walk(&self, tree: &Arc<Tree>) -> Result<Listing, Failure> {
-        let (tree, exclude) = (tree.clone(), self.exclude.clone());
-        let walk = move || tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
-        match tokio::task::spawn_blocking(walk).await {
-            Ok(walked) => Ok(walked.into()),
-            Err(_) => Err(Failure::new(Exit::Other, "a thread that read a directory died")),
+    /// What is below `base` on the server, and `base` itself.
+    async fn list(&self, base: &RemotePath) -> (Result<Listing, SessionError>, Option<TreeEntry>) {
+        tokio::join!(list_remote(&self.client, base, &self.exclude), self.remote_top(base))
+    }
+
+    /// The directory `base` itself, if its time and mode matter and it has any.
+    async fn remote_top(&self, base: &RemotePath) -> Option<TreeEntry> {
+        if !self.preserve || base.is_root() {
+            return None;
         }
+        let entry = self.client.stat(base).await.ok()?;
+        let Entry { size, modified, mode, .. } = entry;
+        let path = RemotePath::default();
+        Some(TreeEntry { path, kind: EntryKind::Directory, size, modified, mode })
+    }
+
+    fn ends(&self, tree: Arc<Tree>, base: &RemotePath) -> Arc<Ends> {
+        let (client, meter) = (self.client.clone(), self.meter.clone());
+        let (preserve, cache) = (self.preserve, self.cache.clone());
+        Arc::new(Ends { client, tree, base: base.clone(), preserve, cache, meter })
+    }
+}
+
+/// What is in a tree of this machine, without what is excluded.
+pub(super) async fn walk(tree: &Arc<Tree>, exclude: &Exclude) -> Result<Listing, Failure> {
+    let (tree, exclude) = (tree.clone(), exclude.clone());
+    let walk = move || {
+        let walked = tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
+        Listing { top: tree.top().ok(), ..walked.into() }
+    };
+    match tokio::task::spawn_blocking(walk).await {
+        Ok(listing) => Ok(listing),
+        Err(_) => Err(Failure::new(Exit::Other, "a thread that read a directory died")),
     }
 }
 
@@ -165,6 +203,7 @@ impl Names {
             Ok(Done::File(outcome)) => report.done_in_tree(progress, &from, &to, &outcome),
             Ok(Done::Directory) => report.step(progress, "directory", &to),
             Ok(Done::Removed) => report.step(progress, "delete", &to),
+            Ok(Done::Marked) => report.step(progress, "mode", &to),
             Err(error) => {
                 // A local error is about the local name, a refusal about the remote one.
                 let refused = matches!(error, TreeError::Session(SessionError::Refused(_)));
@@ -184,13 +223,18 @@ impl Names {
         for file in &plan.files {
             report.would_move(progress, &self.pair(&file.path).1, file.size);
         }
+        let coming: HashSet<_> = plan.files.iter().map(|file| &file.path).collect();
+        for entry in plan.marks.iter().filter(|entry| !coming.contains(&entry.path)) {
+            report.step(progress, "mode", &self.pair(&entry.path).1);
+        }
         for removal in &plan.extras {
             report.step(progress, "delete", &self.pair(&removal.path).1);
         }
     }
 }
 
-fn below(top: &str, path: &impl std::fmt::Display) -> String {
+/// The path of something below `top`, as people know it.
+pub(super) fn below(top: &str, path: &impl std::fmt::Display) -> String {
     let path = path.to_string();
     let path = path.trim_matches('/');
     match (top.trim_end_matches('/'), path) {
@@ -206,11 +250,14 @@ fn below(top: &str, path: &impl std::fmt::Display) -> String {
     }
 }
 
-fn failure(what: &str, error: &TreeError) -> Failure {
+/// Why a path of a tree was not dealt with.
+pub(super) fn failure(what: &str, error: &TreeError) -> Failure {
     match error {
         TreeError::Session(error) => errors::session(what, error),
         TreeError::InTheWay(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
             .hint("move it away, or let 'sealane sync --delete' replace it"),
+        TreeError::SameName(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
+            .hint("give one of them another name on the server"),
         TreeError::Name(_) | TreeError::Hidden(_) => {
             Failure::new(Exit::Other, format!("{what}: {error}"))
         }

@@ -255,7 +255,14 @@ fn import(ui: Ui, file: &std::path::Path) -> Result<(), Failure> {
         Failure::new(exit, error.to_string())
     })?;
     let added = names::store().update(|known| known.import(file, &bytes));
-    let added = added.map_err(|error| failure(&error))?;
+    let added = added.map_err(|error| match &error {
+        // It is not our own file that is damaged.
+        TrustError::Damaged { path, .. } | TrustError::Newer { path, .. } if path == file => {
+            Failure::new(Exit::Usage, error.to_string())
+                .hint("'sealane trust export' writes such a file; nothing known was changed")
+        }
+        _ => failure(&error),
+    })?;
     ui.note(&format!("{added} servers are new"));
     ui.object(&json!({ "type": "result", "ok": true, "added": added }));
     Ok(())

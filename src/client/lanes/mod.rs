@@ -14,7 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::sync::CancellationToken;
 
 use self::controller::{Controller, Step};
-use super::{ConnectError, Target, secure};
+use super::{ConnectError, RateLimit, Target, secure_paced};
 use crate::protocol::join::Exporter;
 use crate::session::{JoinedLane, LaneControl};
 use crate::types::Digest;
@@ -37,6 +37,8 @@ pub(super) struct Way {
     pub(super) session: Exporter,
     /// What opening the first connection took.
     pub(super) round_trip: Duration,
+    /// What all connections of the session together keep to.
+    pub(super) limit: Option<RateLimit>,
 }
 
 /// Opens and closes further connections as the transfers of a session need them, until `stop`.
@@ -102,7 +104,8 @@ async fn join(
     way: &Way,
     token: &Digest,
 ) -> Result<JoinedLane, ConnectError> {
-    let secured = secure(&way.target).await?;
-    let exporters = (&way.session, &secured.join_exporter);
+    // Whoever has logged in with a key need not show it again: the token says whose connection it is.
+    let secured = secure_paced(&way.target, None, way.limit.clone()).await?;
+    let exporters = (&way.session, &secured.way.session);
     Ok(control.join(secured.stream, token, exporters).await?)
 }

@@ -4,7 +4,10 @@
 //! anybody, then small files go in many messages at once and large ones as transfers beside them.
 //! Nothing is trusted to stay as it was listed: each step finds out by itself and fails for itself.
 
+mod collide;
+mod compare;
 mod exclude;
+mod marks;
 mod plan;
 mod receive;
 mod remote;
@@ -12,19 +15,23 @@ mod run;
 mod send;
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use thiserror::Error;
 use tokio::task::{JoinError, JoinSet};
 
+use super::DigestCache;
 use crate::protocol::limits;
 use crate::session::SessionError;
-use crate::storage::{Source, StorageError};
+use crate::storage::{FileSource, Source, StorageError};
 use crate::transfer::{self, Meter, TransferError};
 use crate::types::Digest;
 use crate::types::path::PathError;
 
+pub use collide::{has_collisions, keep_first};
+pub use compare::{Compared, Verdict, compare_trees};
 pub use exclude::{BadPattern, Exclude};
-pub use plan::{Compare, FileStep, Plan, Removal, Rules, a_kind};
+pub use plan::{Compare, FileStep, Plan, Preserve, Removal, Rules, a_kind};
 pub use remote::{Listing, list_remote};
 pub use run::{Done, Ends, Event, download_tree, upload_tree};
 
@@ -43,6 +50,9 @@ pub enum TreeError {
     /// Something of another kind has the name at the other end.
     #[error("there is {0} of this name at the other end")]
     InTheWay(&'static str),
+    /// The file system here takes the name for another one's.
+    #[error("the file system here takes its name for that of '{0}'")]
+    SameName(String),
 }
 
 impl From<StorageError> for TreeError {
@@ -78,12 +88,35 @@ fn small_at_once(requests: usize) -> usize {
     requests.saturating_sub(requests / 4).max(1)
 }
 
+/// The root of `source`, from `cache` if it is known there. Blocks.
+///
+/// # Errors
+/// As [`transfer::root_of`].
+pub fn cached_root(
+    cache: Option<&DigestCache>,
+    source: &FileSource,
+    meter: &Meter,
+) -> Result<Digest, TransferError> {
+    let identity = source.identity();
+    if let Some(root) = cache.and_then(|cache| cache.find(&identity)) {
+        meter.reused(source.size());
+        return Ok(root);
+    }
+    let begun = SystemTime::now();
+    let root = transfer::root_of(source, meter, &|| false)?;
+    if let Some(cache) = cache {
+        cache.remember(identity, root, begun);
+    }
+    Ok(root)
+}
+
 /// Size and root of the file of this machine.
 async fn root_here(ends: &Arc<Ends>, step: &FileStep) -> Result<(u64, Digest), TreeError> {
     let (tree, path) = (ends.tree.clone(), step.path.clone());
+    let cache = ends.cache.clone();
     let read = tokio::task::spawn_blocking(move || -> Result<_, TransferError> {
         let source = tree.source(&path)?;
-        Ok((source.size(), transfer::root_of(&source, &Meter::default(), &|| false)?))
+        Ok((source.size(), cached_root(cache.as_deref(), &source, &Meter::default())?))
     });
     let read = read.await.unwrap_or(Err(TransferError::Thread));
     Ok(read.map_err(SessionError::from)?)

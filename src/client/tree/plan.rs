@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::{Listing, Problem, TreeError};
-use crate::storage::{EntryKind, TreeEntry};
+use crate::storage::{EntryKind, OWNED_DIRECTORY, OWNED_FILE, TreeEntry};
 use crate::types::RemotePath;
 
 /// When a file that is at both ends with the same size needs nothing.
@@ -17,6 +17,32 @@ pub enum Compare {
     Time,
 }
 
+/// Whether times and modes come along, and to where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preserve {
+    /// They do not.
+    No,
+    /// To a tree of this machine.
+    Here,
+    /// To a server, which keeps some permissions for itself.
+    There,
+}
+
+impl Preserve {
+    /// The mode that `entry` ends with.
+    fn mode(self, entry: &TreeEntry) -> u32 {
+        match (self, entry.kind) {
+            (Self::There, EntryKind::Directory) => entry.mode | OWNED_DIRECTORY,
+            (Self::There, _) => entry.mode | OWNED_FILE,
+            _ => entry.mode,
+        }
+    }
+
+    fn differs(self, wanted: &TreeEntry, there: &TreeEntry) -> bool {
+        wanted.modified != there.modified || self.mode(wanted) != there.mode
+    }
+}
+
 /// How a tree is brought over.
 #[derive(Clone, Copy, Debug)]
 pub struct Rules {
@@ -24,6 +50,8 @@ pub struct Rules {
     pub compare: Compare,
     /// What the source does not have is removed at the other end.
     pub delete: bool,
+    /// Times and modes.
+    pub preserve: Preserve,
 }
 
 /// A file to bring over.
@@ -57,7 +85,10 @@ pub struct Plan {
     pub files: Vec<FileStep>,
     /// Files that need nothing, and their bytes.
     pub unchanged: (u64, u64),
-    /// Every directory of the source, for its time and mode once all is in it.
+    /// Files that only need their time or mode, once all files are there; some of `files` may turn out to
+    /// be such.
+    pub marks: Vec<TreeEntry>,
+    /// Directories whose time or mode is not that of the source, or will not be once all is in them.
     pub directories: Vec<TreeEntry>,
     /// What the source does not have; removed last, in this order.
     pub extras: Vec<Removal>,
@@ -108,7 +139,26 @@ impl Plan {
         if delete {
             plan.remove_extras(&source.entries, &target.entries, closed, &replaced);
         }
+        if rules.preserve != Preserve::No {
+            plan.directories.extend(source.top);
+            let same = |entry: &TreeEntry| {
+                let there = match entry.path.is_root() {
+                    true => target.top.as_ref(),
+                    false => present.get(&entry.path).copied(),
+                };
+                there.is_some_and(|there| !rules.preserve.differs(entry, there))
+            };
+            plan.keep_directories(same);
+        }
         plan
+    }
+
+    /// Leaves out directories that are the `same` at both ends and stay so.
+    fn keep_directories(&mut self, same: impl Fn(&TreeEntry) -> bool) {
+        let removals = self.obstacles.iter().chain(&self.extras).map(|removal| &removal.path);
+        let comes = self.files.iter().map(|file| &file.path).chain(&self.missing);
+        let touched: HashSet<_> = comes.chain(removals).filter_map(RemotePath::parent).collect();
+        self.directories.retain(|entry| touched.contains(&entry.path) || !same(entry));
     }
 
     fn add(&mut self, entry: &TreeEntry, there: Option<&TreeEntry>, rules: Rules) {
@@ -116,14 +166,22 @@ impl Plan {
             if there.is_none() {
                 self.missing.push(entry.path.clone());
             }
-            self.directories.push(entry.clone());
+            if rules.preserve != Preserve::No {
+                self.directories.push(entry.clone());
+            }
             return;
         }
         let same_size = there.is_some_and(|there| there.size == entry.size);
+        let marked = rules.preserve != Preserve::No
+            && same_size
+            && there.is_some_and(|there| rules.preserve.differs(entry, there));
         let same_time = there.is_some_and(|there| there.modified == entry.modified);
         if same_size && same_time && rules.compare == Compare::Time {
             self.unchanged.0 += 1;
             self.unchanged.1 += entry.size;
+            if marked {
+                self.marks.push(entry.clone());
+            }
             return;
         }
         let compare = match rules.compare {
@@ -131,6 +189,9 @@ impl Plan {
             Compare::Digest => same_size,
             Compare::Content => same_size && super::is_small(entry.size),
         };
+        if compare && marked {
+            self.marks.push(entry.clone());
+        }
         self.files.push(FileStep { path: entry.path.clone(), size: entry.size, compare });
     }
 
@@ -195,7 +256,7 @@ mod tests {
         };
         let mut entries: Vec<_> = entries.iter().map(entry).collect();
         entries.sort_by(|one, other| one.path.cmp(&other.path));
-        Listing { entries, problems: Vec::new() }
+        Listing { entries, ..Listing::default() }
     }
 
     fn removals(removals: &[Removal]) -> Vec<&str> {
@@ -211,7 +272,7 @@ mod tests {
         for (compare, unchanged, compared) in
             [(Compare::Time, 1, 0), (Compare::Digest, 0, 2), (Compare::Content, 0, 2)]
         {
-            let rules = Rules { compare, delete: false };
+            let rules = Rules { compare, delete: false, preserve: Preserve::No };
             let plan = Plan::new(listing(&here), listing(&there), rules);
             assert_eq!(plan.unchanged.0, unchanged, "{compare:?}");
             let count = plan.files.iter().filter(|file| file.compare).count();
@@ -229,7 +290,7 @@ mod tests {
             ("d/b/c", File, 1, 1),
             ("e", File, 1, 1),
         ];
-        let rules = Rules { compare: Compare::Time, delete: false };
+        let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
         let plan = Plan::new(listing(&here), listing(&[("d", File, 1, 1)]), rules);
         let files: Vec<_> = plan.files.iter().map(|file| file.path.as_str()).collect();
         assert_eq!(files, ["d-1", "e"]);
@@ -251,7 +312,7 @@ mod tests {
             ("old", Directory, 0, 1),
             ("old/a", File, 1, 1),
         ];
-        let rules = Rules { compare: Compare::Time, delete: true };
+        let rules = Rules { compare: Compare::Time, delete: true, preserve: Preserve::No };
         let plan = Plan::new(listing(&here), listing(&there), rules);
         assert_eq!(removals(&plan.obstacles), ["f/y/z", "f/y", "f/x", "f"]);
         assert_eq!(removals(&plan.extras), ["old/a", "old"]);
@@ -263,7 +324,7 @@ mod tests {
         let mut source = listing(&[]);
         let error = TreeError::Hidden(1);
         source.problems.push(Problem { path: "/".into(), error });
-        let rules = Rules { compare: Compare::Time, delete: true };
+        let rules = Rules { compare: Compare::Time, delete: true, preserve: Preserve::No };
         let plan = Plan::new(source, listing(&[("old", File, 1, 1)]), rules);
         assert!(plan.extras.is_empty() && plan.keeps_extras);
     }

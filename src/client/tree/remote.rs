@@ -5,20 +5,21 @@ use std::sync::Arc;
 use tokio::task::JoinSet;
 
 use super::{Exclude, Problem, TreeError};
-use crate::protocol::Status;
+use crate::client::Link;
 use crate::protocol::message::Entry;
-use crate::session::{Client, SessionError};
+use crate::protocol::{Status, limits};
+use crate::session::SessionError;
 use crate::storage::{EntryKind, TreeEntry, Unwalked, Walked};
 use crate::types::RemotePath;
 
 /// Directories asked for at once.
 const SIDE_BY_SIDE: usize = 16;
-/// More than this is no tree but a server that makes up names.
-const MOST_ENTRIES: usize = 16 << 20;
 
 /// A tree of either end.
 #[derive(Debug, Default)]
 pub struct Listing {
+    /// The tree's own directory, by the empty path, if it is to keep its time and mode.
+    pub top: Option<TreeEntry>,
     /// In order of their paths.
     pub entries: Vec<TreeEntry>,
     /// What is missing in `entries`.
@@ -34,7 +35,7 @@ impl From<Walked> for Listing {
             Unwalked::Name(path, error) => Problem { path, error: error.into() },
         };
         let problems = walked.missing.into_iter().map(problem).collect();
-        Self { entries: walked.entries, problems }
+        Self { top: None, entries: walked.entries, problems }
     }
 }
 
@@ -46,7 +47,7 @@ impl From<Walked> for Listing {
 /// [`SessionError`] if `base` itself cannot be listed or the connection fails. A directory below
 /// that cannot be listed is a problem of its own.
 pub async fn list_remote(
-    client: &Arc<Client>,
+    client: &Arc<Link>,
     base: &RemotePath,
     exclude: &Exclude,
 ) -> Result<Listing, SessionError> {
@@ -84,7 +85,7 @@ pub async fn list_remote(
                 }
             }
         }
-        if listing.entries.len() > MOST_ENTRIES {
+        if listing.entries.len() > limits::ENTRIES_IN_ALL {
             return Err(SessionError::Answer(crate::protocol::Kind::Entries));
         }
     }
@@ -94,23 +95,13 @@ pub async fn list_remote(
 }
 
 async fn read_directory(
-    client: &Client,
+    client: &Link,
     base: &RemotePath,
     here: &RemotePath,
 ) -> Result<(Vec<Entry>, u64), TreeError> {
     let path = here.components().try_fold(base.clone(), |path, name| path.join(name))?;
-    let (mut entries, mut hidden, mut after) = (Vec::new(), 0, None);
-    loop {
-        let page = client.list(&path, after.take()).await?;
-        hidden = page.hidden.max(hidden);
-        let last = page.entries.last().map(|entry| entry.name.clone());
-        entries.extend(page.entries);
-        // A page that does not get on would be asked for again for ever.
-        if !page.more || last.is_none() || entries.len() > MOST_ENTRIES {
-            return Ok((entries, hidden));
-        }
-        after = last;
-    }
+    let all = client.list_whole(&path).await?;
+    Ok((all.entries, all.hidden))
 }
 
 impl Listing {

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::marks::Marks;
 use super::plan::{FileStep, Plan, Removal};
 use super::{TreeError, receive, send};
+use crate::client::{DigestCache, Link};
 use crate::protocol::Status;
-use crate::session::{Client, SessionError};
-use crate::storage::{FileMeta, StorageError, Tree, TreeEntry};
+use crate::session::SessionError;
+use crate::storage::{FileMeta, StorageError, Tree};
 use crate::transfer::{Meter, Outcome, TransferError};
 use crate::types::RemotePath;
 use crate::types::path::PathError;
@@ -21,14 +23,16 @@ const SIDE_BY_SIDE: usize = 32;
 /// The two ends of a tree, and how its files are brought over.
 #[derive(Debug)]
 pub struct Ends {
-    /// The session.
-    pub client: Arc<Client>,
+    /// The session, and those after it.
+    pub client: Arc<Link>,
     /// The tree on this machine.
     pub tree: Arc<Tree>,
     /// The tree on the server.
     pub base: RemotePath,
     /// Keep times and modes.
     pub preserve: bool,
+    /// Roots of the files on this machine, if they are remembered.
+    pub cache: Option<Arc<DigestCache>>,
     /// Counts bytes.
     pub meter: Arc<Meter>,
 }
@@ -42,6 +46,8 @@ pub enum Done {
     Directory,
     /// The name was removed.
     Removed,
+    /// The file got its time and mode; it held the same already.
+    Marked,
 }
 
 /// One step of a plan that has ended.
@@ -100,8 +106,10 @@ pub async fn upload_tree(
     let (events, arriving) = mpsc::channel(SIDE_BY_SIDE);
     let lanes = send::lanes(ends, plan.files, &events);
     drop(events);
-    follow(lanes, arriving, &mut on).await?;
-    remove_remote(ends, plan.extras, &mut on).await
+    let mut marks = Marks::new(plan.marks, plan.directories, failed);
+    follow(lanes, arriving, marks.noting(&mut on)).await?;
+    remove_remote(ends, plan.extras, &mut on).await?;
+    marks.set_remote(ends, &mut on).await
 }
 
 /// Makes the tree on this machine what `plan` says, and calls `on` for every step that ends.
@@ -136,22 +144,20 @@ pub async fn download_tree(
     let (events, arriving) = mpsc::channel(SIDE_BY_SIDE);
     let lanes = receive::lanes(ends, plan.files, &events);
     drop(events);
-    follow(lanes, arriving, &mut on).await?;
+    let mut marks = Marks::new(plan.marks, plan.directories, failed);
+    follow(lanes, arriving, marks.noting(&mut on)).await?;
     local(ends, plan.extras, &mut on, |tree, step| {
         (step.path.clone(), tree.remove(&step.path).map(|()| Done::Removed))
     })
     .await?;
-    if ends.preserve {
-        set_local_meta(ends, plan.directories, &failed, &mut on).await?;
-    }
-    Ok(())
+    marks.set_local(ends, &mut on).await
 }
 
 /// Hands on what the lanes report until they have ended.
 async fn follow(
     mut lanes: JoinSet<()>,
     mut arriving: mpsc::Receiver<Event>,
-    on: &mut impl FnMut(Event),
+    mut on: impl FnMut(Event),
 ) -> Result<(), SessionError> {
     while let Some(event) = arriving.recv().await {
         on(event.into_fatal()?);
@@ -163,10 +169,10 @@ async fn follow(
     Ok(())
 }
 
-type LocalStep<T> = fn(&Tree, T) -> (RemotePath, Result<Done, StorageError>);
+pub(super) type LocalStep<T> = fn(&Tree, T) -> (RemotePath, Result<Done, StorageError>);
 
 /// Runs `step` for each of `steps` on a thread that may block, in order.
-async fn local<T: Send + 'static>(
+pub(super) async fn local<T: Send + 'static>(
     ends: &Arc<Ends>,
     steps: Vec<T>,
     mut on: impl FnMut(Event),
@@ -183,28 +189,6 @@ async fn local<T: Send + 'static>(
         on(Event::new(path, result));
     }
     Ok(())
-}
-
-/// Times and modes of directories, children first: what comes later would change them.
-async fn set_local_meta(
-    ends: &Arc<Ends>,
-    mut directories: Vec<TreeEntry>,
-    failed: &HashSet<RemotePath>,
-    on: &mut impl FnMut(Event),
-) -> Result<(), SessionError> {
-    directories.retain(|directory| !is_below(&directory.path, failed));
-    directories.reverse();
-    let only_failures = |event: Event| {
-        if event.result.is_err() {
-            on(event);
-        }
-    };
-    local(ends, directories, only_failures, |tree, entry| {
-        let meta = FileMeta { modified: Some(entry.modified), mode: Some(entry.mode) };
-        let result = tree.set_meta(&entry.path, meta).map(|()| Done::Directory);
-        (entry.path, result)
-    })
-    .await
 }
 
 /// Makes directories, however deep, without waiting for those above them, which each brings along;
@@ -266,7 +250,7 @@ async fn remove_remote(
 }
 
 /// Runs a question for each of `steps`, many at once.
-async fn remote<T, Running>(
+pub(super) async fn remote<T, Running>(
     ends: &Arc<Ends>,
     steps: Vec<T>,
     mut on: impl FnMut(Event),
@@ -295,7 +279,7 @@ pub(super) fn by_size(files: Vec<FileStep>) -> (Vec<FileStep>, Vec<FileStep>) {
     files.into_iter().partition(|file| super::is_small(file.size))
 }
 
-fn is_below(path: &RemotePath, failed: &HashSet<RemotePath>) -> bool {
+pub(super) fn is_below(path: &RemotePath, failed: &HashSet<RemotePath>) -> bool {
     if failed.is_empty() {
         return false;
     }

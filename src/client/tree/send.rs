@@ -5,6 +5,7 @@
 //! no change of threads and no round trip of its own.
 
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
@@ -14,7 +15,7 @@ use super::TreeError;
 use super::plan::FileStep;
 use super::run::{Done, Ends, Event, by_size};
 use crate::session::SessionError;
-use crate::storage::{FileMeta, FileSource, Source};
+use crate::storage::{FileMeta, FileSource, Source, StorageError};
 use crate::transfer::{self, Meter, Outcome, TransferError};
 use crate::types::Digest;
 
@@ -25,7 +26,13 @@ const LARGE: usize = 4;
 
 /// A small file in memory; one that has grown meanwhile is not.
 enum Loaded {
-    Whole { digest: Digest, bytes: Vec<u8>, meta: FileMeta },
+    Whole {
+        digest: Digest,
+        bytes: Vec<u8>,
+        meta: FileMeta,
+    },
+    /// Not read: its root is remembered.
+    Known(Digest, FileSource),
     Grown(FileSource),
 }
 
@@ -87,12 +94,20 @@ fn load(ends: &Ends, step: &FileStep) -> Result<Loaded, TransferError> {
     if !super::is_small(source.size()) {
         return Ok(Loaded::Grown(source));
     }
+    let cache = ends.cache.as_ref().filter(|_| step.compare);
+    if let Some(root) = cache.and_then(|cache| cache.find(&source.identity())) {
+        return Ok(Loaded::Known(root, source));
+    }
+    let begun = SystemTime::now();
     let (digest, bytes) = transfer::load_whole(&source)?;
+    if let Some(cache) = cache {
+        cache.remember(source.identity(), digest, begun);
+    }
     Ok(Loaded::Whole { digest, bytes, meta: ends.meta(source.meta()) })
 }
 
 async fn send_loaded(
-    ends: &Ends,
+    ends: &Arc<Ends>,
     step: &FileStep,
     loaded: Result<Loaded, TransferError>,
 ) -> Result<Outcome, TreeError> {
@@ -103,12 +118,32 @@ async fn send_loaded(
             if step.compare && client.digest(&path).await.is_ok_and(|there| there.root == digest) {
                 return Ok(held(bytes.len() as u64, digest, meter));
             }
-            Ok(client.upload_whole(&path, digest, bytes, meta, meter).await?)
+            let again = || read_again(ends, step);
+            Ok(client.upload_whole(&path, (digest, bytes, meta), again, meter).await?)
         }
-        Loaded::Grown(source) => {
+        Loaded::Known(root, source)
+            if client.digest(&path).await.is_ok_and(|there| there.root == root) =>
+        {
+            Ok(held(source.size(), root, meter))
+        }
+        Loaded::Known(_, source) | Loaded::Grown(source) => {
             let meta = ends.meta(source.meta());
             Ok(client.upload(&path, Arc::new(source), meta, meter.clone()).await?)
         }
+    }
+}
+
+/// Reads a small file once more, because it must be sent once more.
+async fn read_again(
+    ends: &Arc<Ends>,
+    step: &FileStep,
+) -> Result<(Digest, Vec<u8>, FileMeta), SessionError> {
+    // What is remembered of it does not help: its bytes are wanted.
+    let (reader, step) = (ends.clone(), FileStep { compare: false, ..step.clone() });
+    let loaded = tokio::task::spawn_blocking(move || load(&reader, &step)).await;
+    match loaded.map_err(|_| TransferError::Thread)?? {
+        Loaded::Whole { digest, bytes, meta } => Ok((digest, bytes, meta)),
+        Loaded::Known(..) | Loaded::Grown(_) => Err(StorageError::Changed.into()),
     }
 }
 

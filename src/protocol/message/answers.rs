@@ -81,6 +81,9 @@ pub struct Accepted {
     /// Claims will follow.
     #[n(0)]
     pub claims: bool,
+    /// The server answers `SEEK`.
+    #[n(1)]
+    pub pieces: Option<bool>,
 }
 
 /// Body of `OFFER`.
@@ -150,6 +153,9 @@ pub struct Entries {
     /// Names in the directory that break the rules for paths and are left out.
     #[n(2)]
     pub hidden: u64,
+    /// The next `ENTRIES` of this answer follows by itself; only if all of it was asked for.
+    #[n(3)]
+    pub follows: Option<bool>,
 }
 
 /// What an interrupted upload left.
@@ -227,6 +233,30 @@ pub struct SizeRoot {
     pub root: Digest,
 }
 
+/// Body of `RECEIPT_IS`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ReceiptIs {
+    /// The account.
+    #[n(0)]
+    pub account: String,
+    /// Size in bytes.
+    #[n(1)]
+    pub size: u64,
+    /// BLAKE3 of the file.
+    #[n(2)]
+    pub root: Digest,
+    /// When it was read, in seconds since 1970 UTC.
+    #[n(3)]
+    pub time: u64,
+    /// The signer, a SubjectPublicKeyInfo.
+    #[cbor(n(4), with = "minicbor::bytes")]
+    pub public_key: Vec<u8>,
+    /// Under the text that `protocol::receipt` makes of all this.
+    #[cbor(n(5), with = "minicbor::bytes")]
+    pub signature: Vec<u8>,
+}
+
 /// Body of `REFUSED`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
@@ -243,13 +273,17 @@ pub struct Refused {
     /// The account's limit in bytes, with `Quota`.
     #[n(3)]
     pub limit: Option<u64>,
+    /// Seconds until it is worth trying again, with `TooManyFailures`.
+    #[n(4)]
+    pub wait: Option<u64>,
 }
 
 impl Refused {
     /// A refusal with the status's own text.
     #[must_use]
     pub fn new(status: Status) -> Self {
-        Self { number: status.number(), text: status.to_string(), short: None, limit: None }
+        let (number, text) = (status.number(), status.to_string());
+        Self { number, text, short: None, limit: None, wait: None }
     }
 
     /// The status.

@@ -14,11 +14,11 @@ mod requests;
 
 pub use answers::{
     Accepted, AnnouncedKey, Entries, Entry, File, KeySignature, Keys, LoggedIn, Offer, Partial,
-    PartialsAre, Refused, SizeRoot, TokensAre, UsageIs, Welcome,
+    PartialsAre, ReceiptIs, Refused, SizeRoot, TokensAre, UsageIs, Welcome,
 };
 pub use requests::{
-    DiscardPartial, Hello, Join, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall, Rename,
-    Tokens,
+    DiscardPartial, Enroll, Get, Hello, Join, List, Login, Partials, PathFlag, PathOnly, Put,
+    PutSmall, ReceiptOf, Rename, SetMeta, Tokens,
 };
 
 impl<C> Encode<C> for Digest {
@@ -95,7 +95,7 @@ messages! {
         Login(Login),
         Join(Join),
         Put(Put),
-        Get(PathFlag),
+        Get(Get),
         List(List),
         Stat(PathOnly),
         MakeDirectory(PathFlag),
@@ -105,6 +105,9 @@ messages! {
         DigestOf(PathOnly),
         Partials(Partials),
         DiscardPartial(DiscardPartial),
+        SetMeta(SetMeta),
+        ReceiptOf(ReceiptOf),
+        Enroll(Enroll),
         Tokens(Tokens),
     } with bytes {
         PutSmall(PutSmall),
@@ -126,6 +129,7 @@ messages! {
         UsageIs(UsageIs),
         DigestIs(SizeRoot),
         PartialsAre(PartialsAre),
+        ReceiptIs(ReceiptIs),
         TokensAre(TokensAre),
         Committed(SizeRoot),
         Refused(Refused),

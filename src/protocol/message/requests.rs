@@ -23,15 +23,24 @@ pub struct Login {
     /// Account name as typed.
     #[n(0)]
     pub user: String,
-    /// Password as typed.
+    /// Password as typed; without one, the key that the connection's handshake proved is meant.
     #[n(1)]
-    pub password: String,
+    pub password: Option<String>,
 }
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Login(***)")
     }
+}
+
+/// Body of `ENROLL`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Enroll {
+    /// Whose key it is, for people; at most 128 bytes.
+    #[n(0)]
+    pub comment: Option<String>,
 }
 
 /// Body of `JOIN`. It has no `Debug`: it holds a token.
@@ -100,8 +109,22 @@ pub struct PutSmall {
     pub mode: Option<u32>,
 }
 
-/// A path and a choice: body of `GET` (claims follow), `MAKE_DIRECTORY` (parents too) and `REMOVE`
-/// (with all it holds).
+/// Body of `GET`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Get {
+    /// The path.
+    #[n(0)]
+    pub path: String,
+    /// Claims will follow.
+    #[n(1)]
+    pub claims: bool,
+    /// The client answers `SEEK`.
+    #[n(2)]
+    pub pieces: Option<bool>,
+}
+
+/// A path and a choice: body of `MAKE_DIRECTORY` (parents too) and `REMOVE` (with all it holds).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct PathFlag {
@@ -123,6 +146,9 @@ pub struct List {
     /// Only names greater than this one, bytewise.
     #[n(1)]
     pub after: Option<String>,
+    /// All of it, in any order and in as many `ENTRIES` as it takes.
+    #[n(2)]
+    pub whole: Option<bool>,
 }
 
 /// Body of `STAT` and `DIGEST`.
@@ -132,6 +158,21 @@ pub struct PathOnly {
     /// The path.
     #[n(0)]
     pub path: String,
+}
+
+/// Body of `SET_META`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct SetMeta {
+    /// The file or directory.
+    #[n(0)]
+    pub path: String,
+    /// Modification time, nanoseconds since 1970 UTC; as it is if missing.
+    #[n(1)]
+    pub modified: Option<i64>,
+    /// Permission bits; as they are if missing.
+    #[n(2)]
+    pub mode: Option<u32>,
 }
 
 /// Body of `RENAME`.
@@ -165,4 +206,16 @@ pub struct DiscardPartial {
     /// The partial's id.
     #[n(0)]
     pub id: String,
+}
+
+/// Body of `RECEIPT`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct ReceiptOf {
+    /// The file.
+    #[n(0)]
+    pub path: String,
+    /// Pin of the key to sign with; another one signs if the server does not have it.
+    #[n(1)]
+    pub pin: Option<Digest>,
 }

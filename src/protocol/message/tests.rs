@@ -18,7 +18,7 @@ fn body(frame: &[u8], side: Side) -> (Header, Vec<u8>) {
 fn messages_of_both_directions_read_back() {
     let client = [
         ClientMessage::Hello(Hello { version: 1, agent: Some("sealane/0.1".into()) }),
-        ClientMessage::Login(Login { user: "ahpu".into(), password: "111111".into() }),
+        ClientMessage::Login(Login { user: "ahpu".into(), password: Some("111111".into()) }),
         ClientMessage::Put(put()),
         ClientMessage::PutSmall(
             PutSmall {
@@ -75,13 +75,18 @@ fn a_full_page_fits_its_bound() {
     let entry =
         Entry { name: "é".repeat(127), kind: 3, size: u64::MAX, modified: i64::MIN, mode: 0o777 };
     let entries = vec![entry; crate::protocol::limits::PAGE_ENTRIES];
-    let page = ServerMessage::Entries(Entries { entries, more: true, hidden: u64::MAX });
+    let page = ServerMessage::Entries(Entries {
+        entries,
+        more: true,
+        hidden: u64::MAX,
+        follows: Some(true),
+    });
     assert!(page.encode(1).len() - HEADER <= Kind::Entries.bound() as usize);
 }
 
 #[test]
 fn a_login_does_not_print_its_password() {
-    let login = ClientMessage::Login(Login { user: "u".into(), password: "hunter2".into() });
+    let login = ClientMessage::Login(Login { user: "u".into(), password: Some("hunter2".into()) });
     assert!(!format!("{login:?}").contains("hunter2"));
 }
 
@@ -118,6 +123,13 @@ fn read_vector(frame: &[u8]) -> bool {
     if let Ok(header) = Header::decode(bytes, Side::Client).filter_whole(whole) {
         return match header.kind {
             Kind::Claims => crate::protocol::frame::ClaimsPage::decode(&header, body).is_ok(),
+            Kind::Pieces => crate::protocol::pieces::PiecesPage::decode(&header, body).is_ok(),
+            Kind::Seek => crate::protocol::frame::exactly::<1>(header.kind, body).is_ok(),
+            Kind::Recipe => {
+                body.split_at_checked(crate::protocol::limits::CHUNK_PREFIX as usize).is_some_and(
+                    |(_, steps)| crate::protocol::pieces::steps(steps).all(|it| it.is_ok()),
+                )
+            }
             Kind::Chunk => body.len() >= crate::protocol::limits::CHUNK_PREFIX as usize,
             Kind::End => crate::protocol::frame::exactly::<32>(header.kind, body).is_ok(),
             Kind::Ack => crate::protocol::frame::exactly::<4>(header.kind, body).is_ok(),

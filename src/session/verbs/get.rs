@@ -2,23 +2,35 @@
 
 use std::sync::Arc;
 
-use crate::protocol::message::{File, Offer, PathFlag};
+use crate::protocol::message::{File, Get, Offer};
 use crate::protocol::{ClientMessage, ServerMessage};
 use crate::session::answers::{Pending, Reply};
-use crate::session::client::{Client, WholeFile};
+use crate::session::client::Client;
 use crate::session::error::SessionError;
 use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
 use crate::storage::{FileMeta, FileSource, Sink, Source, StorageError};
-use crate::transfer::{self, Meter, Outcome, ReceivingEnd, TransferError};
+use crate::transfer::{self, Held, Meter, Outcome, ReceivingEnd, TransferError};
 use crate::types::{Digest, Layout, RemotePath};
+
+/// A small file as it arrived.
+#[derive(Debug)]
+pub struct WholeFile {
+    /// Its BLAKE3, as the server says.
+    pub digest: Digest,
+    /// Its time and mode.
+    pub meta: FileMeta,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
 
 /// Answers `GET`: offers, then sends what differs. Nothing is said after the end.
 pub(in crate::session) async fn serve(
     context: &Context,
-    request: PathFlag,
+    request: Get,
 ) -> Result<Option<ServerMessage>, Refusal> {
-    let (path, claims) = (RemotePath::parse(&request.path)?, request.flag);
+    let (path, claims) = (RemotePath::parse(&request.path)?, request.claims);
+    let held = Held { claims, pieces: request.pieces.unwrap_or(false) };
     let opened =
         context.blocking(move |home| home.source(&path).map(|it| open(it, claims))).await?;
     let source = match opened {
@@ -42,7 +54,7 @@ pub(in crate::session) async fn serve(
     }
     let out = context.out.clone();
     let sent = tokio::task::spawn_blocking(move || {
-        transfer::send(&source, layout, claims, end, &out, &Meter::default())
+        transfer::send(&source, layout, held, end, &out, &Meter::default())
     });
     match sent.await.map_err(Refusal::internal)? {
         // An interruption is the client's doing: it cancelled or went away.
@@ -95,7 +107,8 @@ pub(in crate::session) async fn ask(
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
     let mut pending = client.pending(true).await?;
-    let request = PathFlag { path: path.as_str().to_owned(), flag: holds };
+    let pieces = holds.then_some(true);
+    let request = Get { path: path.as_str().to_owned(), claims: holds, pieces };
     pending.send(ClientMessage::Get(request)).await?;
     match pending.reply().await? {
         Reply::Offer(offer, _route, end) => {
@@ -119,7 +132,7 @@ pub(in crate::session) async fn ask_whole(
     path: &RemotePath,
 ) -> Result<Option<WholeFile>, SessionError> {
     let mut pending = client.pending(true).await?;
-    let request = PathFlag { path: path.as_str().to_owned(), flag: false };
+    let request = Get { path: path.as_str().to_owned(), claims: false, pieces: None };
     pending.send(ClientMessage::Get(request)).await?;
     match pending.reply().await? {
         Reply::Offer(..) => {

@@ -1,13 +1,16 @@
 //! One file per verb, with the server's end (`serve`) and the client's end (`ask`) together.
 
 pub(super) mod digest;
+pub(super) mod enroll;
 pub(super) mod get;
 pub(super) mod list;
 pub(super) mod make_directory;
 pub(super) mod partials;
 pub(super) mod put;
+pub(super) mod receipt;
 pub(super) mod remove;
 pub(super) mod rename;
+pub(super) mod set_meta;
 pub(super) mod stat;
 pub(super) mod tokens;
 pub(super) mod usage;
@@ -33,6 +36,9 @@ pub(super) async fn serve(
         ClientMessage::DigestOf(request) => digest::serve(context, request).await?,
         ClientMessage::Partials(request) => partials::serve(context, request).await?,
         ClientMessage::DiscardPartial(request) => partials::serve_discard(context, request).await?,
+        ClientMessage::SetMeta(request) => set_meta::serve(context, request).await?,
+        ClientMessage::ReceiptOf(request) => receipt::serve(context, request).await?,
+        ClientMessage::Enroll(request) => enroll::serve(context, request).await?,
         // The session stores small files by itself, many together.
         ClientMessage::PutSmall(..) => return Err(Refusal::new(Status::Internal)),
         // The session gives out tokens by itself: they are bound to it.

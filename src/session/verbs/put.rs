@@ -10,7 +10,7 @@ use crate::session::error::SessionError;
 use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
 use crate::storage::{FileMeta, PATIENCE, Sink, Source};
-use crate::transfer::{self, Meter, Outcome, TransferError};
+use crate::transfer::{self, Held, Meter, Outcome, TransferError};
 use crate::types::{Digest, Layout, RemotePath};
 
 /// Answers `PUT`: accepts, receives, commits.
@@ -29,9 +29,12 @@ pub(in crate::session) async fn serve(
     let superseded = sink.cancelled();
     let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
     let (route, end) = context.receive(layout).ok_or(TransferError::Interrupted)?;
-    let accepted = ServerMessage::Accepted(Accepted { claims }).encode(context.id);
-    if context.out.send(accepted).await.is_err() {
-        return Err(TransferError::Interrupted.into());
+    let pieces = (claims && sink.present() > 0).then_some(true);
+    let accepted = ServerMessage::Accepted(Accepted { claims, pieces }).encode(context.id);
+    // A peer that takes nothing any more does not keep the place either.
+    tokio::select! {
+        sent = context.out.send(accepted) => sent.map_err(|_| TransferError::Interrupted)?,
+        () = superseded.cancelled() => return Err(Refusal::new(Status::Superseded)),
     }
     let out = context.out.clone();
     let mut work = tokio::task::spawn_blocking(move || {
@@ -120,13 +123,15 @@ async fn ask_large(
     let mut pending = client.pending(false).await?;
     let (_route, end) = client.routes().send(pending.id());
     pending.send(ClientMessage::Put(request)).await?;
-    let claims = match pending.message().await? {
-        ServerMessage::Accepted(accepted) => accepted.claims,
+    let held = match pending.message().await? {
+        ServerMessage::Accepted(Accepted { claims, pieces }) => {
+            Held { claims, pieces: pieces.unwrap_or(false) }
+        }
         other => return Err(SessionError::Answer(other.kind())),
     };
     let out = client.sender();
     let sent = tokio::task::spawn_blocking(move || {
-        transfer::send(source.as_ref(), layout, claims, end, &out, &meter)
+        transfer::send(source.as_ref(), layout, held, end, &out, &meter)
     });
     match sent.await.map_err(|_| TransferError::Thread)? {
         Ok(outcome) => match pending.message().await? {

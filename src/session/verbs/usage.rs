@@ -9,7 +9,7 @@ use crate::session::requests::Context;
 
 /// Answers `USAGE`.
 pub(in crate::session) async fn serve(context: &Context) -> Result<ServerMessage, Refusal> {
-    let usage = context.home.usage();
+    let usage = context.home.usage()?;
     let (used, reserved, limit) = (usage.used, usage.reserved, usage.limit);
     Ok(ServerMessage::UsageIs(UsageIs { used, reserved, limit }))
 }

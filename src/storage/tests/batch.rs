@@ -53,7 +53,7 @@ fn what_fails_in_a_batch_fails_alone() {
         assert_eq!((entry.modified, entry.mode), (5, 0o640), "{name}");
     }
     assert_eq!(fixture.partials(), Vec::<String>::new());
-    let usage = fixture.home.usage();
+    let usage = fixture.home.usage().unwrap();
     assert_eq!((usage.used, usage.reserved), (12, 0));
 }
 
@@ -63,7 +63,10 @@ fn the_last_of_one_name_wins_and_nothing_waits_for_itself() {
     let results = fixture.home.put_many(&files(&[("f", b"1"), ("g", b"2"), ("f", b"3")]));
     assert!(matches!(results[..], [Err(StorageError::Superseded), Ok(()), Ok(())]), "{results:?}");
     assert_eq!(fixture.read("f"), b"3");
-    assert_eq!((fixture.home.usage().used, fixture.home.usage().reserved), (2, 0));
+    assert_eq!(
+        (fixture.home.usage().unwrap().used, fixture.home.usage().unwrap().reserved),
+        (2, 0)
+    );
     assert_eq!(fixture.partials(), Vec::<String>::new());
 }
 
@@ -82,7 +85,10 @@ fn an_upload_under_way_is_taken_over_by_a_batch() {
     waiting.join().unwrap();
     assert!(results.iter().all(Result::is_ok), "{results:?}");
     assert_eq!(fixture.read("f"), b"new");
-    assert_eq!((fixture.home.usage().used, fixture.home.usage().reserved), (4, 0));
+    assert_eq!(
+        (fixture.home.usage().unwrap().used, fixture.home.usage().unwrap().reserved),
+        (4, 0)
+    );
 }
 
 #[test]
@@ -104,7 +110,10 @@ fn two_batches_with_the_same_names_crosswise_both_end() {
             });
         }
     });
-    assert_eq!((fixture.home.usage().used, fixture.home.usage().reserved), (4, 0));
+    assert_eq!(
+        (fixture.home.usage().unwrap().used, fixture.home.usage().unwrap().reserved),
+        (4, 0)
+    );
     assert_eq!(fixture.partials(), Vec::<String>::new());
 }
 

@@ -125,3 +125,11 @@ fn a_stream_of_unknown_length_becomes_a_nameless_file() {
     source.check_unchanged().unwrap();
     assert_eq!(names(&directory), Vec::<String>::new());
 }
+
+#[test]
+fn an_ordinary_file_system_tells_names_apart_by_case() {
+    let directory = tempfile::tempdir().unwrap();
+    let tree = crate::storage::Tree::open(directory.path()).unwrap();
+    assert!(!tree.folds_names().unwrap());
+    assert_eq!(names(&directory), [""; 0]);
+}

@@ -2,7 +2,9 @@
 
 #![expect(clippy::disallowed_methods, reason = "tests look at the disk from outside the jail")]
 
+mod audit;
 mod batch;
+mod gate;
 mod jail;
 mod local;
 mod names;
@@ -17,7 +19,7 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
 use super::{FileMeta, Home, HomeSink, Sink, SmallFile, Source, StorageError, Vault};
-use crate::types::{RemotePath, Username};
+use crate::types::{Grant, RemotePath, Username};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -77,7 +79,7 @@ impl Fixture {
 }
 
 fn open(vault: &Vault, owner: &str, place: &str, limit: u64) -> Result<Arc<Home>, StorageError> {
-    vault.open_home(&Username::parse(owner).unwrap(), &path(place), limit)
+    vault.open_home(&Username::parse(owner).unwrap(), &path(place), limit, Grant::full())
 }
 
 /// Stores one small file.

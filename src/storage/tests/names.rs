@@ -35,6 +35,32 @@ fn five_thousand_entries_come_in_order_a_page_at_a_time() {
 }
 
 #[test]
+fn all_of_a_directory_comes_in_one_pass() {
+    let fixture = Fixture::new(1 << 20);
+    for number in 0..2500 {
+        std::fs::write(fixture.disk(&number.to_string()), b"x").unwrap();
+    }
+    std::fs::write(fixture.disk("line\nbreak"), b"").unwrap();
+    let mut scan = fixture.home.scan(&RemotePath::default()).unwrap();
+    let mut seen = Vec::new();
+    loop {
+        let page = scan.next_page(1000).unwrap();
+        assert!(page.entries.len() <= 1000);
+        let (more, hidden) = (page.more, page.hidden);
+        seen.extend(page.entries.into_iter().map(|entry| entry.name));
+        if !more {
+            assert_eq!(hidden, 1);
+            break;
+        }
+    }
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 2500);
+    assert!(scan.next_page(1000).unwrap().entries.is_empty());
+    refused!(fixture.home.scan(&path("0")), StorageError::NotDirectory);
+}
+
+#[test]
 fn stat_tells_size_mode_and_time() {
     let fixture = Fixture::new(100);
     let meta = FileMeta { modified: Some(1_600_000_000_123_456_789), mode: Some(0o6751) };
@@ -51,6 +77,27 @@ fn stat_tells_size_mode_and_time() {
     assert_eq!(fixture.home.stat(&path("g")).unwrap().mode, 0o600, "the server can read it");
     fixture.put("f", b"again");
     assert_eq!(fixture.home.stat(&path("f")).unwrap().mode, 0o751, "a new version keeps it");
+}
+
+#[test]
+fn time_and_mode_can_be_set_on_files_and_directories_and_nothing_else() {
+    let fixture = Fixture::new(100);
+    let home = &fixture.home;
+    fixture.put("f", b"x");
+    home.make_directory(&path("d"), false).unwrap();
+    std::os::unix::fs::symlink("f", fixture.disk("link")).unwrap();
+    let meta = FileMeta { modified: Some(-5), mode: Some(0o6040) };
+    for (name, mode) in [("f", 0o640), ("d", 0o740)] {
+        home.set_meta(&path(name), meta).unwrap();
+        let entry = home.stat(&path(name)).unwrap();
+        assert_eq!((entry.modified, entry.mode), (-5, mode), "the server can still reach it");
+        home.set_meta(&path(name), FileMeta::default()).unwrap();
+        assert_eq!(home.stat(&path(name)).unwrap(), entry);
+    }
+    refused!(home.set_meta(&path("link"), meta), StorageError::NotRegular);
+    refused!(home.set_meta(&path("link/x"), meta), StorageError::NotDirectory);
+    refused!(home.set_meta(&path("none"), meta), StorageError::NotFound);
+    refused!(home.set_meta(&RemotePath::default(), meta), StorageError::Root);
 }
 
 #[test]
@@ -103,7 +150,7 @@ fn a_rename_replaces_only_what_it_was_told_to() {
     home.rename(&path("empty/e"), &path("empty/e"), true).unwrap();
     home.rename(&path("b"), &path("empty/e/b"), false).unwrap();
     assert_eq!(fixture.read("empty/e/b"), b"a");
-    assert_eq!(home.usage().used, 1);
+    assert_eq!(home.usage().unwrap().used, 1);
 }
 
 #[test]
@@ -114,7 +161,7 @@ fn a_full_directory_is_removed_only_when_asked_for() {
     refused!(fixture.home.remove(&path("a"), false), StorageError::NotEmpty);
     refused!(fixture.home.remove(&path("x"), true), StorageError::NotFound);
     fixture.home.remove(&path("a"), true).unwrap();
-    assert_eq!(fixture.home.usage().used, 0);
+    assert_eq!(fixture.home.usage().unwrap().used, 0);
     assert_eq!(fixture.partials(), Vec::<String>::new());
 }
 
@@ -131,10 +178,10 @@ fn a_tree_deeper_than_any_path_is_counted_and_removed() {
         }
         home.rename(&path("new"), &path("old"), false).unwrap();
     }
-    assert_eq!(home.usage().used, 40);
+    assert_eq!(home.usage().unwrap().used, 40);
     let fixture = fixture.restart(1 << 20);
-    assert_eq!(fixture.home.usage().used, 40);
+    assert_eq!(fixture.home.usage().unwrap().used, 40);
     fixture.home.remove(&path("old"), true).unwrap();
-    assert_eq!(fixture.home.usage().used, 0);
-    assert_eq!(fixture.restart(1 << 20).home.usage().used, 0);
+    assert_eq!(fixture.home.usage().unwrap().used, 0);
+    assert_eq!(fixture.restart(1 << 20).home.usage().unwrap().used, 0);
 }

@@ -18,7 +18,7 @@ fn ten_of_thirty_two_uploads_fit() {
                 scope.spawn(move || {
                     barrier.wait();
                     let sink = fixture.sink(&format!("f{number}"), 100);
-                    let Usage { used, reserved, limit } = fixture.home.usage();
+                    let Usage { used, reserved, limit } = fixture.home.usage().unwrap();
                     assert!(used + reserved <= limit);
                     sink.map_err(|error| assert!(matches!(error, StorageError::Quota { .. }))).ok()
                 })
@@ -28,7 +28,7 @@ fn ten_of_thirty_two_uploads_fit() {
     });
     assert_eq!(sinks.len(), 10);
     drop(sinks);
-    assert_eq!(fixture.home.usage(), Usage { used: 0, reserved: 0, limit: 1000 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 0, reserved: 0, limit: 1000 });
     assert_eq!(fixture.partials(), Vec::<String>::new());
 }
 
@@ -40,12 +40,12 @@ fn both_versions_count_until_the_new_one_is_there() {
     refused!(outcome, StorageError::Quota { short: 1, limit: 100 });
     assert_eq!(fixture.read("f"), [1; 60]);
     let sink = fixture.sink("f", 40).unwrap();
-    assert_eq!(fixture.home.usage(), Usage { used: 60, reserved: 40, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 60, reserved: 40, limit: 100 });
     sink.write_at(0, &[2; 40]).unwrap();
     sink.commit().unwrap();
-    assert_eq!(fixture.home.usage(), Usage { used: 40, reserved: 0, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 40, reserved: 0, limit: 100 });
     drop(sink);
-    assert_eq!(fixture.home.usage(), Usage { used: 40, reserved: 0, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 40, reserved: 0, limit: 100 });
 }
 
 #[test]
@@ -53,8 +53,8 @@ fn a_lower_limit_holds_from_the_next_opening_on() {
     let fixture = Fixture::new(100);
     fixture.put("f", &[1; 60]);
     let again = open(&fixture.vault, "ahpu", "homes/ahpu", 50).unwrap();
-    assert!(Arc::ptr_eq(&again, &fixture.home));
-    assert_eq!(fixture.home.usage(), Usage { used: 60, reserved: 0, limit: 50 });
+    assert_eq!(again.usage().unwrap(), fixture.home.usage().unwrap());
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 60, reserved: 0, limit: 50 });
     refused!(fixture.sink("g", 1), StorageError::Quota { short: 11, limit: 50 });
     fixture.home.remove(&path("f"), false).unwrap();
     fixture.put("g", &[1; 50]);
@@ -101,7 +101,7 @@ fn what_a_crash_left_half_removed_is_gone_or_counted() {
     std::fs::create_dir_all(&trash).unwrap();
     std::fs::write(trash.join("f"), [0; 30]).unwrap();
     let fixture = fixture.restart(100);
-    assert_eq!(fixture.home.usage().used, 0);
+    assert_eq!(fixture.home.usage().unwrap().used, 0);
     assert_eq!(fixture.partials(), Vec::<String>::new());
 }
 
@@ -125,19 +125,19 @@ fn sessions_that_work_on_the_same_names_leave_the_ledger_exact() {
                         _ => Step::Put(name, size),
                     };
                     let _ = take(fixture, &step);
-                    let usage = fixture.home.usage();
+                    let usage = fixture.home.usage().unwrap();
                     assert!(usage.used + usage.reserved <= usage.limit);
                 }
             });
         }
     });
-    let usage = fixture.home.usage();
-    assert_eq!(fixture.restart(2000).home.usage(), usage);
+    let usage = fixture.home.usage().unwrap();
+    assert_eq!(fixture.restart(2000).home.usage().unwrap(), usage);
 }
 
 /// One thing a client may do; paths are drawn from a few, so that they often meet.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     Put(usize, u64),
     Commit(usize, u64),
     Abandon(usize, u64, u64),
@@ -167,7 +167,7 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 /// Most steps are refused at some point; what matters is what they leave.
-fn take(fixture: &Fixture, step: &Step) -> Result<(), StorageError> {
+pub(super) fn take(fixture: &Fixture, step: &Step) -> Result<(), StorageError> {
     let at = |name: &usize| path(PATHS[*name]);
     let bytes = |size: &u64| vec![7; usize::try_from(*size).unwrap()];
     match step {
@@ -197,16 +197,16 @@ proptest! {
         let mut fixture = Fixture::new(200);
         for step in &steps {
             let _ = take(&fixture, step);
-            let usage = fixture.home.usage();
+            let usage = fixture.home.usage().unwrap();
             prop_assert_eq!(usage.reserved, 0);
             prop_assert!(usage.used <= usage.limit);
             if matches!(step, Step::Restart) {
                 fixture = fixture.restart(200);
-                prop_assert_eq!(fixture.home.usage(), usage);
+                prop_assert_eq!(fixture.home.usage().unwrap(), usage);
             }
         }
-        let usage = fixture.home.usage();
-        prop_assert_eq!(fixture.restart(200).home.usage(), usage);
+        let usage = fixture.home.usage().unwrap();
+        prop_assert_eq!(fixture.restart(200).home.usage().unwrap(), usage);
     }
 }
 
@@ -243,6 +243,9 @@ fn partials_are_told_page_by_page_and_go_only_when_nobody_fills_them() {
     refused!(fixture.home.discard_partial(&id("c")), StorageError::InUse);
     drop(filling);
     fixture.home.discard_partial(&id("c")).unwrap();
-    assert_eq!((fixture.home.usage().used, fixture.home.usage().reserved), (10, 0));
+    assert_eq!(
+        (fixture.home.usage().unwrap().used, fixture.home.usage().unwrap().reserved),
+        (10, 0)
+    );
     assert_eq!(fixture.partials().len(), 2);
 }

@@ -32,7 +32,7 @@ fn nothing_reaches_a_file_that_was_committed() {
     sink.discard();
     drop(sink);
     assert_eq!(fixture.read("f"), b"one");
-    assert_eq!(fixture.home.usage().used, 3);
+    assert_eq!(fixture.home.usage().unwrap().used, 3);
 }
 
 #[test]
@@ -42,14 +42,14 @@ fn an_interrupted_upload_is_kept_counted_and_resumed() {
     sink.write_at(0, b"abcd").unwrap();
     assert!(fixture.home.list(&RemotePath::default(), None, 9).unwrap().entries.is_empty());
     drop(sink);
-    assert_eq!(fixture.home.usage(), Usage { used: 4, reserved: 0, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 4, reserved: 0, limit: 100 });
     let fixture = fixture.restart(100);
-    assert_eq!(fixture.home.usage(), Usage { used: 4, reserved: 0, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 4, reserved: 0, limit: 100 });
     assert_eq!(fixture.partials().len(), 2);
 
     let sink = fixture.sink("f", 8).unwrap();
     assert_eq!(sink.held(), 4);
-    assert_eq!(fixture.home.usage(), Usage { used: 0, reserved: 8, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 0, reserved: 8, limit: 100 });
     let mut held = [0; 4];
     sink.read_held(0, &mut held).unwrap();
     assert_eq!(&held, b"abcd");
@@ -57,23 +57,23 @@ fn an_interrupted_upload_is_kept_counted_and_resumed() {
     sink.commit().unwrap();
     assert_eq!(fixture.read("f"), b"abcdefgh");
     assert_eq!(fixture.partials(), Vec::<String>::new());
-    assert_eq!(fixture.home.usage(), Usage { used: 8, reserved: 0, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 8, reserved: 0, limit: 100 });
 }
 
 #[test]
 fn a_shorter_upload_cuts_a_longer_partial() {
     let fixture = Fixture::new(100);
     fixture.sink("f", 80).unwrap().write_at(0, &[1; 80]).unwrap();
-    assert_eq!(fixture.home.usage().used, 80);
+    assert_eq!(fixture.home.usage().unwrap().used, 80);
     let sink = fixture.sink("f", 10).unwrap();
     assert_eq!(sink.held(), 10);
-    assert_eq!(fixture.home.usage(), Usage { used: 0, reserved: 10, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 0, reserved: 10, limit: 100 });
     sink.commit().unwrap();
     assert_eq!(fixture.read("f"), [1; 10]);
     fixture.sink("g", 80).unwrap().write_at(0, &[1; 80]).unwrap();
     fixture.put("g", b"small");
     assert_eq!(fixture.read("g"), b"small");
-    assert_eq!(fixture.home.usage().used, 15);
+    assert_eq!(fixture.home.usage().unwrap().used, 15);
 }
 
 #[test]
@@ -101,7 +101,7 @@ fn a_discarded_upload_leaves_nothing() {
     let sink = fixture.sink("f", 8).unwrap();
     sink.write_at(0, b"abcd").unwrap();
     sink.discard();
-    assert_eq!(fixture.home.usage(), Usage { used: 0, reserved: 0, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 0, reserved: 0, limit: 100 });
     assert!(sink.write_at(0, b"x").is_err());
     drop(sink);
     assert_eq!(fixture.partials(), Vec::<String>::new());
@@ -119,7 +119,7 @@ fn what_is_in_the_way_is_told_before_anything_is_sent() {
     refused!(fixture.sink("g", 100), StorageError::Quota { short: 1, limit: 100 });
     let huge = Fixture::new(u64::MAX);
     refused!(huge.sink("f", u64::MAX / 2), StorageError::DiskFull { short: Some(_) });
-    assert_eq!(huge.home.usage().reserved, 0);
+    assert_eq!(huge.home.usage().unwrap().reserved, 0);
     assert_eq!(huge.partials(), Vec::<String>::new());
 }
 
@@ -134,7 +134,7 @@ fn a_directory_made_meanwhile_is_not_replaced() {
     std::os::unix::fs::symlink("elsewhere", fixture.disk("f")).unwrap();
     refused!(sink.commit(), StorageError::NotRegular);
     drop(sink);
-    assert_eq!(fixture.home.usage(), Usage { used: 3, reserved: 0, limit: 100 });
+    assert_eq!(fixture.home.usage().unwrap(), Usage { used: 3, reserved: 0, limit: 100 });
 }
 
 #[test]
@@ -164,7 +164,7 @@ fn a_newer_upload_takes_over() {
     });
     other.write_at(0, b"still here").unwrap();
     other.commit().unwrap();
-    assert_eq!(fixture.home.usage().used, 100);
+    assert_eq!(fixture.home.usage().unwrap().used, 100);
     assert!(fixture.read("f").starts_with(b"oldnnn"));
 }
 
@@ -194,9 +194,9 @@ fn old_partials_are_swept_unless_something_is_being_uploaded() {
     assert_eq!(fixture.vault.sweep_partials(later).unwrap(), 0);
     drop(busy);
     assert_eq!(fixture.vault.sweep_partials(SystemTime::UNIX_EPOCH).unwrap(), 0);
-    assert_eq!(fixture.home.usage().used, 4);
+    assert_eq!(fixture.home.usage().unwrap().used, 4);
     assert_eq!(fixture.vault.sweep_partials(later).unwrap(), 1);
-    assert_eq!(fixture.home.usage().used, 0);
+    assert_eq!(fixture.home.usage().unwrap().used, 0);
     assert_eq!(fixture.partials(), Vec::<String>::new());
 
     fixture.sink("f", 8).unwrap().write_at(0, b"abcd").unwrap();
@@ -204,7 +204,7 @@ fn old_partials_are_swept_unless_something_is_being_uploaded() {
     drop(home);
     assert_eq!(vault.sweep_partials(later).unwrap(), 1);
     drop(vault);
-    assert_eq!(Fixture::within(data, 100).home.usage().used, 0);
+    assert_eq!(Fixture::within(data, 100).home.usage().unwrap().used, 0);
 }
 
 #[test]
@@ -229,14 +229,14 @@ fn a_full_disk_is_told_as_such_and_keeps_the_partial() {
         let content = vec![2; 600 << 10];
         refused!(sink.write_at(0, &content), StorageError::DiskFull { short: None });
         drop(sink);
-        let usage = fixture.home.usage();
+        let usage = fixture.home.usage().unwrap();
         assert!(usage.used > 0 && usage.reserved == 0);
         std::fs::remove_file(mount.join("filler")).unwrap();
         let sink = fixture.sink("f", 600 << 10).unwrap();
         assert_eq!(sink.held(), usage.used);
         sink.write_at(0, &content).unwrap();
         sink.commit().unwrap();
-        assert_eq!(fixture.home.usage().used, 600 << 10);
+        assert_eq!(fixture.home.usage().unwrap().used, 600 << 10);
     }));
     let Fixture { vault, home, data } = fixture;
     drop((home, vault));

@@ -1,5 +1,6 @@
 //! Handshakes between our two halves and with others; here what the tests share.
 
+mod clients;
 mod handshake;
 mod strangers;
 mod stream;

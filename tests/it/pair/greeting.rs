@@ -1,10 +1,12 @@
 //! Before the login: two frames in one order, and nothing else has any effect.
 
-use sealane::protocol::frame::{self, ClaimsPage, FrameError};
+use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
 use sealane::protocol::message::{
-    Accepted, DiscardPartial, Empty, Entries, Entry, File, Hello, Join, Keys, LoggedIn, Login,
-    Offer, Partials, PartialsAre, Refused, SizeRoot, Tokens, TokensAre, UsageIs, Welcome,
+    Accepted, DiscardPartial, Empty, Enroll, Entries, Entry, File, Hello, Join, Keys, LoggedIn,
+    Login, Offer, Partials, PartialsAre, ReceiptIs, ReceiptOf, Refused, SizeRoot, Tokens,
+    TokensAre, UsageIs, Welcome,
 };
+use sealane::protocol::pieces::{self, Piece, PiecesPage, Step};
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
 use sealane::types::Digest;
@@ -41,20 +43,20 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         }
         Kind::Join => client(ClientMessage::Join(Join { token: root, proof: root })),
         Kind::Tokens => client(ClientMessage::Tokens(Tokens { count: 1 })),
+        Kind::SetMeta => client(peer::set_meta("keep")),
+        Kind::ReceiptOf => {
+            client(ClientMessage::ReceiptOf(ReceiptOf { path: name, pin: Some(root) }))
+        }
+        Kind::Enroll => client(ClientMessage::Enroll(Enroll { comment: None })),
         Kind::Cancel => peer::cancel(id),
-        Kind::Welcome => server(ServerMessage::Welcome(Welcome {
-            version: 1,
-            agent: None,
-            max_requests: 1,
-            max_transfers: 1,
-        })),
+        Kind::Welcome => server(ServerMessage::Welcome(welcome())),
         Kind::LoggedIn => server(ServerMessage::LoggedIn(LoggedIn { user: name })),
         Kind::Keys => {
             server(ServerMessage::Keys(Keys { epoch: 1, keys: Vec::new(), statements: None }))
         }
         Kind::Joined => server(ServerMessage::Joined(Empty {})),
         Kind::TokensAre => server(ServerMessage::TokensAre(TokensAre { tokens: vec![root] })),
-        Kind::Accepted => server(ServerMessage::Accepted(Accepted { claims: false })),
+        Kind::Accepted => server(ServerMessage::Accepted(Accepted { claims: false, pieces: None })),
         Kind::Offer => server(ServerMessage::Offer(Offer {
             size: 5 << 20,
             chunk_log2: 20,
@@ -72,6 +74,7 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::Done => server(ServerMessage::Done(Empty {})),
         Kind::UsageIs => server(ServerMessage::UsageIs(UsageIs { used: 1, reserved: 1, limit: 1 })),
         Kind::PartialsAre => server(ServerMessage::PartialsAre(PartialsAre::default())),
+        Kind::ReceiptIs => server(ServerMessage::ReceiptIs(receipt(root))),
         Kind::DigestIs => server(ServerMessage::DigestIs(size_root)),
         Kind::Committed => server(ServerMessage::Committed(size_root)),
         Kind::Refused => server(ServerMessage::Refused(Refused::new(Status::Busy))),
@@ -79,8 +82,26 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::End => frame::fixed(kind, id, &root.0),
         Kind::Claims => ClaimsPage { first: 0, digests: vec![root], last: true }.encode(id),
         Kind::Ack => peer::ack(id, 0),
+        Kind::Seek => frame::fixed(kind, id, &[16]),
+        Kind::Pieces => {
+            let pieces = vec![Piece { length: 70_000, hash: [7; 16] }];
+            PiecesPage { pieces, last: true }.encode(id)
+        }
+        Kind::Recipe => {
+            let prefix = ChunkPrefix { index: 0, digest: root };
+            pieces::recipe(id, &prefix, [Step::Copy { offset: 0, length: 1 << 20 }].into_iter())
+        }
         Kind::Ping | Kind::Pong => frame::fixed(kind, 0, &[1; 8]),
     }
+}
+
+fn welcome() -> Welcome {
+    Welcome { version: 1, agent: None, max_requests: 1, max_transfers: 1 }
+}
+
+fn receipt(root: Digest) -> ReceiptIs {
+    let (account, public_key, signature) = ("keep".to_owned(), vec![1], vec![2]);
+    ReceiptIs { account, size: 1, root, time: 1, public_key, signature }
 }
 
 /// Asserts that nobody got as far as an account or a home.
@@ -234,7 +255,7 @@ async fn an_account_that_is_none_is_refused_like_a_wrong_password() {
         [(USER, "wrong"), ("bob", PASSWORD), ("../ann", PASSWORD), ("\u{1b}[2J", "x")]
     {
         let mut peer = pair.peer();
-        let login = Login { user: user.to_owned(), password: password.to_owned() };
+        let login = Login { user: user.to_owned(), password: Some(password.to_owned()) };
         peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
         answers.push(peer.answer_to(2).await);
         assert_eq!(peer.closed().await.unwrap(), Ended::NotLoggedIn);

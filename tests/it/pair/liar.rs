@@ -125,7 +125,7 @@ async fn a_flood_of_answers_to_one_request_ends_the_connection() {
     let bytes = noise(4 * MIB, 2);
     // While the upload waits for acknowledgements nobody takes the answers.
     let answer = told(upload(&client, &bytes), &mut server, Kind::Put, |id| {
-        let accepted = ServerMessage::Accepted(Accepted { claims: false }).encode(id);
+        let accepted = ServerMessage::Accepted(Accepted { claims: false, pieces: None }).encode(id);
         accepted.repeat(100)
     })
     .await;
@@ -155,7 +155,7 @@ async fn an_upload_believes_no_other_root() {
         told(upload(&client, b"small"), &mut server, Kind::PutSmall, |id| committed(id, wrong, 5));
     assert!(matches!(small.await, Err(SessionError::Answer(Kind::Committed))));
     let large = told(upload(&client, &bytes), &mut server, Kind::Put, |id| {
-        let accepted = ServerMessage::Accepted(Accepted { claims: false }).encode(id);
+        let accepted = ServerMessage::Accepted(Accepted { claims: false, pieces: None }).encode(id);
         [accepted, ack(id, 0), ack(id, 1), committed(id, wrong, bytes.len())].concat()
     })
     .await;
@@ -169,7 +169,7 @@ async fn an_upload_believes_no_success_before_its_end() {
     let root = Digest::of_bytes(&bytes);
     let lying = async {
         let id = server.request(Kind::Put).await;
-        server.say(id, ServerMessage::Accepted(Accepted { claims: false })).await;
+        server.say(id, ServerMessage::Accepted(Accepted { claims: false, pieces: None })).await;
         assert_eq!(server.frame_of(id).await.0.kind, Kind::Chunk);
         // The right root, which it cannot know, and then acknowledgements of what was not sent.
         server.send(&[committed(id, root, bytes.len()), ack(id, 3)].concat()).await;
@@ -189,7 +189,8 @@ async fn an_upload_whose_claims_are_lies_ends() {
         let (client, mut server) = lying_server().await;
         let (first, count) = lies;
         let answer = told(upload(&client, &bytes), &mut server, Kind::Put, |id| {
-            let accepted = ServerMessage::Accepted(Accepted { claims: true }).encode(id);
+            let accepted =
+                ServerMessage::Accepted(Accepted { claims: true, pieces: None }).encode(id);
             [accepted, claims(id, first, vec![digest(&bytes, 0); count], true)].concat()
         })
         .await;
@@ -225,7 +226,8 @@ async fn names_that_lead_elsewhere_are_left_out_of_a_list_and_counted() {
     let entries: Vec<_> = listed.map(entry).collect();
     let root = path("");
     let page = told(client.list(&root, None), &mut server, Kind::List, |id| {
-        ServerMessage::Entries(Entries { entries, more: false, hidden: 2 }).encode(id)
+        ServerMessage::Entries(Entries { entries, more: false, hidden: 2, follows: None })
+            .encode(id)
     });
     let page = page.await.unwrap();
     let names: Vec<_> = page.entries.iter().map(|entry| entry.name.as_str()).collect();
@@ -240,7 +242,8 @@ async fn a_list_that_goes_in_circles_comes_to_its_end() {
     for _ in 0..10 {
         let page = told(client.list(&root, after.take()), &mut server, Kind::List, |id| {
             let entries = ["a", "b"].map(entry).to_vec();
-            ServerMessage::Entries(Entries { entries, more: true, hidden: 0 }).encode(id)
+            ServerMessage::Entries(Entries { entries, more: true, hidden: 0, follows: None })
+                .encode(id)
         });
         let page = page.await.unwrap();
         seen.extend(page.entries.iter().map(|entry| entry.name.clone()));
@@ -260,7 +263,7 @@ async fn a_refusal_moves_no_cursor() {
     for number in statuses {
         let answer = told(client.stat(&root), &mut server, Kind::Stat, |id| {
             let text = "\u{1b}]0;owned\u{7}\u{1b}[2J\u{9b}31m\r\n\u{202e}done".to_owned();
-            let refused = Refused { number, text, short: None, limit: None };
+            let refused = Refused { number, text, short: None, limit: None, wait: None };
             ServerMessage::Refused(refused).encode(id)
         });
         let error = answer.await.unwrap_err();
@@ -277,7 +280,7 @@ async fn a_refusal_ends_an_upload_at_once() {
     let bytes = noise(9 * MIB, 8);
     let lying = async {
         let id = server.request(Kind::Put).await;
-        server.say(id, ServerMessage::Accepted(Accepted { claims: false })).await;
+        server.say(id, ServerMessage::Accepted(Accepted { claims: false, pieces: None })).await;
         assert_eq!(server.frame_of(id).await.0.kind, Kind::Chunk);
         server.say(id, ServerMessage::Refused(Refused::new(Status::Superseded))).await;
         // It sends no more than what was on its way: then the next question comes.

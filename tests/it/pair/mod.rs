@@ -4,9 +4,13 @@
 mod cancel;
 mod downloads;
 mod drain;
-mod greeting;
+pub mod greeting;
+mod keys;
 mod lanes;
 mod liar;
+mod link;
+mod listing;
+mod panic;
 mod random;
 mod requests;
 mod shared;

@@ -12,7 +12,7 @@ use crate::support::Pair;
 use crate::support::pair::lying_server;
 use crate::support::peer::{
     Peer, ack, any_chunk, cancel, claims, digest_of, end, get, list, make_directory, put,
-    put_small, remove, rename, soon, stat, usage,
+    put_small, remove, rename, set_meta, soon, stat, usage,
 };
 
 /// Seconds of a session's own time after which it lingers.
@@ -39,6 +39,7 @@ fn request() -> impl Strategy<Value = ClientMessage> {
         1 => path().prop_map(|path| make_directory(&path)),
         1 => path().prop_map(|path| remove(&path)),
         1 => (path(), path()).prop_map(|(from, to)| rename(&from, &to)),
+        1 => path().prop_map(|path| set_meta(&path)),
         1 => Just(usage()),
         1 => path().prop_map(|path| digest_of(&path)),
     ]
@@ -56,6 +57,8 @@ fn transfer_frame() -> impl Strategy<Value = Vec<u8>> {
         1 => (id.clone(), 0u32..4, prop::collection::vec(digest, 0..4), any::<bool>())
             .prop_map(|(id, first, digests, last)| claims(id, first, digests, last)),
         1 => (id.clone(), 0u32..4).prop_map(|(id, index)| ack(id, index)),
+        1 => (id.clone(), prop::sample::select(vec![Kind::Seek, Kind::Pieces, Kind::Recipe]))
+            .prop_map(|(id, kind)| sample(kind, id)),
         3 => id.prop_map(cancel),
     ]
 }

@@ -49,6 +49,24 @@ async fn an_id_that_does_not_grow_closes_the_connection() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn whoever_did_not_say_so_is_not_asked_for_pieces() {
+    const CHUNKS: u32 = 6;
+    let pair = Pair::new();
+    let bytes = noise(CHUNKS as usize * MIB, 1);
+    pair.file("large", &bytes);
+    let mut peer = pair.logged_in().await;
+    let id = peer.ask(get("large", true)).await;
+    assert!(matches!(peer.answer_to(id).await, ServerMessage::Offer(_)));
+    peer.send(&claims(id, 0, vec![Digest([0; 32]); CHUNKS as usize], true)).await;
+    for index in 0..CHUNKS {
+        let (header, body) = peer.frame_of(id).await;
+        assert_eq!((header.kind, &body[..4]), (Kind::Chunk, &index.to_be_bytes()[..]));
+        peer.send(&ack(id, index)).await;
+    }
+    assert_eq!(peer.frame_of(id).await.0.kind, Kind::End);
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_largest_id_is_one_like_others_and_the_last() {
     let pair = Pair::new();
     let mut peer = pair.logged_in().await;

@@ -7,9 +7,11 @@ use sealane::storage::{FileMeta, FileSource, Source};
 use sealane::transfer::{Meter, Outcome};
 use sealane::types::{Digest, RemotePath};
 use std::sync::Arc;
-use tokio::time::Instant;
+use std::time::Duration;
+use tokio::time::{Instant, sleep};
 
-use crate::support::peer::{Peer, cancel, chunk, end, put, put_small, soon, status};
+use crate::support::peer::{Peer, cancel, chunk, end, list, put, put_small, soon, status};
+use crate::support::site::until;
 use crate::support::{Pair, names, noise};
 
 const MIB: usize = 1 << 20;
@@ -19,7 +21,7 @@ async fn stopped(pair: &Pair, bytes: &[u8], more: usize) -> (Peer, u32) {
     let mut peer = pair.logged_in().await;
     let id = peer.ask(put("file", bytes.len())).await;
     let accepted = peer.answer_to(id).await;
-    assert_eq!(accepted, ServerMessage::Accepted(Accepted { claims: false }));
+    assert_eq!(accepted, ServerMessage::Accepted(Accepted { claims: false, pieces: None }));
     peer.send(&chunk(id, bytes, 0)).await;
     peer.acknowledged(id, 0).await;
     peer.send(&chunk(id, bytes, 1)[..more]).await;
@@ -122,4 +124,42 @@ async fn an_upload_that_cannot_begin_takes_nothing_over() {
     second.assert_alive().await;
     first.send(&[chunk(id, &bytes, 1), end(id, &bytes)].concat()).await;
     assert!(matches!(first.answer_to(id).await, ServerMessage::Committed(_)));
+}
+
+/// A peer with `answers` to take, of which it takes none. One is being written and 32 may wait.
+async fn takes_nothing(pair: &Pair, answers: usize) -> Peer {
+    for number in 0..400 {
+        pair.file(&format!("{number:0200}"), b"");
+    }
+    let mut peer = pair.logged_in_over(4096).await;
+    for _ in 0..answers {
+        peer.ask(list("")).await;
+    }
+    sleep(Duration::from_secs(1)).await; // until nothing moves any more
+    peer
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_upload_whose_peer_takes_nothing_any_more_is_taken_over_at_once() {
+    let bytes = noise(4 * MIB, 6);
+    // Its acceptance waits for the peer, or is the last thing there is room for and its claims wait.
+    for (old, answers) in [(None, 40), (Some(noise(4 * MIB, 7)), 32)] {
+        let pair = Pair::new();
+        let mut dead = takes_nothing(&pair, answers).await;
+        if let Some(old) = &old {
+            pair.file("file", old);
+        }
+        dead.ask(put("file", bytes.len())).await;
+        let (client, _served) = pair.client().await;
+        let reserved = || async { soon(client.usage()).await.unwrap().reserved };
+        while reserved().await == 0 {}
+        let place = pair.directory.path().join("data/partials/ann");
+        let part = |name: &String| std::fs::metadata(place.join(name)).map_or(0, |it| it.len());
+        let all = bytes.len() as u64;
+        until("all is hashed", || old.is_none() || pair.partials().iter().any(|p| part(p) == all));
+        let since = Instant::now();
+        upload(&client, &bytes).await.unwrap();
+        assert!(since.elapsed().as_secs() < 2, "{:?}", since.elapsed());
+        assert!(std::fs::read(pair.home().join("file")).unwrap() == bytes);
+    }
 }

@@ -3,10 +3,11 @@
 use std::time::Duration;
 
 use sealane::protocol::message::Hello;
-use sealane::protocol::{ClientMessage, Header, Kind};
+use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage};
 use sealane::session::{Ended, SessionError};
 use sealane::types::RemotePath;
 use sealane::wire::WireError;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use crate::support::pair::lying_server;
@@ -87,9 +88,10 @@ async fn a_session_with_a_request_under_way_is_not_idle() {
     let mut peer = pair.logged_in().await;
     let id = peer.ask(put("slow", bytes.len())).await;
     peer.answer_to(id).await;
-    pass(301).await;
-    peer.assert_alive().await;
-    pass(301).await;
+    for _ in 0..3 {
+        pass(299).await;
+        peer.assert_alive().await;
+    }
     peer.send(&[chunk(id, &bytes, 0), chunk(id, &bytes, 1), end(id, &bytes)].concat()).await;
     peer.answer_to(id).await;
     assert!(std::fs::read(pair.home().join("slow")).unwrap() == bytes);
@@ -114,14 +116,84 @@ async fn a_minute_without_a_byte_in_the_middle_of_a_frame_ends_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_slow_peer_is_not_a_stalled_one() {
+async fn a_slow_peer_is_not_a_stalled_one_but_a_drip_is() {
     let pair = Pair::new();
     let mut peer = pair.logged_in().await;
-    for byte in stat("").encode(3) {
-        peer.send(&[byte]).await;
-        sleep(9 * SECOND).await;
+    let frame = peer::put_small("slow", &noise(300_000, 3)).encode(3);
+    let since = Instant::now();
+    for piece in frame.chunks(2048) {
+        peer.send(piece).await;
+        sleep(SECOND).await;
     }
-    peer.answer_to(3).await;
+    assert!(matches!(peer.answer_to(3).await, ServerMessage::Committed(_)));
+    assert!(since.elapsed() > 2 * MINUTE);
+
+    let mut peer = pair.logged_in().await;
+    let since = Instant::now();
+    for piece in frame.chunks(9).take(200) {
+        if !peer.is_over() {
+            peer.send(piece).await;
+            sleep(SECOND).await;
+        }
+    }
+    let ended = peer.closed().await;
+    assert!(matches!(ended, Err(WireError::Stalled(_))), "{ended:?}");
+    assert_about(since, MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_keep_no_session_that_asks_for_nothing() {
+    let pair = Pair::new();
+    let mut peer = pair.logged_in().await;
+    let since = Instant::now();
+    while !peer.is_over() {
+        peer.send(&super::greeting::sample(Kind::Ping, 0)).await;
+        sleep(20 * SECOND).await;
+        assert!(since.elapsed() < 6 * MINUTE);
+    }
+    assert_eq!(peer.closed_at_last().await.unwrap(), Ended::Idle);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_falls_silent_in_an_upload_is_given_up() {
+    let pair = Pair::new();
+    let bytes = noise(2 * MIB, 4);
+    let mut peer = pair.logged_in().await;
+    let id = peer.ask(put("silent", bytes.len())).await;
+    peer.answer_to(id).await;
+    peer.send(&chunk(id, &bytes, 0)).await;
+    peer.acknowledged(id, 0).await;
+    pass(298).await;
+    assert!(!peer.is_over());
+    pass(4).await;
+    assert_eq!(peer.closed_at_last().await.unwrap(), Ended::Idle);
+    assert_eq!(pair.partials().len(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_reads_a_drip_is_given_up() {
+    let pair = Pair::new();
+    for number in 0..300 {
+        pair.file(&format!("{number:0200}"), b"");
+    }
+    let (stream, served) = pair.connect(4096);
+    let (mut read, mut write) = tokio::io::split(stream);
+    let asks: Vec<u8> = (3..9).flat_map(|id| peer::list("").encode(id)).collect();
+    let greeting = [hello(1), login(2, crate::support::site::PASSWORD), asks].concat();
+    {
+        let _still = peer::still();
+        write.write_all(&greeting).await.unwrap();
+        // The two answers to the greeting: what follows comes after the login.
+        let mut first = [0; 60];
+        read.read_exact(&mut first).await.unwrap();
+    }
+    let since = Instant::now();
+    let mut byte = [0; 100];
+    while !served.is_finished() && read.read(&mut byte).await.is_ok_and(|count| count > 0) {
+        sleep(SECOND).await;
+    }
+    assert!(served.await.unwrap().is_err());
+    assert!(since.elapsed() < 2 * MINUTE, "{:?}", since.elapsed());
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,8 +3,10 @@
 
 use std::sync::Arc;
 
+use sealane::client::Link;
 use sealane::client::tree::{
-    Compare, Ends, Exclude, Listing, Plan, Rules, download_tree, list_remote,
+    Compare, Ends, Event, Exclude, Listing, Plan, Preserve, Rules, download_tree, list_remote,
+    upload_tree,
 };
 use sealane::protocol::message::{Entries, Entry, File};
 use sealane::protocol::{ClientMessage, Kind, ServerMessage};
@@ -13,9 +15,9 @@ use sealane::transfer::Meter;
 use sealane::types::{Digest, RemotePath};
 
 use super::liar::path;
-use crate::support::names;
 use crate::support::pair::lying_server;
 use crate::support::peer::soon;
+use crate::support::{Pair, names};
 
 fn entry(name: &str, kind: u8) -> Entry {
     Entry { name: name.to_owned(), kind, size: 4, modified: 0, mode: 0o644 }
@@ -24,7 +26,7 @@ fn entry(name: &str, kind: u8) -> Entry {
 #[tokio::test]
 async fn names_that_lead_elsewhere_are_counted_and_never_used() {
     let (client, mut server) = lying_server().await;
-    let client = Arc::new(client);
+    let client = Link::once(client);
     let lying = async {
         loop {
             let (header, body) = server.next().await.unwrap();
@@ -41,7 +43,7 @@ async fn names_that_lead_elsewhere_are_counted_and_never_used() {
                 // For ever deeper.
                 vec![entry("down", 1)]
             };
-            let page = Entries { entries, more: false, hidden: 0 };
+            let page = Entries { entries, more: false, hidden: 0, follows: None };
             server.say(header.id, ServerMessage::Entries(page)).await;
         }
     };
@@ -75,14 +77,15 @@ async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
     };
     // As if the link had been planted after the listing.
     let entries = vec![listed("forged"), listed("good"), listed("way/in")];
-    let source = Listing { entries, problems: Vec::new() };
-    let rules = Rules { compare: Compare::Time, delete: false };
+    let source = Listing { entries, ..Listing::default() };
+    let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
     let plan = Plan::new(source, Listing::default(), rules);
     let ends = Arc::new(Ends {
-        client: Arc::new(client),
+        client: Link::once(client),
         tree: Arc::new(Tree::open(directory.path()).unwrap()),
         base: RemotePath::default(),
         preserve: false,
+        cache: None,
         meter: Arc::new(Meter::default()),
     });
     let lying = async {
@@ -111,4 +114,50 @@ async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
     assert_eq!(failed, ["forged", "way/in"]);
     assert_eq!(names(directory.path()), ["good", "way"]);
     assert_eq!(names(outside.path()), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn what_became_a_directory_after_the_plan_fails_alone() {
+    let pair = Pair::new();
+    let local = tempfile::tempdir().unwrap();
+    for name in ["a", "b", "c"] {
+        std::fs::write(local.path().join(name), name).unwrap();
+    }
+    let (client, _served) = pair.client().await;
+    let tree = Arc::new(Tree::open(local.path()).unwrap());
+    let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
+    let ends = Arc::new(Ends {
+        client: Link::once(client),
+        tree: tree.clone(),
+        base: RemotePath::default(),
+        preserve: false,
+        cache: None,
+        meter: Arc::new(Meter::default()),
+    });
+    let walked = || Listing::from(tree.walk(&|_, _| false));
+    let into_directory = |path: std::path::PathBuf| {
+        std::fs::remove_file(&path).unwrap();
+        std::fs::create_dir(path).unwrap();
+    };
+
+    let plan = Plan::new(walked(), Listing::default(), rules);
+    into_directory(local.path().join("b"));
+    let mut failed = Vec::new();
+    let note = |event: Event| failed.extend(event.result.err().map(|_| event.path.to_string()));
+    upload_tree(&ends, plan, note).await.unwrap();
+    assert_eq!(failed.join(" ").trim_matches('/'), "b");
+    assert_eq!(names(&pair.home()), ["a", "c"]);
+
+    let listed = list_remote(&ends.client, &ends.base, &Exclude::default()).await.unwrap();
+    pair.file("c", b"newer");
+    let plan = Plan::new(listed, Listing::default(), rules);
+    into_directory(pair.home().join("a"));
+    std::fs::remove_file(local.path().join("c")).unwrap();
+    std::fs::create_dir(local.path().join("c")).unwrap();
+    let mut failed = Vec::new();
+    let note = |event: Event| failed.extend(event.result.err().map(|_| event.path.to_string()));
+    download_tree(&ends, plan, note).await.unwrap();
+    assert_eq!(failed.len(), 2, "{failed:?}");
+    assert_eq!(names(local.path()), ["a", "b", "c"]);
+    assert_eq!(std::fs::read(local.path().join("a")).unwrap(), b"a");
 }

@@ -65,10 +65,8 @@ async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>) {
     let stream = tls::connect(config, client_end).await.unwrap();
     let password = Secret::new(PASSWORD.to_owned());
     let login = Client::login(stream, ClientSettings::default(), USER, &password);
-    let serve = async {
-        let _served = pair.serve(accepting.await.unwrap().unwrap());
-    };
-    let (client, ()) = tokio::join!(login, serve);
+    let serve = async { (pair.serve(accepting.await.unwrap().unwrap()),) };
+    let (client, (_served,)) = tokio::join!(login, serve);
     (client.unwrap(), flights)
 }
 

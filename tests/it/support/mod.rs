@@ -1,6 +1,7 @@
 //! A server's directory, server processes, client runs: everything in temporary places, on ports
 //! the system picks.
 
+pub mod faults;
 pub mod middle;
 pub mod pair;
 pub mod peer;

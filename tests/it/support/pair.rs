@@ -8,10 +8,11 @@ use std::time::Duration;
 use sealane::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, Exposure, LoginSettings,
 };
-use sealane::protocol::{ServerMessage, Side};
+use sealane::protocol::message::Login;
+use sealane::protocol::{ClientMessage, ServerMessage, Side};
 use sealane::session::{self, Client, ClientSettings, Ended, Limits};
 use sealane::storage::Vault;
-use sealane::types::{Secret, Username};
+use sealane::types::{Pin, Secret, Username};
 use sealane::wire::WireError;
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
@@ -37,12 +38,18 @@ pub type Served = JoinHandle<Result<Ended, WireError>>;
 pub struct Pair {
     pub directory: TempDir,
     pub drain: CancellationToken,
+    pub manager: AccountManager,
     service: Arc<session::Service>,
 }
 
 impl Pair {
     /// A server with default limits that knows [`USER`].
     pub fn new() -> Self {
+        Self::over(|store| store)
+    }
+
+    /// As [`Pair::new`]; logins see the records through what `wrap` makes of their store.
+    pub fn over(wrap: impl FnOnce(Arc<dyn AccountStore>) -> Arc<dyn AccountStore>) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let accounts = directory.path().join("accounts");
         std::fs::create_dir(&accounts).unwrap();
@@ -52,14 +59,14 @@ impl Pair {
         manager.add(&Username::parse(USER).unwrap(), &password, 1 << 40, None).unwrap();
         let settings = LoginSettings { cost: COST, ..LoginSettings::default() };
         let service = session::Service {
-            authenticator: Authenticator::new(store, settings).unwrap(),
+            authenticator: Authenticator::new(wrap(store), settings).unwrap(),
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             exposure: Exposure::Network,
             limits: Limits::default(),
             desk: session::Desk::new(64),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
-        Self { directory, drain: CancellationToken::new(), service: Arc::new(service) }
+        Self { directory, drain: CancellationToken::new(), manager, service: Arc::new(service) }
     }
 
     /// Logins evaluated so far.
@@ -90,8 +97,13 @@ impl Pair {
 
     /// A connection that has said nothing yet, with `pipe` bytes of room each way.
     pub fn connect(&self, pipe: usize) -> (DuplexStream, Served) {
+        self.connect_showing(pipe, None)
+    }
+
+    /// As [`Pair::connect`], for a client whose handshake has proved a key.
+    pub fn connect_showing(&self, pipe: usize, client_key: Option<Pin>) -> (DuplexStream, Served) {
         let (near, far) = duplex(pipe);
-        (near, self.serve(far))
+        (near, self.serve_showing(far, client_key))
     }
 
     /// Serves whoever is at the other end of `far`.
@@ -99,7 +111,7 @@ impl Pair {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.serve_as(far, None)
+        self.serve_with(far, None, None)
     }
 
     /// As [`Pair::serve`], on a connection that TLS names so.
@@ -107,10 +119,25 @@ impl Pair {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        self.serve_with(far, None, exporter)
+    }
+
+    fn serve_showing<S>(&self, far: S, client_key: Option<Pin>) -> Served
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.serve_with(far, client_key, None)
+    }
+
+    fn serve_with<S>(&self, far: S, client_key: Option<Pin>, exporter: Option<[u8; 32]>) -> Served
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
         let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
-        let terms = session::Terms { deadline, drain, keys: None, exporter };
+        let terms =
+            session::Terms { deadline, drain, keys: None, client_key, notary: None, exporter };
         tokio::spawn(async move { session::serve(far, &service, &visit, terms).await })
     }
 
@@ -123,6 +150,18 @@ impl Pair {
     pub fn peer_over(&self, pipe: usize) -> Peer {
         let (stream, served) = self.connect(pipe);
         Peer::new(stream, Side::Server, Some(served))
+    }
+
+    /// A peer that has proved `key` and asked to log in with it; its next request has id 3.
+    pub async fn with_key(&self, user: &str, key: Option<Pin>) -> (Peer, ServerMessage) {
+        let (stream, served) = self.connect_showing(PIPE, key);
+        let mut peer = Peer::new(stream, Side::Server, Some(served));
+        peer.send(&hello(1)).await;
+        let login = Login { user: user.to_owned(), password: None };
+        peer.send(&ClientMessage::Login(login).encode(2)).await;
+        assert!(matches!(peer.answer_to(1).await, ServerMessage::Welcome(_)));
+        let answer = peer.answer_to(2).await;
+        (peer, answer)
     }
 
     /// A peer that has logged in; its next request has id 3.

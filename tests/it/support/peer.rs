@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage};
 use sealane::protocol::message::{
-    Empty, Hello, List, LoggedIn, Login, PathFlag, PathOnly, Put, PutSmall, Rename, Welcome,
+    Empty, Get, Hello, List, LoggedIn, Login, PathFlag, PathOnly, Put, PutSmall, Rename, SetMeta,
+    Welcome,
 };
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
@@ -209,7 +210,7 @@ pub fn hello(id: u32) -> Vec<u8> {
 }
 
 pub fn login(id: u32, password: &str) -> Vec<u8> {
-    let login = Login { user: USER.to_owned(), password: password.to_owned() };
+    let login = Login { user: USER.to_owned(), password: Some(password.to_owned()) };
     ClientMessage::Login(login).encode(id)
 }
 
@@ -222,11 +223,11 @@ pub fn digest_of(path: &str) -> ClientMessage {
 }
 
 pub fn list(path: &str) -> ClientMessage {
-    ClientMessage::List(List { path: path.to_owned(), after: None })
+    ClientMessage::List(List { path: path.to_owned(), after: None, whole: None })
 }
 
 pub fn get(path: &str, claims: bool) -> ClientMessage {
-    ClientMessage::Get(PathFlag { path: path.to_owned(), flag: claims })
+    ClientMessage::Get(Get { path: path.to_owned(), claims, pieces: None })
 }
 
 pub fn make_directory(path: &str) -> ClientMessage {
@@ -239,6 +240,11 @@ pub fn remove(path: &str) -> ClientMessage {
 
 pub fn rename(from: &str, to: &str) -> ClientMessage {
     ClientMessage::Rename(Rename { from: from.to_owned(), to: to.to_owned(), replace: true })
+}
+
+pub fn set_meta(path: &str) -> ClientMessage {
+    let path = path.to_owned();
+    ClientMessage::SetMeta(SetMeta { path, modified: Some(1), mode: Some(0o640) })
 }
 
 pub fn usage() -> ClientMessage {

@@ -31,6 +31,7 @@ impl Person {
     pub fn command<I: AsRef<OsStr>>(&self, arguments: impl IntoIterator<Item = I>) -> Command {
         let mut command = client(arguments);
         command.env("XDG_CONFIG_HOME", self.directory.path());
+        command.env("XDG_CACHE_HOME", self.directory.path().join("cache"));
         command
     }
 

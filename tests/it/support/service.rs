@@ -32,7 +32,9 @@ pub const COST: HashCost = HashCost { memory_kib: 64, iterations: 1, parallelism
 
 impl Service {
     pub async fn start() -> Self {
-        Self::with(Limits::default(), Duration::from_secs(30)).await
+        // Many sessions of one account at once are what many tests are about.
+        let limits = Limits { sessions: 128, ..Limits::default() };
+        Self::with(limits, Duration::from_secs(30)).await
     }
 
     pub async fn with(limits: Limits, login_deadline: Duration) -> Self {
@@ -55,9 +57,11 @@ impl Service {
             limits,
             login_deadline,
             control: None,
-            connections: 256,
             congestion: Default::default(),
+            connections: 512,
+            strangers: server::StrangerLimits { all: 400, per_source: 200 },
             drain: Duration::from_secs(20),
+            recheck: Duration::from_secs(30),
             partial_expiry: Duration::from_secs(3600),
         };
         let stopped = stop.clone().cancelled_owned();

@@ -176,6 +176,7 @@ pub fn client<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Comman
     command.args(arguments).env("SEALANE_PASSWORD", PASSWORD).stdin(Stdio::null());
     // What the person who runs the tests knows of servers is not looked at.
     command.env("XDG_CONFIG_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody"));
+    command.env("XDG_CACHE_HOME", concat!(env!("CARGO_TARGET_TMPDIR"), "/nobody"));
     command
 }
 

@@ -10,7 +10,7 @@ const FLOORS: [(u8, &[&str]); 8] = [
     (4, &["session"]),
     (3, &["transfer"]),
     (2, &["net", "wire", "tls", "storage", "accounts", "trust"]),
-    (1, &["protocol", "fsio"]),
+    (1, &["protocol", "fsio", "sandbox"]),
     (0, &["types"]),
 ];
 

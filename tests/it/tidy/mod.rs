@@ -3,6 +3,7 @@
 //! What rustc and clippy can check is left to them, except where a rule here is stricter (no
 //! `#[allow]` silences it). `samples` breaks every rule once, to see that it notices.
 
+mod evidence;
 mod floors;
 mod rules;
 mod samples;
@@ -49,6 +50,16 @@ fn the_floor_tables_agree() {
     assert!(!shown.is_empty(), "no page shows the floors");
     let findings: Vec<_> =
         shown.iter().flat_map(|(path, text)| floors::tables_agree(path, text)).collect();
+    report(&findings);
+}
+
+#[test]
+fn every_defence_names_a_test_that_exists() {
+    let files = files();
+    let (_, page) = files.iter().find(|(path, _)| path == "docs/SECURITY.md").unwrap();
+    let sources = sources(&files);
+    let mut findings = evidence::tests_exist(page, &sources);
+    findings.extend(evidence::rows_are_shown(page, &sources));
     report(&findings);
 }
 

@@ -222,3 +222,13 @@ fn scripts_that_cannot_be_run_are_found() {
     assert_eq!(with_mode(0o644, "#!/bin/sh\n"), ["scripts/go: cannot be run (mode 644)"]);
     assert_eq!(with_mode(0o755, "echo\n"), ["scripts/go:1: does not begin with `#!`"]);
 }
+
+#[test]
+fn a_defence_without_its_test_is_found() {
+    let page = "| row | attack | defence | tests |\n|---|---|---|---|\n| 1 | `x` | y | `is_there`, `is_not` |\n";
+    let sources = [Source::parse("tests/it/a.rs", "fn is_there() {}\nfn row_09_hidden() {}")];
+    let missing = super::evidence::tests_exist(page, &sources);
+    assert_eq!(missing, ["docs/SECURITY.md: there is no test `is_not`"]);
+    let hidden = super::evidence::rows_are_shown(page, &sources);
+    assert_eq!(hidden, ["docs/SECURITY.md does not show `row_09_hidden`"]);
+}

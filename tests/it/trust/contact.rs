@@ -3,7 +3,6 @@
 use std::io::Read;
 use std::net::TcpListener;
 
-use crate::support::site::sealane;
 use crate::support::{Person, Site, fails, ok, stderr};
 
 #[test]
@@ -102,13 +101,10 @@ const SUSPICIOUS: [&str; 9] = [
 #[test]
 fn nothing_turns_verification_off() {
     // Flags: of every subcommand of every program, as their help shows them.
-    let mut helps = vec![stdout_of(["--help"])];
-    for command in ["put", "get", "ls", "stat", "mkdir", "rm", "mv", "df", "verify", "trust"] {
-        helps.push(stdout_of([command, "--help"]));
-    }
-    for action in ["list", "show", "add", "replace", "remove", "export", "import"] {
-        helps.push(stdout_of(["trust", action, "--help"]));
-    }
+    let mut helps = helps_of(env!("CARGO_BIN_EXE_sealane"), &[]);
+    helps.extend(helps_of(env!("CARGO_BIN_EXE_sealaned"), &[]));
+    helps.extend(helps_of(env!("CARGO_BIN_EXE_sealane-admin"), &[]));
+    assert!(helps.len() > 60, "{}", helps.len());
     for help in &helps {
         let flags = help.split_whitespace().filter(|word| word.starts_with('-'));
         for flag in flags {
@@ -127,14 +123,26 @@ fn nothing_turns_verification_off() {
         .collect();
     variables.sort_unstable();
     variables.dedup();
-    let expected = ["HOME", "NO_COLOR", "SEALANE_LOG", "SEALANE_PASSWORD", "XDG_CONFIG_HOME"];
+    let expected =
+        ["HOME", "NO_COLOR", "SEALANE_KEY", "SEALANE_LOG", "SEALANE_PASSWORD", "XDG_CONFIG_HOME"];
     assert_eq!(variables, expected);
 }
 
-fn stdout_of<const N: usize>(arguments: [&str; N]) -> String {
-    let output = sealane(arguments);
-    assert!(output.status.success(), "{}", stderr(&output));
-    String::from_utf8(output.stdout).unwrap()
+/// What `program` says of itself, and of every command below `path` that it lists.
+fn helps_of(program: &str, path: &[&str]) -> Vec<String> {
+    let output = std::process::Command::new(program).args(path).arg("--help").output().unwrap();
+    assert!(output.status.success(), "{path:?}: {}", stderr(&output));
+    let help = String::from_utf8(output.stdout).unwrap();
+    let listed = help.split("\nCommands:\n").nth(1).unwrap_or_default();
+    let commands = listed.lines().take_while(|line| line.starts_with("  "));
+    // The names stand in the second column, what they do further right.
+    let names = commands.filter(|line| !line.starts_with("   "));
+    let names: Vec<_> = names.filter_map(|line| line.split_whitespace().next()).collect();
+    let mut helps = vec![help.clone()];
+    for name in names.into_iter().filter(|name| *name != "help") {
+        helps.extend(helps_of(program, &[path, &[name]].concat()));
+    }
+    helps
 }
 
 #[test]

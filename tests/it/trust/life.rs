@@ -59,6 +59,22 @@ impl World {
         (certificate, key)
     }
 
+    /// After the overlap: for one who was away all the while, and for the old key.
+    fn the_window_is_over(&self, online: &Person, away: &Person, a: &str, n: &str) {
+        // One who was away all the while is told as of any key that does not fit, and sends nothing.
+        let words =
+            format!("the key of {} does not match its pin; nothing was sent", self.middle.address);
+        let missed = away.run(["ls", "work:"]);
+        assert!(stderr(&missed).contains(&format!("only if it shows {n}: sealane trust replace")));
+        fails(missed, 5, &words);
+        // The old key comes back: from a backup, or from a thief.
+        let (certificate, key) = self.files(a);
+        let heard = self.middle.attack(&certificate, &key, || {
+            fails(online.run(["ls", "work:"]), 5, "uses a key that was retired on");
+        });
+        heard[0].is_only_hello_and_alert();
+    }
+
     /// Neither his own key nor a copied certificate gets a byte out of anybody.
     fn nobody_falls_for_the_middle(&self, people: &[&Person]) {
         let other = Site::new();
@@ -124,10 +140,14 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
     let world = World::new();
     let (a, b) = (world.pin("server_pin"), world.pin("backup_pin"));
     let (online, late) = (world.person(&world.site.pins), world.person(&world.site.pins));
+    let away = world.person(&world.site.pins);
     for person in [&online, &late] {
         let run = ok(person.run(["ls", "work:"]));
         assert_eq!(stderr(&run), "");
     }
+    // One of them logs in with a key from now on, which the man in the middle would like to see.
+    ok(online.run(["key", "generate"]));
+    ok(online.run(["key", "enroll", "work"]));
     world.nobody_falls_for_the_middle(&[&online, &late]);
 
     clocks_jump(&online);
@@ -161,18 +181,16 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
     for person in [&online, &late, &newcomer] {
         assert_eq!(stderr(&ok(person.run(["ls", "work:"]))), "");
     }
-    // The old key comes back: from a backup, or from a thief.
-    let (certificate, key) = world.files(&a);
-    let heard = world.middle.attack(&certificate, &key, || {
-        fails(online.run(["ls", "work:"]), 5, "uses a key that was retired on");
-    });
-    heard[0].is_only_hello_and_alert();
+    world.the_window_is_over(&online, &away, &a, &n);
 
     // The key in use is stolen: the backup takes its place, and the stolen one is void for ever.
     let stolen = world.files(&n);
     world.rotate(&["revoke", &n]);
     assert_eq!(world.pin("server_pin"), b);
     let c = world.pin("backup_pin");
+    // The backup key needs no introduction.
+    ok(away.run(["ls", "work:"]));
+    assert_eq!(state(&away, &b).as_deref(), Some("active"));
     for person in [&online, &late, &newcomer] {
         ok(person.run(["ls", "work:"]));
         let now = [&n, &b, &c].map(|pin| state(person, pin).unwrap());

@@ -82,8 +82,29 @@ fn what_is_known_travels_to_another_machine() {
     std::fs::write(&file, ok(one.run(["trust", "export"])).stdout).unwrap();
     ok(two.run(["trust", "import", file.to_str().unwrap()]));
     assert_eq!(stdout(&one.run(["trust", "list"])), stdout(&two.run(["trust", "list"])));
-    std::fs::write(&file, "{}").unwrap();
-    fails(two.run(["trust", "import", file.to_str().unwrap()]), 5, "is damaged");
+    let before = std::fs::read(two.known()).unwrap();
+    for (text, why) in [("{}", "is damaged"), (r#"{"version":2}"#, "has version 2")] {
+        std::fs::write(&file, text).unwrap();
+        fails(two.run(["trust", "import", file.to_str().unwrap()]), 2, why);
+    }
+    assert_eq!(std::fs::read(two.known()).unwrap(), before);
+}
+
+#[test]
+fn four_programs_at_once_lose_nothing_of_one_another() {
+    let person = Person::new();
+    let pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let person = &person;
+            scope.spawn(move || {
+                for server in 0..5 {
+                    ok(person.run(["trust", "add", &format!("h{writer}:{}", server + 1), pin]));
+                }
+            });
+        }
+    });
+    assert_eq!(stdout(&ok(person.run(["trust", "list"]))).lines().count(), 20);
 }
 
 #[test]

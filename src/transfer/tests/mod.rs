@@ -1,10 +1,13 @@
 //! Both halves over an in-memory stream, with files in memory.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+mod allocations;
+mod shifted;
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tokio::io::{AsyncWriteExt, DuplexStream, duplex, split};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, duplex, split};
 
 use super::routes::Routes;
 use super::*;
@@ -44,6 +47,10 @@ impl Source for MemorySource {
 struct MemorySink {
     bytes: Mutex<Vec<u8>>,
     held: u64,
+    present: Vec<u8>,
+    /// What is read of the present version is wrong from the second time on.
+    spoiled: AtomicBool,
+    reads: AtomicU64,
     full_at: Option<u64>,
     committed: AtomicBool,
 }
@@ -64,6 +71,18 @@ impl Sink for MemorySink {
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
         let start = offset as usize;
         buffer.copy_from_slice(&self.bytes.lock().unwrap()[start..start + buffer.len()]);
+        Ok(())
+    }
+    fn present(&self) -> u64 {
+        self.present.len() as u64
+    }
+    fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        let start = offset as usize;
+        buffer.copy_from_slice(&self.present[start..start + buffer.len()]);
+        let again = self.reads.fetch_max(offset + buffer.len() as u64, Ordering::Relaxed) > offset;
+        if again && self.spoiled.load(Ordering::Relaxed) {
+            buffer[0] ^= 1;
+        }
         Ok(())
     }
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
@@ -95,7 +114,7 @@ struct End {
     routes: Routes,
 }
 
-fn end(stream: DuplexStream, peer: Side) -> End {
+fn end(stream: impl AsyncRead + AsyncWrite + Send + 'static, peer: Side) -> End {
     let (read, write) = split(stream);
     let (out, outbox) = outbox();
     tokio::spawn(write_frames(write, outbox, STALL));
@@ -119,12 +138,14 @@ async fn transfer(source: Arc<MemorySource>, sink: Arc<MemorySink>, claims: bool
     let (near, far) = duplex(64 * 1024);
     let (sender, receiver) = (end(near, Side::Server), end(far, Side::Client));
     let layout = Layout::for_size(source.size()).unwrap();
+    let pieces = sink.present() > 0;
     let (receive_route, receiving) = receiver.routes.receive(ID, layout);
     let (send_route, sending) = sender.routes.send(ID);
     let (meter, far_meter) = (Arc::new(Meter::default()), Arc::new(Meter::default()));
     let (near_meter, near_out) = (meter.clone(), sender.out.clone());
     let send = tokio::task::spawn_blocking(move || {
-        let sent = send(source.as_ref(), layout, claims, sending, &near_out, &near_meter);
+        let held = Held { claims, pieces };
+        let sent = send(source.as_ref(), layout, held, sending, &near_out, &near_meter);
         drop(send_route);
         sent
     });
@@ -226,18 +247,22 @@ fn chunk_frame(index: u32, digest: Digest, bytes: &[u8]) -> Vec<u8> {
 
 /// Receives a file of `size` bytes from a sender that writes `frames` and then waits.
 async fn receive_from_liar(size: usize, held: &[u8], frames: &[Vec<u8>]) -> TransferError {
+    receive_into(MemorySink::holding(held), size, frames).await
+}
+
+async fn receive_into(sink: MemorySink, size: usize, frames: &[Vec<u8>]) -> TransferError {
     let (near, far) = duplex(16 * MIB);
     let receiver = end(near, Side::Client);
     let (mut read, mut write) = split(far);
     tokio::spawn(async move { tokio::io::copy(&mut read, &mut tokio::io::sink()).await });
     let layout = Layout::for_size(size as u64).unwrap();
     let (_route, receiving) = receiver.routes.receive(ID, layout);
-    let sink = Arc::new(MemorySink::holding(held));
+    let sink = Arc::new(sink);
     let as_sink: Arc<dyn Sink> = sink.clone();
     for frame in frames {
         write.write_all(frame).await.unwrap();
     }
-    let (out, claims) = (receiver.out.clone(), !held.is_empty());
+    let (out, claims) = (receiver.out.clone(), sink.held > 0);
     let received = tokio::task::spawn_blocking(move || {
         receive(&as_sink, claims, receiving, &out, &Meter::default())
     });
@@ -308,7 +333,8 @@ async fn send_to(claims: bool, frames: Vec<Vec<u8>>) -> (Result<Outcome, Transfe
     let layout = Layout::for_size(source.size()).unwrap();
     let out = sender.out.clone();
     let sent = tokio::task::spawn_blocking(move || {
-        send(source.as_ref(), layout, claims, sending, &out, &Meter::default())
+        let held = Held { claims, pieces: claims };
+        send(source.as_ref(), layout, held, sending, &out, &Meter::default())
     });
     // Count the chunks that come although nothing is acknowledged; silence means it waits.
     let mut reader = FrameReader::new(read, Side::Client, STALL);

@@ -1,0 +1,143 @@
+//! `put --receipt` and `receipt check`: what the server signed about the files it got.
+
+use std::path::Path;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::args::CheckReceipt;
+use super::files::utc;
+use super::names;
+use super::remote::{Access, Remote};
+use super::trusted;
+use crate::cli::{Exit, Failure, Ui, errors};
+use crate::client::{ReceiptError, SignedReceipt};
+use crate::fsio;
+use crate::session::SessionError;
+use crate::storage::FileSource;
+use crate::transfer::{self, Meter, TransferError};
+use crate::trust::State;
+use crate::types::{Digest, Pin, RemotePath};
+
+/// Receipts asked for at once.
+const SIDE_BY_SIDE: usize = 16;
+/// Largest file of receipts that is read.
+const MAX_FILE: u64 = 1 << 30;
+
+/// Has the server sign each of `files`, by path and root, and writes that to `paper`. Gives the failures.
+pub(super) async fn fetch(
+    remote: &Remote,
+    paper: &Path,
+    files: Vec<(RemotePath, Digest)>,
+) -> Vec<Failure> {
+    let (mut files, mut running) = (files.into_iter(), JoinSet::new());
+    let (mut receipts, mut failures) = (Vec::new(), Vec::new());
+    loop {
+        while running.len() < SIDE_BY_SIDE.min(remote.link.max_requests())
+            && remote.link.over().is_none()
+            && let Some((path, root)) = files.next()
+        {
+            let (link, pin) = (remote.link.clone(), remote.proved);
+            running.spawn(async move {
+                let answer = link.receipt(&path, Some(&pin)).await;
+                (path, root, answer)
+            });
+        }
+        let Some(Ok((path, root, answer))) = running.join_next().await else { break };
+        let answer = answer.map_err(|error| errors::session(&format!("receipt of {path}"), &error));
+        match answer.and_then(|answer| {
+            accept(remote, root, SignedReceipt::new(&path, answer)).map_err(|error| {
+                Failure::new(Exit::Integrity, format!("receipt of {path}: {error}"))
+            })
+        }) {
+            Ok(receipt) => receipts.push(receipt),
+            Err(failure) => failures.push(failure),
+        }
+    }
+    receipts.sort_by(|one, other| one.receipt.path.cmp(&other.receipt.path));
+    let text = SignedReceipt::write_all(&remote.server, &receipts);
+    if let Err(error) = fsio::write_atomic(paper, text.as_bytes(), 0o644) {
+        failures.push(Failure::new(Exit::Other, error.to_string()));
+    }
+    failures
+}
+
+/// A receipt that is about what was sent, of this account, by a key that is trusted.
+fn accept(
+    remote: &Remote,
+    sent: Digest,
+    signed: Result<SignedReceipt, ReceiptError>,
+) -> Result<SignedReceipt, ReceiptError> {
+    let signed = signed?;
+    let (root, size) = (signed.receipt.root, signed.receipt.size);
+    if root != sent || signed.receipt.account != remote.user {
+        return Err(ReceiptError::Other { signed: root, size, sent });
+    }
+    match remote.pins.iter().any(|pin| *pin == signed.pin()) {
+        true => Ok(signed),
+        false => Err(ReceiptError::Key(signed.pin())),
+    }
+}
+
+/// Checks the receipts in a file, and that local files are what they are about.
+pub(super) async fn check(ui: Ui, access: &Access, args: &CheckReceipt) -> Result<(), Failure> {
+    let name = args.receipt.display().to_string();
+    let text = fsio::read_bounded(&args.receipt, MAX_FILE).map_err(|error| {
+        let exit = if error.is_not_found() { Exit::NotFound } else { Exit::Other };
+        Failure::new(exit, error.to_string())
+    })?;
+    let wrong = |error: ReceiptError| Failure::new(Exit::Integrity, format!("{name}: {error}"));
+    let mut good = Vec::new();
+    for (path, read) in SignedReceipt::read_all(&text).map_err(wrong)? {
+        let at = |error| Failure::new(Exit::Integrity, format!("{name}: {path}: {error}"));
+        good.push(read.map_err(at)?);
+    }
+    for signed in &good {
+        let pin = signed.pin();
+        if !is_trusted(access, &pin)? {
+            let text = format!("{name}: {}: {}", signed.receipt.path, ReceiptError::Key(pin));
+            return Err(Failure::new(Exit::Trust, text)
+                .hint("if it is the server's key, say so with --pin, or 'sealane trust add'"));
+        }
+    }
+    for signed in &good {
+        let receipt = &signed.receipt;
+        let time = utc(i64::try_from(receipt.time).unwrap_or(0).saturating_mul(1_000_000_000));
+        ui.object(&json!({
+            "type": "receipt", "account": receipt.account.as_str(), "path": receipt.path.as_str(),
+            "size": receipt.size, "root": receipt.root.to_string(), "time": time,
+            "key": signed.pin().to_string(),
+        }));
+        let (path, root) = (&receipt.path, &receipt.root);
+        ui.line(&format!("{root}  {time}  {}  {path}", receipt.account));
+    }
+    for file in &args.files {
+        let root = root_of(file).await?;
+        if !good.iter().any(|signed| signed.receipt.root == root) {
+            let text = format!("{}: {root} is not in {name}", file.display());
+            return Err(Failure::new(Exit::Integrity, text));
+        }
+    }
+    ui.object(&json!({ "type": "result", "ok": true, "receipts": good.len() }));
+    Ok(())
+}
+
+/// Keys of --pin, else of every server that is known, unless it was revoked.
+fn is_trusted(access: &Access, pin: &Pin) -> Result<bool, Failure> {
+    if !access.pins.is_empty() {
+        return Ok(access.pins.contains(pin));
+    }
+    let known = names::store().load().map_err(|error| trusted::failure(&error))?;
+    let keys: Vec<_> = known.iter().filter_map(|server| server.key(pin)).collect();
+    Ok(!keys.is_empty() && keys.iter().all(|key| key.state != State::Revoked))
+}
+
+async fn root_of(path: &Path) -> Result<Digest, Failure> {
+    let (local, name) = (path.to_owned(), path.display().to_string());
+    let read = tokio::task::spawn_blocking(move || -> Result<_, TransferError> {
+        let source = FileSource::open(&local)?;
+        transfer::root_of(&source, &Meter::default(), &|| false)
+    });
+    let read = read.await.unwrap_or(Err(TransferError::Thread)).map_err(SessionError::from);
+    read.map_err(|error| errors::session(&name, &error))
+}

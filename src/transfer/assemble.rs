@@ -1,0 +1,87 @@
+//! The receiver's side of shifted data: tells the pieces of the present version and makes chunks of
+//! them.
+//!
+//! It reads the present version only, which stays as it is until the commit, and writes nothing: a
+//! chunk that was put together is checked and written like one that was sent.
+
+use super::TransferError;
+use super::cut::Cutter;
+use crate::protocol::limits;
+use crate::protocol::pieces::{self, PiecesPage, Step};
+use crate::storage::Sink;
+use crate::wire::WireError;
+
+/// Cuts the present version and tells its pieces, page by page. Stops quietly when it cannot be read
+/// on, when `is_over` says so or when the connection has ended.
+pub(super) fn tell_pieces(
+    sink: &dyn Sink,
+    log2: u8,
+    id: u32,
+    say: impl Fn(Vec<u8>) -> Result<(), WireError>,
+    is_over: impl Fn() -> bool,
+) {
+    let mut cutter = Cutter::new(log2, sink.present());
+    let mut page = PiecesPage::default();
+    let mut told = 0;
+    while told < limits::PIECES && !is_over() {
+        let read = |offset, buffer: &mut [u8]| sink.read_present(offset, buffer);
+        let Ok(Some(found)) = cutter.next(read) else { break };
+        page.pieces.push(found.piece);
+        told += 1;
+        if page.pieces.len() == limits::PAGE_PIECES {
+            if say(page.encode(id)).is_err() {
+                return;
+            }
+            page.pieces.clear();
+        }
+    }
+    page.last = true;
+    let _ = say(page.encode(id));
+}
+
+/// Follows `recipe` and fills all of `chunk`. Says `false` if the present version cannot be read.
+///
+/// # Errors
+/// [`TransferError::Protocol`] for steps that cannot be: malformed, too many, beyond the present
+/// version or not exactly as long as the chunk.
+pub(super) fn follow(
+    recipe: &[u8],
+    sink: &dyn Sink,
+    chunk: &mut [u8],
+) -> Result<bool, TransferError> {
+    let wrong = TransferError::Protocol;
+    let present = sink.present();
+    let mut rest = chunk;
+    let mut is_read = true;
+    for (number, step) in pieces::steps(recipe).enumerate() {
+        let step = step.map_err(|_| wrong("a malformed recipe"))?;
+        if number >= limits::RECIPE_STEPS {
+            return Err(wrong("a recipe of too many steps"));
+        }
+        let length = match step {
+            Step::Copy { length, .. } => length,
+            Step::Literal(bytes) => bytes.len(),
+        };
+        let (room, behind) = std::mem::take(&mut rest)
+            .split_at_mut_checked(length)
+            .ok_or(wrong("a recipe for more than its chunk"))?;
+        rest = behind;
+        match step {
+            Step::Literal(bytes) => room.copy_from_slice(bytes),
+            Step::Copy { offset, length } => {
+                let end = offset.checked_add(length as u64);
+                if end.is_none_or(|end| end > present) {
+                    return Err(wrong("a recipe from beyond the present version"));
+                }
+                is_read &= sink.read_present(offset, room).is_ok();
+            }
+        }
+    }
+    if rest.is_empty() { Ok(is_read) } else { Err(wrong("a recipe for less than its chunk")) }
+}
+
+/// How many bytes of its chunk a recipe holds itself.
+pub(super) fn literal_bytes(recipe: &[u8]) -> usize {
+    let literal = |step: &Step<'_>| if let Step::Literal(bytes) = step { bytes.len() } else { 0 };
+    pieces::steps(recipe).flatten().map(|step| literal(&step)).sum()
+}

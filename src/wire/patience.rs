@@ -1,0 +1,81 @@
+//! How long a peer is waited for while bytes are due: a fixed time, which waiting uses up and bytes earn back.
+
+use std::io;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::WireError;
+
+/// Bytes a second below which a peer that is always late is given up at last. Nobody's link is so slow, and
+/// without it one byte a minute would hold a connection for ever.
+pub const SLOWEST: u32 = 1024;
+
+/// What is left of the time for one peer and one direction.
+#[derive(Debug)]
+pub(super) struct Patience {
+    left: Duration,
+    whole: Duration,
+}
+
+impl Patience {
+    pub(super) fn new(whole: Duration) -> Self {
+        Self { left: whole, whole }
+    }
+
+    /// Waits for `step`, which moves as many bytes as it says.
+    pub(super) async fn wait(
+        &mut self,
+        step: impl Future<Output = io::Result<usize>>,
+    ) -> Result<usize, WireError> {
+        let count = self.wait_for(step).await?;
+        let earned =
+            Duration::from_secs(1).saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        self.left = self.left.saturating_add(earned / SLOWEST).min(self.whole);
+        Ok(count)
+    }
+
+    /// Waits for `step`, which moves nothing that can be counted.
+    pub(super) async fn wait_for<T>(
+        &mut self,
+        step: impl Future<Output = io::Result<T>>,
+    ) -> Result<T, WireError> {
+        let since = Instant::now();
+        let done = timeout(self.left, step).await.map_err(|_| WireError::Stalled(self.whole))?;
+        self.left = self.left.saturating_sub(since.elapsed());
+        Ok(done?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seconds until a peer is given up that moves `bytes` after each `pause`; `None` if it never is.
+    async fn lasts(bytes: usize, pause: Duration) -> Option<u64> {
+        let mut patience = Patience::new(Duration::from_secs(60));
+        let since = Instant::now();
+        for _ in 0..1000 {
+            let step = async {
+                tokio::time::sleep(pause).await;
+                Ok(bytes)
+            };
+            if patience.wait(step).await.is_err() {
+                return Some(since.elapsed().as_secs());
+            }
+        }
+        None
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn waiting_uses_it_up_and_bytes_earn_it_back() {
+        let second = Duration::from_secs(1);
+        assert_eq!(lasts(1, second).await, Some(60));
+        assert_eq!(lasts(0, 59 * second).await, Some(60));
+        assert_eq!(lasts(1025, second).await, None);
+        assert_eq!(lasts(100_000, 59 * second).await, None);
+        assert_eq!(lasts(100_000, 61 * second).await, Some(60));
+        // Half the rate lasts twice as long.
+        assert!(matches!(lasts(512, second).await, Some(118..=121)));
+    }
+}

@@ -1,0 +1,289 @@
+//! The house itself: rows 4, 9, 13, 20, 24 and 26.
+
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use sealane::protocol::message::List;
+use sealane::protocol::{ClientMessage, ServerMessage, Status};
+
+use super::{insider, service};
+use crate::support::pair::USER;
+use crate::support::peer::{self, status};
+use crate::support::site::{PASSWORD, client, sealane};
+use crate::support::trees::content;
+use crate::support::{Service, Site, fails, ok, stdout};
+
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_04_a_directory_that_turns_into_a_link_leads_nowhere() {
+    let service = service().await;
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("f"), b"secret").unwrap();
+    let home = service.home(USER);
+    std::fs::create_dir(home.join("d")).unwrap();
+    std::fs::write(home.join("d/f"), b"inside").unwrap();
+    symlink(outside.path(), home.join("link")).unwrap();
+    let mut peer = insider(&service).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let (flag, place) = (stop.clone(), home.clone());
+    let flipping = std::thread::spawn(move || {
+        let (directory, link) = (place.join("d"), place.join("link"));
+        while !flag.load(Ordering::Relaxed) {
+            renameat_with(CWD, &directory, CWD, &link, RenameFlags::EXCHANGE).unwrap();
+        }
+    });
+    let mut reached = 0;
+    for round in 0..300 {
+        match peer.exchange(peer::get("d/f", false)).await {
+            ServerMessage::File(_, bytes) => {
+                assert_eq!(bytes, b"inside");
+                reached += 1;
+            }
+            other => assert!(status(&other).is_some()),
+        }
+        let name = format!("d/{round}");
+        for message in [
+            peer::stat("d/f"),
+            peer::list("d"),
+            peer::make_directory(&name),
+            peer::rename(&name, "d/other"),
+            peer::put_small("d/upload", b"x"),
+            peer::digest_of("d/f"),
+            peer::remove("d/other"),
+        ] {
+            peer.exchange(message).await;
+        }
+    }
+    stop.store(true, Ordering::Relaxed);
+    flipping.join().unwrap();
+    assert!(reached > 0);
+    assert_eq!(crate::support::names(outside.path()), ["f"]);
+    assert_eq!(std::fs::read(outside.path().join("f")).unwrap(), b"secret");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_09_a_record_that_cannot_be_read_opens_nothing() {
+    let service = Service::start().await;
+    service.account(USER, 1 << 20);
+    let place = service.directory.path().join("accounts/ann.db");
+    let good = std::fs::read_to_string(&place).unwrap();
+    drop(service.login(USER).await);
+    let source = Some(service.address.ip());
+    let twice = good.replacen('{', r#"{"username": "ann","#, 1);
+    for bad in [
+        "",
+        "{",
+        "[]",
+        "null",
+        &good[..good.len() / 2],
+        &good.replace("limitsize", "limitsise"),
+        &good.replace("argon2id", "argon2xx"),
+        &good.replacen(USER, "bob", 1),
+        &twice,
+        &format!("{good}x"),
+        &format!("{good}{}", " ".repeat(70_000)),
+    ] {
+        std::fs::write(&place, bad).unwrap();
+        let error = service.try_login(USER, PASSWORD).await.unwrap_err().to_string();
+        assert_eq!(error, "login refused", "{bad:.60}");
+        service.authenticator.unblock(&sealane::types::Username::parse(USER).unwrap(), source);
+    }
+    std::fs::remove_file(&place).unwrap();
+    std::fs::create_dir(&place).unwrap();
+    assert!(service.try_login(USER, PASSWORD).await.is_err());
+    std::fs::remove_dir(&place).unwrap();
+    std::fs::write(&place, good).unwrap();
+    service.try_login(USER, PASSWORD).await.unwrap();
+}
+
+#[test]
+fn row_09_a_configuration_that_cannot_be_read_starts_nothing() {
+    let site = Site::new();
+    let good = std::fs::read_to_string(site.config()).unwrap();
+    let run = || {
+        Command::new(env!("CARGO_BIN_EXE_sealaned"))
+            .arg("--config")
+            .arg(site.config())
+            .output()
+            .unwrap()
+    };
+    for bad in [
+        good.replace("[limits]", "[limit]"),
+        good.replace("login_seconds = 30", "login_seconds = 0"),
+        good.replace("login_seconds = 30", "login_seconds = -1"),
+        good.replace("connections = 256", "connections = \"unlimited\""),
+        format!("{good}\n[access]\nallow = [\"example.com\"]\n"),
+        good[..good.len() / 2].replace('"', ""),
+    ] {
+        assert_ne!(bad, good);
+        std::fs::write(site.config(), bad).unwrap();
+        fails(run(), 2, "config.toml");
+    }
+}
+
+/// Addresses that a process listens on.
+fn listeners(pid: u32) -> Vec<String> {
+    let mut sockets = Vec::new();
+    for entry in std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().flatten() {
+        let target = std::fs::read_link(entry.path()).unwrap_or_default();
+        let target = target.to_string_lossy().into_owned();
+        if let Some(inode) = target.strip_prefix("socket:[") {
+            sockets.push(inode.trim_end_matches(']').to_owned());
+        }
+    }
+    let mut found = Vec::new();
+    for table in ["tcp", "tcp6", "udp", "udp6", "raw", "packet"] {
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{pid}/net/{table}")) else {
+            continue;
+        };
+        for line in text.lines().skip(1) {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            let is_open = !table.starts_with("tcp") || fields.get(3) == Some(&"0A");
+            let inode = fields.iter().find(|field| sockets.iter().any(|inode| inode == *field));
+            if is_open && inode.is_some() {
+                found.push(format!("{table} {}", fields[1]));
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn row_13_one_port_and_one_private_socket() {
+    let site = Site::new();
+    site.account(USER, "1M");
+    let server = site.start();
+    let port = server.address.port();
+    assert_eq!(listeners(server.child.id()), [format!("tcp 0100007F:{port:04X}")]);
+    let data = site.root().join("data");
+    let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
+    assert_eq!((mode(&data), mode(&data.join(".control"))), (0o700, 0o600));
+    // No verb of the network reaches it.
+    fails(sealane(["get", &site.address(&server, USER, ".control"), "-"]), 3, "");
+}
+
+#[test]
+fn row_20_a_tree_deeper_than_any_path_is_counted_and_removed() {
+    let site = Site::new();
+    site.account(USER, "1M");
+    let home = site.home(USER);
+    std::fs::create_dir_all(home.join("0")).unwrap();
+    // As a client can make it: directories moved into one another.
+    let depth = 3_000;
+    for level in 1..depth {
+        let (inner, outer) = (home.join((level - 1).to_string()), home.join(level.to_string()));
+        std::fs::create_dir(&outer).unwrap();
+        std::fs::rename(inner, outer.join("d")).unwrap();
+    }
+    // Little stack for everybody, so that recursion would be noticed.
+    let mut server = Command::new("sh")
+        .args(["-c", "ulimit -s 256; exec \"$0\" --config \"$1\""])
+        .arg(env!("CARGO_BIN_EXE_sealaned"))
+        .arg(site.config())
+        .env("RUST_MIN_STACK", "262144")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stderr.take().unwrap()));
+    let line =
+        lines.find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned));
+    std::thread::spawn(move || lines.for_each(drop));
+    let address = format!("sealane://{USER}@{}", line.unwrap());
+    let top = format!("{address}/{}?{}", depth - 1, site.pins);
+    ok(sealane(["ls", &top]));
+    let removed = client(["rm", "-r", &top]).output().unwrap();
+    let usage = sealane(["df", &format!("{address}/?{}", site.pins)]);
+    let _ = server.kill();
+    server.wait().unwrap();
+    ok(removed);
+    ok(usage);
+    assert!(content(&home).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_20_a_large_directory_comes_in_pages() {
+    const FILES: usize = 20_000;
+    let service = service().await;
+    let home = service.home(USER);
+    std::fs::create_dir(home.join("many")).unwrap();
+    let first = home.join("many/000000");
+    std::fs::write(&first, b"").unwrap();
+    for number in 1..FILES {
+        std::fs::hard_link(&first, home.join(format!("many/{number:06}"))).unwrap();
+    }
+    let mut peer = insider(&service).await;
+    let (mut after, mut seen) = (None, 0);
+    loop {
+        let list = List { path: "many".to_owned(), after: after.take(), whole: None };
+        let ServerMessage::Entries(page) = peer.exchange(ClientMessage::List(list)).await else {
+            panic!()
+        };
+        assert!(page.entries.len() <= 1000);
+        seen += page.entries.len();
+        after = page.entries.last().map(|entry| entry.name.clone());
+        if !page.more {
+            break;
+        }
+    }
+    assert_eq!(seen, FILES);
+    // Cursors of any kind end somewhere.
+    for cursor in ["", "\u{10ffff}", "..", "/", &"z".repeat(4000)] {
+        let list = List { path: "many".to_owned(), after: Some(cursor.to_owned()), whole: None };
+        let answer = peer.exchange(ClientMessage::List(list)).await;
+        let fine = matches!(answer, ServerMessage::Entries(_)) || status(&answer).is_some();
+        assert!(fine && status(&answer) != Some(Status::Internal), "{cursor:.9}: {answer:?}");
+    }
+}
+
+#[test]
+fn row_24_what_may_not_be_built_in_is_not() {
+    let read = |name: &str| std::fs::read_to_string(Path::new(ROOT).join(name)).unwrap();
+    let (lock, deny) = (read("Cargo.lock"), read("deny.toml"));
+    // What is built for any platform; the lock file also names what no feature of ours turns on.
+    let tree = Command::new(env!("CARGO"))
+        .args(["tree", "--locked", "--offline", "--target", "all", "--edges", "normal,build"])
+        .args(["--prefix", "none", "--format", "{p}"])
+        .current_dir(ROOT)
+        .output();
+    let tree = stdout(&ok(tree.unwrap()));
+    assert!(tree.contains("\nrustls v"), "{tree}");
+    for banned in ["ring", "openssl-sys", "native-tls", "rustls-pemfile", "bincode"] {
+        assert!(!tree.contains(&format!("\n{banned} v")), "{banned} is built in");
+        assert!(deny.contains(&format!("crate = \"{banned}\"")), "{banned} not in deny.toml");
+    }
+    // Versions with known holes.
+    let number = |version: &str| -> Vec<u32> {
+        version.split('.').map(|part| part.parse().unwrap_or(0)).collect()
+    };
+    let floors = deny.lines().filter_map(|line| line.split_once("crate = \"")?.1.split_once("@<"));
+    let floors: Vec<_> = floors.collect();
+    assert!(floors.len() >= 6, "{floors:?}");
+    for (name, rest) in floors {
+        let floor = rest.split('"').next().unwrap();
+        let entry = format!("\nname = \"{name}\"\nversion = \"");
+        for version in lock.split(&entry).skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            assert!(number(version) >= number(floor), "{name} {version} is below {floor}");
+        }
+    }
+    let sources = lock.lines().filter(|line| line.starts_with("source = "));
+    let elsewhere: Vec<_> = sources.filter(|line| !line.contains("crates.io-index\"")).collect();
+    assert!(elsewhere.is_empty(), "{elsewhere:?}");
+    assert!(!Path::new(ROOT).join("build.rs").exists(), "nothing of ours runs at build time");
+}
+
+#[test]
+fn row_26_no_deadline_looks_at_the_wall_clock() {
+    for room in ["wire", "session", "transfer", "tls"] {
+        for (name, bytes) in content(&Path::new(ROOT).join("src").join(room)) {
+            let text = String::from_utf8(bytes.unwrap_or_default()).unwrap();
+            let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
+            let is_test = name.contains("tests");
+            assert!(is_test || !shipped.contains("SystemTime::now"), "{room}/{name}");
+        }
+    }
+}
