@@ -133,6 +133,42 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Paced<S> {
         Poll::Ready(Ok(count))
     }
 
+    /// Several records, or an alert behind another record, go in one step: TLS tries an alert once.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = &mut *self;
+        let Some(limit) = &this.limit else {
+            return Pin::new(&mut this.stream).poll_write_vectored(context, slices);
+        };
+        ready!(turn(&limit.up, &mut this.writing, context));
+        let piece = limit.up.piece();
+        let mut total = 0;
+        let fits = slices.iter().take_while(|slice| {
+            total += slice.len();
+            total <= piece
+        });
+        let written = match slices.get(..fits.count()) {
+            Some(fitting) if !fitting.is_empty() => {
+                Pin::new(&mut this.stream).poll_write_vectored(context, fitting)
+            }
+            _ => {
+                let first = slices.first().map_or(&[][..], |slice| slice);
+                let first = first.get(..piece).unwrap_or(first);
+                Pin::new(&mut this.stream).poll_write(context, first)
+            }
+        };
+        let count = ready!(written)?;
+        limit.up.took(count);
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_flush(context)
     }

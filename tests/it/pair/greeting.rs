@@ -48,8 +48,12 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
             client(ClientMessage::ReceiptOf(ReceiptOf { path: name, pin: Some(root) }))
         }
         Kind::Enroll => client(ClientMessage::Enroll(Enroll { comment: None })),
-        Kind::Cancel => peer::cancel(id),
-        Kind::Welcome => server(ServerMessage::Welcome(welcome())),
+        Kind::Welcome => server(ServerMessage::Welcome(Welcome {
+            version: 1,
+            agent: None,
+            max_requests: 1,
+            max_transfers: 1,
+        })),
         Kind::LoggedIn => server(ServerMessage::LoggedIn(LoggedIn { user: name })),
         Kind::Keys => {
             server(ServerMessage::Keys(Keys { epoch: 1, keys: Vec::new(), statements: None }))
@@ -74,10 +78,26 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::Done => server(ServerMessage::Done(Empty {})),
         Kind::UsageIs => server(ServerMessage::UsageIs(UsageIs { used: 1, reserved: 1, limit: 1 })),
         Kind::PartialsAre => server(ServerMessage::PartialsAre(PartialsAre::default())),
-        Kind::ReceiptIs => server(ServerMessage::ReceiptIs(receipt(root))),
+        Kind::ReceiptIs => server(ServerMessage::ReceiptIs(ReceiptIs {
+            account: name,
+            size: 1,
+            root,
+            time: 1,
+            public_key: vec![1],
+            signature: vec![2],
+        })),
         Kind::DigestIs => server(ServerMessage::DigestIs(size_root)),
         Kind::Committed => server(ServerMessage::Committed(size_root)),
         Kind::Refused => server(ServerMessage::Refused(Refused::new(Status::Busy))),
+        Kind::Cancel => peer::cancel(id),
+        Kind::Ping | Kind::Pong => frame::fixed(kind, 0, &[1; 8]),
+        _ => sample_of_a_transfer(kind, id),
+    }
+}
+
+fn sample_of_a_transfer(kind: Kind, id: u32) -> Vec<u8> {
+    let root = Digest([7; 32]);
+    match kind {
         Kind::Chunk => peer::any_chunk(id, 0, root, b"bytes"),
         Kind::End => frame::fixed(kind, id, &root.0),
         Kind::Claims => ClaimsPage { first: 0, digests: vec![root], last: true }.encode(id),
@@ -91,17 +111,8 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
             let prefix = ChunkPrefix { index: 0, digest: root };
             pieces::recipe(id, &prefix, [Step::Copy { offset: 0, length: 1 << 20 }].into_iter())
         }
-        Kind::Ping | Kind::Pong => frame::fixed(kind, 0, &[1; 8]),
+        other => panic!("no sample of {other:?}"),
     }
-}
-
-fn welcome() -> Welcome {
-    Welcome { version: 1, agent: None, max_requests: 1, max_transfers: 1 }
-}
-
-fn receipt(root: Digest) -> ReceiptIs {
-    let (account, public_key, signature) = ("keep".to_owned(), vec![1], vec![2]);
-    ReceiptIs { account, size: 1, root, time: 1, public_key, signature }
 }
 
 /// Asserts that nobody got as far as an account or a home.

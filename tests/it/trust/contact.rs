@@ -123,8 +123,16 @@ fn nothing_turns_verification_off() {
         .collect();
     variables.sort_unstable();
     variables.dedup();
-    let expected =
-        ["HOME", "NO_COLOR", "SEALANE_KEY", "SEALANE_LOG", "SEALANE_PASSWORD", "XDG_CONFIG_HOME"];
+    let expected = [
+        "HOME",
+        "NOTIFY_SOCKET",
+        "NO_COLOR",
+        "SEALANE_KEY",
+        "SEALANE_LOG",
+        "SEALANE_PASSWORD",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+    ];
     assert_eq!(variables, expected);
 }
 
