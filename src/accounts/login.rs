@@ -256,6 +256,11 @@ impl Authenticator {
         self.run(username, password, exposure, Some(attempt)).await
     }
 
+    /// Counts a failure of `source` that named no account.
+    pub fn join_refused(&self, source: IpAddr) {
+        self.guard.failed(&Attempt::new("", source), Instant::now());
+    }
+
     /// Changes [`LoginSettings::legacy_deadline`], from the next login on.
     pub fn set_legacy_deadline(&self, last: Option<Date>) {
         self.checker.set_deadline(last);

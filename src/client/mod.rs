@@ -6,6 +6,7 @@
 mod announced;
 mod digest_cache;
 mod jobs;
+mod lanes;
 mod link;
 mod pace;
 mod questions;
@@ -14,13 +15,14 @@ mod retry;
 pub mod tree;
 
 use std::io;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::net::{self, Congestion};
+use crate::protocol::join;
 use crate::protocol::keys::EXPORTER;
 use crate::session::{Client, ClientSettings, SessionError};
 use crate::tls::{self, Identity, TlsError, TlsStream};
@@ -104,6 +106,7 @@ pub struct Secured {
     pin: Pin,
     exporter: [u8; 32],
     congestion: String,
+    way: lanes::Way,
 }
 
 /// Connects and checks the server's key, and then, if there is a `key`, shows and proves that one.
@@ -116,7 +119,7 @@ pub async fn secure(target: &Target, key: Option<&Identity>) -> Result<Secured, 
     secure_paced(target, key, None).await
 }
 
-/// As [`secure`]; what goes over the connection keeps to `limit`.
+/// As [`secure`]; what goes over the connection, and over those that join its session, keeps to `limit`.
 ///
 /// Cancel safety: dropping the future closes the connection.
 ///
@@ -128,15 +131,22 @@ pub async fn secure_paced(
     limit: Option<RateLimit>,
 ) -> Result<Secured, ConnectError> {
     let config = tls::client_config_with(target.pins.clone(), key)?;
+    let begun = Instant::now();
     let (stream, congestion) = reach(&target.host, target.port).await?;
-    let stream = Paced::new(stream, limit);
+    let is_here = stream.peer_addr().is_ok_and(net::is_here);
+    let round_trip = if is_here { Duration::ZERO } else { begun.elapsed() };
+    let stream = Paced::new(stream, limit.clone());
     // A server that changes its keys is asked for the one that is likeliest to be known.
     let wanted = target.pins.iter().next().copied().unwrap_or_else(|| Pin::of_public_key(b""));
     let handshake = async { Ok(tls::connect_wanting(config, &wanted, stream).await?) };
     let stream = in_time(handshake).await?;
     let pin = tls::peer_pin(&stream).ok_or(TlsError::BadProof)?;
     let exporter = tls::exporter(&stream, EXPORTER)?;
-    Ok(Secured { stream, pin, exporter, congestion })
+    let session = tls::exporter(&stream, join::EXPORTER)?;
+    let target =
+        Target { pins: PinSet::new(vec![pin]).unwrap_or(target.pins.clone()), ..target.clone() };
+    let way = lanes::Way { target, session, round_trip, limit };
+    Ok(Secured { stream, pin, exporter, congestion, way })
 }
 
 /// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a handshake, and
@@ -176,8 +186,9 @@ impl Secured {
         password: &Secret,
     ) -> Result<(Client, Option<Announced>), ConnectError> {
         let settings = ClientSettings::default();
-        let client = Client::login(self.stream, settings, user.as_str(), password).await;
-        with_announced(client, &self.exporter)
+        let Self { stream, exporter, way, .. } = self;
+        let client = Client::login(stream, settings, user.as_str(), password).await;
+        accompanied(client, &exporter, way)
     }
 
     /// As [`Secured::login`], with the key that this connection has proved.
@@ -191,19 +202,25 @@ impl Secured {
         user: &Username,
     ) -> Result<(Client, Option<Announced>), ConnectError> {
         let settings = ClientSettings::default();
-        let client = Client::login_with_key(self.stream, settings, user.as_str()).await;
-        with_announced(client, &self.exporter)
+        let Self { stream, exporter, way, .. } = self;
+        let client = Client::login_with_key(stream, settings, user.as_str()).await;
+        accompanied(client, &exporter, way)
     }
 }
 
-fn with_announced(
+/// A session, with further connections as it needs them, and what the server announced on it.
+fn accompanied(
     client: Result<Client, SessionError>,
     exporter: &[u8; 32],
+    way: lanes::Way,
 ) -> Result<(Client, Option<Announced>), ConnectError> {
     let client = client.map_err(|error| match late_alert(&error) {
         Some(alert) => ConnectError::Tls(alert),
         None => error.into(),
     })?;
+    if let Some(control) = client.lanes() {
+        client.accompany(|stop| tokio::spawn(lanes::adapt(control, way, stop)));
+    }
     let announced = client.announced().map(|keys| announced::verify(keys, exporter));
     Ok((client, announced))
 }

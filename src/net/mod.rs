@@ -50,7 +50,9 @@ pub fn offers_bbr() -> bool {
     Socket::new(Domain::IPV4, Type::STREAM, None).is_ok_and(|socket| use_bbr(&socket).is_ok())
 }
 
-fn is_here(peer: SocketAddr) -> bool {
+/// Whether `peer` is this same machine.
+#[must_use]
+pub fn is_here(peer: SocketAddr) -> bool {
     peer.ip().to_canonical().is_loopback()
 }
 

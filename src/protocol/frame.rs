@@ -103,6 +103,8 @@ kinds! {
     Hello = 0x01, CLIENT, limits::SHORT;
     /// Account, and password unless the connection's key is to do.
     Login = 0x02, CLIENT, limits::LOGIN;
+    /// First frame of a further connection to a session.
+    Join = 0x03, CLIENT, limits::SHORT;
     /// Begins an upload.
     Put = 0x10, CLIENT, limits::REQUEST;
     /// A whole file of one chunk.
@@ -131,6 +133,8 @@ kinds! {
     Enroll = 0x1c, CLIENT, limits::SHORT;
     /// Asks for the server's signature under what a file holds.
     ReceiptOf = 0x1d, CLIENT, limits::REQUEST;
+    /// Asks for tokens that open further connections.
+    Tokens = 0x1e, CLIENT, limits::SHORT;
     /// Gives a request up.
     Cancel = 0x1f, CLIENT, 0;
     /// Sets time and mode of a file or directory.
@@ -141,6 +145,8 @@ kinds! {
     LoggedIn = 0x42, SERVER, limits::SHORT;
     /// The server's keys; comes before `LoggedIn`, with id 0.
     Keys = 0x43, SERVER, limits::LOGIN;
+    /// Answers `Join`.
+    Joined = 0x44, SERVER, limits::SHORT;
     /// Answers `Put`: go ahead.
     Accepted = 0x50, SERVER, limits::SHORT;
     /// Answers `Get`: what will come.
@@ -163,6 +169,8 @@ kinds! {
     PartialsAre = 0x59, SERVER, limits::ENTRIES;
     /// Answers `ReceiptOf`.
     ReceiptIs = 0x5a, SERVER, limits::SHORT;
+    /// Answers `Tokens`.
+    TokensAre = 0x5b, SERVER, limits::SHORT;
     /// Ends a request without success.
     Refused = 0x7f, SERVER, limits::LOGIN;
     /// One chunk of a file.

@@ -41,8 +41,17 @@ pub const PIECE_LOG2: std::ops::RangeInclusive<u8> = 16..=19;
 pub const RECIPE_STEPS: usize = 1024;
 /// Recipes of one transfer that may be sent and not acknowledged; their bytes count as chunks do.
 pub const RECIPES: usize = 64;
-/// Chunks of one transfer that may be sent and not acknowledged: what an interruption can cost.
+/// Chunks of one transfer that may be sent over one connection and not acknowledged: what an
+/// interruption can cost.
 pub const WINDOW: usize = 2;
+/// Connections of one session, the first one included.
+pub const CONNECTIONS: usize = 16;
+/// How far a sender may be ahead of the oldest chunk that is not acknowledged, once several connections
+/// share a transfer.
+pub const SPREAD: u32 = 64;
+/// Bytes of chunks that one end of a transfer may hold, whatever the number of connections; but at least
+/// one chunk more than over a single one.
+pub const TRANSFER_MEMORY: usize = 8 << 20;
 /// Requests of one session that may be unanswered.
 pub const MAX_REQUESTS: u32 = 64;
 /// Uploads and downloads of one session under way at once: at most 8 MiB of buffers each.

@@ -5,6 +5,7 @@
 
 mod chunks;
 pub mod frame;
+pub mod join;
 pub mod keys;
 pub mod limits;
 pub mod message;

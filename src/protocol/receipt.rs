@@ -1,4 +1,4 @@
-//! What a server signs about a file that it holds (`docs/PROTOCOL.md` §10): the text, not the signature.
+//! What a server signs about a file that it holds (`docs/PROTOCOL.md` §11): the text, not the signature.
 
 use crate::types::{Digest, RemotePath, Username};
 

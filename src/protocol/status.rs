@@ -51,6 +51,8 @@ statuses! {
     KeyRefused = 105, "the server does not accept this key";
     /// The key of the connection was not enrolled; the text says why.
     NotEnrolled = 106, "the key was not enrolled";
+    /// A further connection does not belong to a session: its token is none, or was used, or is too old.
+    JoinRefused = 107, "the connection does not belong to a session";
     /// Nothing has this name.
     NotFound = 200, "no such file or directory";
     /// Something has this name.

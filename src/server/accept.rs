@@ -15,6 +15,7 @@ use tracing::{Instrument, debug, info, info_span, warn};
 use super::gate::Gate;
 use super::keys::{Current, Keys};
 use crate::net::{self, Congestion};
+use crate::protocol::join;
 use crate::session::{self, Registry, Service, Terms, Visit};
 use crate::tls;
 
@@ -98,8 +99,14 @@ impl Guest {
             Err(_) => return info!(%peer, "no handshake in time"),
         };
         let (keys, client_key) = (self.keys.announce(&stream), tls::peer_pin(&stream));
-        let notary = Some(self.keys.notary());
-        let terms = Terms { deadline: self.deadline, drain: self.drain, keys, client_key, notary };
+        let terms = Terms {
+            deadline: self.deadline,
+            drain: self.drain,
+            keys,
+            client_key,
+            notary: Some(self.keys.notary()),
+            exporter: tls::exporter(&stream, join::EXPORTER).ok(),
+        };
         match session::serve(stream, &self.service, visit, terms).await {
             Ok(ended) => info!(?ended, "session ended"),
             Err(error) => info!(%error, "session ended"),

@@ -27,7 +27,7 @@ use tracing::{error, info, warn};
 use self::control::Control;
 use crate::accounts::{Authenticator, Exposure};
 use crate::net::{self, Congestion};
-use crate::session::{Limits, Registry, Service};
+use crate::session::{Desk, Limits, Registry, Service};
 use crate::storage::Vault;
 
 /// Everything a server needs, in the rooms' own types.
@@ -98,6 +98,8 @@ pub async fn run(
         vault: settings.vault.clone(),
         exposure,
         limits: settings.limits,
+        // The rest is for sessions of their own.
+        desk: Desk::new(settings.connections / 2),
     };
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
     let mut door = accept::Door {

@@ -13,7 +13,8 @@ use tokio::task::JoinHandle;
 use super::AGENT;
 use super::answers::{Pending, Shared, read_answers};
 use super::error::SessionError;
-use super::verbs;
+use super::joining::Companion;
+use super::verbs::{self, get::WholeFile};
 use crate::protocol::message::{
     Entries, Entry, Hello, Keys, Login, Partial, ReceiptIs, SizeRoot, UsageIs, Welcome,
 };
@@ -37,27 +38,18 @@ impl Default for ClientSettings {
     }
 }
 
-/// A small file as it arrived.
-#[derive(Debug)]
-pub struct WholeFile {
-    /// Its BLAKE3, as the server says.
-    pub digest: Digest,
-    /// Its time and mode.
-    pub meta: FileMeta,
-    /// What it holds.
-    pub bytes: Vec<u8>,
-}
-
 /// A logged-in session with a server.
 #[derive(Debug)]
 pub struct Client {
-    shared: Arc<Shared>,
-    out: FrameSender,
+    pub(super) shared: Arc<Shared>,
+    pub(super) out: FrameSender,
     /// The next request's id; locked until that request is queued, because ids must only grow.
-    next_id: Arc<Mutex<u32>>,
-    welcome: Welcome,
+    pub(super) next_id: Arc<Mutex<u32>>,
+    pub(super) settings: ClientSettings,
+    pub(super) welcome: Welcome,
     reader: JoinHandle<()>,
     writer: JoinHandle<Result<(), WireError>>,
+    pub(super) companion: Companion,
 }
 
 impl Client {
@@ -115,7 +107,16 @@ impl Client {
         let reader = tokio::spawn(read_answers(reader, shared.clone(), out.clone(), settings));
         let next_id = Arc::new(Mutex::new(1));
         let welcome = Welcome { version: 0, agent: None, max_requests: 1, max_transfers: 1 };
-        let mut client = Self { shared, out, next_id, welcome, reader, writer };
+        let mut client = Self {
+            shared,
+            out,
+            next_id,
+            settings,
+            welcome,
+            reader,
+            writer,
+            companion: Companion::default(),
+        };
         client.welcome = client.greet(user, password).await?;
         Ok(client)
     }
@@ -360,6 +361,7 @@ impl Client {
     /// Says goodbye: writes what is queued and closes the connection in order.
     pub async fn close(self) {
         self.reader.abort();
+        self.stay_alone().await;
         let Self { out, writer, reader, .. } = self;
         drop(out);
         let _ = reader.await; // its sender goes with it, and the writer ends

@@ -4,11 +4,12 @@ use tokio::io::AsyncRead;
 use tracing::{error, info, warn};
 
 use super::AGENT;
+use super::lanes::{self, Seat};
 use super::registry::Visit;
-use super::server::{Service, SharedHome};
+use super::server::{Service, SharedHome, Terms};
 use crate::accounts::{LoginError, Principal, Upgrade};
 use crate::protocol::frame::FrameError;
-use crate::protocol::message::{Hello, Keys, LoggedIn, Login, Refused, Welcome};
+use crate::protocol::message::{Hello, LoggedIn, Login, Refused, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
 use crate::storage::StorageError;
 use crate::types::{Pin, Secret, text};
@@ -17,40 +18,48 @@ use crate::wire::{FrameReader, FrameSender, WireError};
 /// Protocol version in which `KEYS` came.
 const KEYS_SINCE: u16 = 2;
 
-/// Who logged in, the home, and the last request id used.
-pub(super) type Greeted = (Principal, SharedHome, u32);
+/// Who it is.
+#[derive(Debug)]
+pub(super) enum Greeted {
+    /// Who logged in, the home, and the last request id used.
+    LoggedIn(Box<Principal>, SharedHome, u32),
+    /// A further connection to a session.
+    Lane(Seat),
+}
 
-/// Takes `HELLO` and `LOGIN`; `None` if the peer went away or was refused, which it was told.
+/// Takes `HELLO` and `LOGIN`, or `JOIN`; `None` if the peer went away or was refused, which it was told.
 pub(super) async fn greet<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     out: &FrameSender,
     service: &Service,
     visit: &Visit,
-    keys: Option<Keys>,
-    client_key: Option<Pin>,
+    terms: &Terms,
 ) -> Result<Option<Greeted>, WireError> {
-    let Some((header, ClientMessage::Hello(hello))) = expect(reader, Kind::Hello, 0).await? else {
-        return Ok(None);
-    };
-    let keys = keys.filter(|_| hello.version >= KEYS_SINCE);
+    let Some(first) = reader.header().await? else { return Ok(None) };
+    if first.kind == Kind::Join {
+        let (exporter, peer) = (terms.exporter.as_ref(), visit.peer().ip());
+        let seat = lanes::admit(&first, reader, out, service, exporter, peer).await?;
+        return Ok(seat.map(Greeted::Lane));
+    }
+    let (header, hello) = expect(reader, first, Kind::Hello, 0).await?;
+    let ClientMessage::Hello(hello) = hello else { return Ok(None) };
+    let keys = terms.keys.clone().filter(|_| hello.version >= KEYS_SINCE);
     let Some(welcome) = welcome(&hello) else {
         refuse(out, header.id, Status::Version).await?;
         return Ok(None);
     };
     out.send(ServerMessage::Welcome(welcome).encode(header.id)).await?;
-    let Some((header, ClientMessage::Login(login))) =
-        expect(reader, Kind::Login, header.id).await?
-    else {
-        return Ok(None);
-    };
-    match admit(service, login, client_key, visit).await {
+    let Some(second) = reader.header().await? else { return Ok(None) };
+    let (header, login) = expect(reader, second, Kind::Login, header.id).await?;
+    let ClientMessage::Login(login) = login else { return Ok(None) };
+    match admit(service, login, terms.client_key, visit).await {
         Ok((principal, home)) => {
             if let Some(keys) = keys {
                 out.send(ServerMessage::Keys(keys).encode(0)).await?;
             }
             let reply = ServerMessage::LoggedIn(LoggedIn { user: principal.name().to_string() });
             out.send(reply.encode(header.id)).await?;
-            Ok(Some((principal, home, header.id)))
+            Ok(Some(Greeted::LoggedIn(Box::new(principal), home, header.id)))
         }
         Err(refused) => {
             out.send(ServerMessage::Refused(refused).encode(header.id)).await?;
@@ -61,10 +70,10 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
 
 async fn expect<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
+    header: Header,
     kind: Kind,
     last_id: u32,
-) -> Result<Option<(Header, ClientMessage)>, WireError> {
-    let Some(header) = reader.header().await? else { return Ok(None) };
+) -> Result<(Header, ClientMessage), WireError> {
     if header.kind != kind {
         return Err(FrameError::State(header.kind).into());
     }
@@ -72,7 +81,7 @@ async fn expect<R: AsyncRead + Unpin>(
         return Err(FrameError::Id(header.id).into());
     }
     let body = zeroize::Zeroizing::new(reader.body(&header).await?);
-    Ok(Some((header, ClientMessage::decode(kind, &body)?)))
+    Ok((header, ClientMessage::decode(kind, &body)?))
 }
 
 fn welcome(hello: &Hello) -> Option<Welcome> {

@@ -2,6 +2,7 @@
 //!
 //! A server's session begins as a greeting that accepts `HELLO` and `LOGIN` only; handlers of
 //! every other request live on `Authenticated` sessions, which only a successful login makes.
+//! A connection that joins a session (`lanes`, `joining`) moves chunks and nothing else.
 //! Each verb is one file in `verbs`, with the server's and the client's end together.
 //!
 //! A session knows neither sockets nor TLS below, neither OS paths nor checksums. What a peer is
@@ -11,6 +12,8 @@ mod answers;
 mod client;
 mod error;
 mod greeting;
+mod joining;
+mod lanes;
 mod notary;
 mod refusal;
 mod registry;
@@ -19,11 +22,14 @@ mod server;
 mod small_files;
 mod verbs;
 
-pub use client::{Client, ClientSettings, WholeFile};
+pub use client::{Client, ClientSettings};
 pub use error::SessionError;
+pub use joining::{JoinedLane, LaneControl};
+pub use lanes::Desk;
 pub use notary::Notary;
 pub use registry::{Registry, SessionInfo, Visit};
 pub use server::{Ended, Limits, Service, Terms, serve};
+pub use verbs::get::WholeFile;
 
 /// Program and version, as both ends tell each other for their logs.
 pub const AGENT: &str = concat!("sealane/", env!("CARGO_PKG_VERSION"));

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ struct Inner {
     peer: SocketAddr,
     since: Instant,
     login: Mutex<Option<(Principal, SharedHome)>>,
+    /// It has joined a session, and ends with that.
+    is_lane: AtomicBool,
     transfers: AtomicUsize,
     end: CancellationToken,
     at_login: Mutex<Option<AtLogin>>,
@@ -79,6 +81,7 @@ impl Registry {
             peer,
             since: Instant::now(),
             login: Mutex::default(),
+            is_lane: AtomicBool::new(false),
             transfers: AtomicUsize::new(0),
             end: CancellationToken::new(),
             at_login: Mutex::default(),
@@ -105,7 +108,8 @@ impl Registry {
     /// gives how many. It blocks as `is_good` does.
     pub fn recheck(&self, is_good: impl Fn(&Principal, IpAddr) -> bool) -> usize {
         let visits: Vec<_> = self.visits().values().cloned().collect();
-        let ended = visits.iter().filter(|visit| {
+        // What has joined a session ends with it, and is nobody's login.
+        let ended = visits.iter().filter(|visit| !visit.is_lane()).filter(|visit| {
             let principal = visit.login().as_ref().map(|(principal, _)| principal.clone());
             principal.is_some_and(|principal| !is_good(&principal, visit.peer.ip()))
         });
@@ -129,7 +133,7 @@ impl Visit {
         self.inner.end.cancelled().await;
     }
 
-    /// Calls `then` once the visitor has logged in; drops it if the visitor goes before.
+    /// Calls `then` once the visitor has logged in or joined a session; drops it if the visitor goes before.
     pub fn at_login(&self, then: impl FnOnce() + Send + 'static) {
         *self.inner.at_login() = Some(AtLogin(Box::new(then)));
     }
@@ -141,16 +145,28 @@ impl Visit {
         let is_theirs = |visit: &&Arc<Inner>| {
             visit.login().as_ref().is_some_and(|it| it.0.name() == principal.name())
         };
-        if visits.values().filter(is_theirs).count() >= most.max(1) {
+        if visits.values().filter(|visit| !visit.is_lane()).filter(is_theirs).count() >= most.max(1)
+        {
             return false;
         }
         *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
         drop(visits);
+        self.is_known();
+        true
+    }
+
+    /// Notes whose session it has joined; it is not counted as one.
+    pub(super) fn joined(&self, principal: &Principal, home: &SharedHome) {
+        self.inner.is_lane.store(true, Ordering::Release);
+        *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
+        self.is_known();
+    }
+
+    fn is_known(&self) {
         let then = self.inner.at_login().take();
         if let Some(AtLogin(then)) = then {
             then();
         }
-        true
     }
 
     pub(super) fn transfer(&self) -> Transfer {
@@ -162,6 +178,10 @@ impl Visit {
 impl Inner {
     fn login(&self) -> MutexGuard<'_, Option<(Principal, SharedHome)>> {
         self.login.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_lane(&self) -> bool {
+        self.is_lane.load(Ordering::Acquire)
     }
 
     fn at_login(&self) -> MutexGuard<'_, Option<AtLogin>> {

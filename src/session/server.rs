@@ -9,7 +9,8 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::greeting::greet;
+use super::greeting::{Greeted, greet};
+use super::lanes::{self, Desk, Host, Shared};
 use super::notary::Notary;
 use super::refusal::Refusal;
 use super::registry::Visit;
@@ -17,8 +18,9 @@ use super::requests::{Context, Requests};
 use super::small_files::Arrived;
 use crate::accounts::{Authenticator, Exposure, Principal};
 use crate::protocol::frame::{self, FrameError};
-use crate::protocol::message::Keys;
-use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
+use crate::protocol::join::Exporter;
+use crate::protocol::message::{Keys, Tokens};
+use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use crate::storage::{Home, Vault};
 use crate::types::Pin;
 use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
@@ -52,6 +54,8 @@ pub struct Service {
     pub exposure: Exposure,
     /// Time limits.
     pub limits: Limits,
+    /// Gives out tokens for further connections.
+    pub desk: Desk,
 }
 
 /// What a server knows of one connection before anything is said on it.
@@ -67,6 +71,9 @@ pub struct Terms {
     pub notary: Option<Notary>,
     /// The key that the client has proved in the handshake, if it showed one.
     pub client_key: Option<Pin>,
+    /// By which TLS names the connection ([`join::EXPORTER`](crate::protocol::join::EXPORTER)); without it
+    /// there are no further connections.
+    pub exporter: Option<Exporter>,
 }
 
 /// How a session ended, when nothing was wrong.
@@ -76,10 +83,12 @@ pub enum Ended {
     ByPeer,
     /// The peer was silent for too long.
     Idle,
-    /// The login was refused.
+    /// The login was refused, or the token.
     NotLoggedIn,
     /// The server is shutting down and everything under way has ended.
     Drained,
+    /// It had joined a session, which has ended.
+    WithSession,
 }
 
 /// Serves one connection whose peer may have proved nothing yet.
@@ -105,28 +114,38 @@ where
     let stall = service.limits.stall;
     let writer = tokio::spawn(write_frames(write, outbox, stall));
     let mut reader = FrameReader::new(read, Side::Client, stall);
-    let Terms { deadline, drain, keys, client_key, notary } = terms;
-    let greeting = greet(&mut reader, &out, service, visit, keys, client_key);
+    let greeting = greet(&mut reader, &out, service, visit, &terms);
     let greeted = tokio::select! {
-        greeted = timeout_at(deadline, greeting) => Some(greeted),
-        () = drain.cancelled() => None,
+        greeted = timeout_at(terms.deadline, greeting) => Some(greeted),
+        () = terms.drain.cancelled() => None,
     };
     let result = match greeted {
         None => Ok(Ended::Drained),
         Some(Err(_)) => Err(WireError::Stalled(stall)),
         Some(Ok(Err(error))) => Err(error),
         Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
-        Some(Ok(Ok(Some((principal, home, last_id))))) => {
+        Some(Ok(Ok(Some(Greeted::Lane(seat))))) => {
+            visit.joined(seat.principal(), seat.home());
+            lanes::serve(seat, reader, out.clone(), service.limits).await
+        }
+        Some(Ok(Ok(Some(Greeted::LoggedIn(principal, home, last_id))))) => {
+            let Terms { drain, client_key, notary, exporter, .. } = terms;
             let authenticator = service.authenticator.clone();
+            let principal = *principal;
             let caller = Arc::new(Caller { authenticator, principal, shown: client_key });
             let signing = notary.map(|it| (caller.principal.name().clone(), it));
+            let requests = Requests::new(home.clone(), caller.clone(), out.clone(), signing);
+            let routes = requests.routes.clone();
+            let shared = |own| Host(Shared::new(caller.clone(), home, routes, own));
             let session = Authenticated {
                 visit,
                 reader,
                 out: out.clone(),
                 limits: service.limits,
                 last_id,
-                requests: Requests::new(home, caller.clone(), out.clone(), signing),
+                requests,
+                host: exporter.map(shared),
+                desk: &service.desk,
                 tasks: JoinSet::new(),
                 asked: Instant::now(),
                 heard: Instant::now(),
@@ -159,6 +178,9 @@ struct Authenticated<'a, R> {
     limits: Limits,
     last_id: u32,
     requests: Requests,
+    /// What further connections share with this one, if there may be any.
+    host: Option<Host>,
+    desk: &'a Desk,
     tasks: JoinSet<()>,
     /// When a request came or ended last.
     asked: Instant,
@@ -176,6 +198,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         info!(user = %principal.name(), key, "logged in");
         let result = self.requests_until_the_end(&drain).await;
         self.requests.end_all();
+        self.host = None;
         while self.tasks.join_next().await.is_some() {}
         result
     }
@@ -237,6 +260,9 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
             return Err(FrameError::Id(header.id).into());
         }
         self.last_id = header.id;
+        if let Some(Host(shared)) = &self.host {
+            shared.asked(header.id);
+        }
         self.asked = Instant::now();
         // Held until the small file is stored, so that only so many are in memory.
         let room = match header.kind {
@@ -258,6 +284,11 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                     }
                     return Ok(());
                 }
+                if let ClientMessage::Tokens(request) = message {
+                    let reply = self.tokens(request);
+                    let reply = reply.unwrap_or_else(|no| refuse(Kind::Tokens, header.id, no));
+                    return self.out.send(reply.encode(header.id)).await;
+                }
                 let moves = matches!(header.kind, Kind::Put | Kind::Get);
                 let transfer = moves.then(|| self.visit.transfer());
                 self.tasks.spawn(async move {
@@ -267,6 +298,13 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                 Ok(())
             }
         }
+    }
+}
+
+impl<R> Authenticated<'_, R> {
+    fn tokens(&self, request: Tokens) -> Result<ServerMessage, Refusal> {
+        let host = self.host.as_ref().ok_or_else(|| Refusal::new(Status::Busy))?;
+        super::verbs::tokens::serve(self.desk, &host.0, request)
     }
 }
 

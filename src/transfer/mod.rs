@@ -19,13 +19,20 @@
 //! what is held may wait for the network, because nobody waits for it but the peer's sender. So
 //! both directions of a connection keep draining whatever the transfers on it do.
 //!
+//! **Several connections.** A transfer is not bound to one: the sender gives each chunk to the
+//! connection with the fewest unacknowledged, the receiver takes chunks as they come. What was on a
+//! connection that is lost is read and sent again over another.
+//!
 //! **Crash.** What was acknowledged is in the partial file. Nothing else is written down: the next
 //! attempt hashes the partial and finds out.
 
 mod assemble;
 mod cut;
 mod error;
+mod lanes;
 mod meter;
+mod order;
+mod peer;
 mod receive;
 mod recipe;
 mod root;
@@ -37,6 +44,7 @@ mod whole;
 mod tests;
 
 pub use error::TransferError;
+pub use lanes::{Lane, Progress};
 pub use meter::{FileMeter, Meter, Outcome};
 pub use receive::receive;
 pub use root::root_of;

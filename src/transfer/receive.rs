@@ -1,11 +1,12 @@
 //! The receiving half: hash what is held, verify and write what comes, compare the root, commit.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
+use std::sync::mpsc::{Sender, channel};
 
 use tokio::runtime::Handle;
 
 use super::assemble::{follow, literal_bytes, tell_pieces};
+use super::order::{Order, Place};
 use super::routes::{Incoming, ReceivingEnd};
 use super::send::buffer_size;
 use super::{Meter, Outcome, TransferError};
@@ -26,7 +27,8 @@ const PAGE: usize = 16;
 /// its pieces. It ends early when the route of `end` is closed.
 ///
 /// Memory: 2 chunks, 1 more while claiming, and 32 bytes for each chunk held; where data has shifted
-/// 1 more chunk and 8 average pieces (4 MiB at most).
+/// 1 more chunk and 8 average pieces (4 MiB at most); over several connections up to
+/// [`TRANSFER_MEMORY`](limits::TRANSFER_MEMORY) of chunks.
 ///
 /// # Errors
 /// [`TransferError`]; what was acknowledged stays in the sink's partial, the file under the name is
@@ -57,14 +59,11 @@ pub fn receive(
         let mut receiver = Receiving {
             sink: sink.as_ref(),
             layout,
-            roots: RootBuilder::new(layout),
-            next: 0,
-            claims: claims_made,
+            held: Held { layout, roots: RootBuilder::new(layout), meter, reused: 0 },
+            order: Order::new(claims_made),
             again: Vec::new(),
             assembled: Vec::new(),
-            meter,
             moved: 0,
-            reused: 0,
         };
         let seek = |log2| {
             let is_over = || closed.is_cancelled();
@@ -117,18 +116,36 @@ fn claim(
 struct Receiving<'a> {
     sink: &'a dyn Sink,
     layout: Layout,
-    roots: RootBuilder,
-    /// First chunk that is neither received nor known to be held.
-    next: u32,
-    /// Claims in order, the first one for chunk `next`.
-    claims: Receiver<Digest>,
+    order: Order,
+    held: Held<'a>,
     /// Chunks whose recipes were wrong; their bytes are on their way.
     again: Vec<u32>,
     /// A chunk that is put together.
     assembled: Vec<u8>,
-    meter: &'a Meter,
     moved: u64,
+}
+
+/// What is here and verified.
+struct Held<'a> {
+    layout: Layout,
+    roots: RootBuilder,
+    meter: &'a Meter,
     reused: u64,
+}
+
+impl Held<'_> {
+    fn insert(&mut self, index: u32, digest: Digest) -> Result<(), TransferError> {
+        self.roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))
+    }
+
+    /// Takes the claim for a chunk as confirmed: the sender skipped it.
+    fn skipped(&mut self, index: u32, digest: Digest) -> Result<(), TransferError> {
+        self.insert(index, digest)?;
+        let length = self.layout.length(index).unwrap_or(0) as u64;
+        self.reused += length;
+        self.meter.reused(length);
+        Ok(())
+    }
 }
 
 impl Receiving<'_> {
@@ -140,14 +157,18 @@ impl Receiving<'_> {
     ) -> Result<Outcome, TransferError> {
         let mut is_sought = false;
         loop {
-            let (prefix, again) = match end.next().ok_or(TransferError::Interrupted)? {
-                Incoming::Chunk(prefix, buffer) => {
-                    self.chunk(&prefix, &buffer)?;
-                    (prefix, false)
+            let incoming = end.next().ok_or(TransferError::Interrupted)?;
+            let shared = end.lanes().have_been();
+            let (prefix, again, lane) = match incoming {
+                Incoming::Chunk(prefix, buffer, lane) => {
+                    self.chunk(&prefix, &buffer, shared)?;
+                    end.lanes().moved(buffer.chunk().len() as u64);
+                    (prefix, false, lane)
                 }
                 Incoming::Recipe(prefix, buffer) => {
-                    let is_made = self.recipe(&prefix, &buffer)?;
-                    (prefix, !is_made)
+                    let is_made = self.recipe(&prefix, &buffer, shared)?;
+                    end.lanes().moved(buffer.chunk().len() as u64);
+                    (prefix, !is_made, None)
                 }
                 Incoming::Seek(log2) => {
                     if is_sought || !limits::PIECE_LOG2.contains(&log2) {
@@ -159,16 +180,27 @@ impl Receiving<'_> {
                 }
                 Incoming::End(root) => return self.end(root),
             };
-            out.acknowledge(frame::acknowledgement(end.id(), prefix.index, again))?;
+            let ack = frame::acknowledgement(end.id(), prefix.index, again);
+            match lane {
+                // If the lane is gone, so is what the sender thinks of this chunk: it comes again.
+                Some(lane) => drop(lane.acknowledge(ack)),
+                None => out.acknowledge(ack)?,
+            }
         }
     }
 
-    fn chunk(&mut self, prefix: &ChunkPrefix, buffer: &ChunkBuffer) -> Result<(), TransferError> {
+    fn chunk(
+        &mut self,
+        prefix: &ChunkPrefix,
+        buffer: &ChunkBuffer,
+        shared: bool,
+    ) -> Result<(), TransferError> {
         let index = prefix.index;
         let repeated = self.again.iter().position(|&again| again == index);
         match repeated {
             Some(position) => drop(self.again.swap_remove(position)),
-            None => self.begin(index)?,
+            None if self.begin(index, shared)? == Place::Again => return Ok(()),
+            None => {}
         }
         if chunk_digest(&self.layout, index, buffer.chunk()) != prefix.digest {
             return Err(TransferError::Chunk { index });
@@ -182,9 +214,13 @@ impl Receiving<'_> {
         &mut self,
         prefix: &ChunkPrefix,
         buffer: &ChunkBuffer,
+        shared: bool,
     ) -> Result<bool, TransferError> {
         let index = prefix.index;
-        self.begin(index)?;
+        if self.begin(index, shared)? == Place::Again {
+            // Over the session's own connection alone, and nothing is lost there.
+            return Err(TransferError::Protocol("a recipe came twice"));
+        }
         let mut chunk = std::mem::take(&mut self.assembled);
         chunk.resize(self.layout.length(index).unwrap_or(0), 0);
         let recipe = buffer.chunk();
@@ -199,16 +235,10 @@ impl Receiving<'_> {
         Ok(is_made)
     }
 
-    /// Takes what stands before chunk `index` as held, and the claim for it as void: the sender has
-    /// something else.
-    fn begin(&mut self, index: u32) -> Result<(), TransferError> {
-        if index < self.next {
-            return Err(TransferError::Protocol("a chunk came twice or out of order"));
-        }
-        self.hold_up_to(index)?;
-        self.next_claim()?;
-        self.next = index + 1;
-        Ok(())
+    /// Chunk `index` comes; what turns out to have been skipped is held.
+    fn begin(&mut self, index: u32, shared: bool) -> Result<Place, TransferError> {
+        let held = &mut self.held;
+        self.order.begin(index, shared, |index, digest| held.skipped(index, digest))
     }
 
     /// Writes a chunk that has its digest; `sent` of its bytes crossed the wire.
@@ -219,55 +249,27 @@ impl Receiving<'_> {
         sent: usize,
     ) -> Result<(), TransferError> {
         self.sink.write_at(self.layout.offset(prefix.index), bytes)?;
-        self.insert(prefix.index, prefix.digest)?;
+        self.held.insert(prefix.index, prefix.digest)?;
         let (moved, reused) = (sent as u64, (bytes.len() - sent) as u64);
         self.moved += moved;
-        self.meter.moved(moved);
+        self.held.meter.moved(moved);
         if reused > 0 {
-            self.reused += reused;
-            self.meter.reused(reused);
+            self.held.reused += reused;
+            self.held.meter.reused(reused);
         }
         Ok(())
     }
 
     fn end(&mut self, expected: Digest) -> Result<Outcome, TransferError> {
-        self.hold_up_to(self.layout.count())?;
+        let held = &mut self.held;
+        self.order.end(self.layout.count(), |index, digest| held.skipped(index, digest))?;
         let received =
-            self.roots.finish().map_err(|_| TransferError::Protocol("chunks missing"))?;
+            held.roots.finish().map_err(|_| TransferError::Protocol("chunks missing"))?;
         if received != expected {
             return Err(TransferError::Root { expected, received });
         }
         self.sink.commit()?;
-        let (moved, reused) = (self.moved, self.reused);
+        let (moved, reused) = (self.moved, self.held.reused);
         Ok(Outcome { size: self.layout.size(), root: expected, moved, reused })
-    }
-
-    /// Takes the claims for all chunks before `index` as confirmed: the sender skipped them.
-    fn hold_up_to(&mut self, index: u32) -> Result<(), TransferError> {
-        while self.next < index {
-            let held = self.next;
-            let digest = self.next_claim()?;
-            let digest = digest.ok_or(TransferError::Protocol("skipped what was not claimed"))?;
-            self.next = held + 1;
-            self.insert(held, digest)?;
-            let length = self.layout.length(held).unwrap_or(0) as u64;
-            self.reused += length;
-            self.meter.reused(length);
-        }
-        Ok(())
-    }
-
-    fn next_claim(&self) -> Result<Option<Digest>, TransferError> {
-        match self.claims.try_recv() {
-            Ok(digest) => Ok(Some(digest)),
-            Err(TryRecvError::Disconnected) => Ok(None),
-            Err(TryRecvError::Empty) => {
-                Err(TransferError::Protocol("went past what was claimed so far"))
-            }
-        }
-    }
-
-    fn insert(&mut self, index: u32, digest: Digest) -> Result<(), TransferError> {
-        self.roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))
     }
 }

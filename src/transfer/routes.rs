@@ -11,12 +11,13 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::send::buffer_size;
+use super::lanes::{Lane, Lanes, OWN, Progress};
+use super::send::{buffer_size, buffers};
 use crate::protocol::frame::{self, AGAIN, ChunkPrefix, ClaimsPage, FrameError};
 use crate::protocol::pieces::PiecesPage;
 use crate::protocol::{Header, Kind, limits};
 use crate::types::{Digest, Layout};
-use crate::wire::{BufferPool, ChunkBuffer, FrameReader, WireError};
+use crate::wire::{BufferPool, ChunkBuffer, FrameReader, FrameSender, WireError};
 
 /// Pages of claims that may wait for their sender.
 const EVENTS: usize = 64;
@@ -24,9 +25,12 @@ const EVENTS: usize = 64;
 /// What a receiver tells the sender.
 #[derive(Debug)]
 pub(super) enum PeerEvent {
-    Acknowledged(u32),
+    /// By lane and index.
+    Acknowledged(u32, u32),
     /// The recipe for this chunk did not make it.
     Again(u32),
+    /// Lanes have come or gone.
+    Lanes,
     Claims(ClaimsPage),
     Pieces(PiecesPage),
 }
@@ -34,7 +38,8 @@ pub(super) enum PeerEvent {
 /// What a sender tells the receiver.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Chunk(ChunkPrefix, ChunkBuffer),
+    /// With the lane over which it came, if it was one.
+    Chunk(ChunkPrefix, ChunkBuffer, Option<FrameSender>),
     /// The buffer holds the steps.
     Recipe(ChunkPrefix, ChunkBuffer),
     /// The pieces of the present version are wanted, by the log2 of their average.
@@ -42,10 +47,15 @@ pub(super) enum Incoming {
     End(Digest),
 }
 
+type Pool = Arc<tokio::sync::Mutex<BufferPool>>;
+
 #[derive(Debug)]
 struct Inlet {
     layout: Layout,
-    pool: tokio::sync::Mutex<BufferPool>,
+    /// For the session's own connection, which must not wait for the others.
+    pool: Pool,
+    /// For all lanes together.
+    lane_pool: Pool,
     chunks: mpsc::Sender<Incoming>,
     _until_closed: DropGuard,
 }
@@ -56,9 +66,12 @@ enum Delivery {
     Sending(mpsc::Sender<PeerEvent>),
 }
 
-/// The transfers of one connection.
+/// The transfers of one session, and the connections they share.
 #[derive(Clone, Debug, Default)]
-pub struct Routes(Arc<Mutex<HashMap<u32, Delivery>>>);
+pub struct Routes {
+    deliveries: Arc<Mutex<HashMap<u32, Delivery>>>,
+    lanes: Lanes,
+}
 
 /// Keeps a transfer's route open; dropping it closes the route and so ends the transfer.
 #[derive(Debug)]
@@ -80,6 +93,7 @@ pub struct ReceivingEnd {
     layout: Layout,
     incoming: mpsc::Receiver<Incoming>,
     closed: CancellationToken,
+    lanes: Lanes,
 }
 
 impl ReceivingEnd {
@@ -103,6 +117,10 @@ impl ReceivingEnd {
     pub(super) fn next(&mut self) -> Option<Incoming> {
         self.incoming.blocking_recv()
     }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
 }
 
 /// The sending transfer's end of a route.
@@ -110,6 +128,7 @@ impl ReceivingEnd {
 pub struct SendingEnd {
     id: u32,
     events: mpsc::Receiver<PeerEvent>,
+    lanes: Lanes,
 }
 
 impl SendingEnd {
@@ -122,19 +141,27 @@ impl SendingEnd {
     pub(super) fn next_event(&mut self) -> Option<PeerEvent> {
         self.events.blocking_recv()
     }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
 }
 
 impl Routes {
     /// Opens the route of a transfer that receives a file of `layout` under `id`.
     #[must_use]
     pub fn receive(&self, id: u32, layout: Layout) -> (Route, ReceivingEnd) {
-        let (chunks, incoming) = mpsc::channel(limits::WINDOW + 1);
-        let pool = BufferPool::new(limits::WINDOW, buffer_size(&layout));
+        let own = limits::WINDOW;
+        let others = buffers(&layout).saturating_sub(own).max(1);
+        let (chunks, incoming) = mpsc::channel(own + others + 1);
+        let pool =
+            |count| Arc::new(tokio::sync::Mutex::new(BufferPool::new(count, buffer_size(&layout))));
         let closed = CancellationToken::new();
-        let (pool, _until_closed) = (tokio::sync::Mutex::new(pool), closed.clone().drop_guard());
-        let inlet = Inlet { layout, pool, chunks, _until_closed };
+        let (pool, lane_pool, _until_closed) =
+            (pool(own), pool(others), closed.clone().drop_guard());
+        let inlet = Inlet { layout, pool, lane_pool, chunks, _until_closed };
         let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
-        (route, ReceivingEnd { id, layout, incoming, closed })
+        (route, ReceivingEnd { id, layout, incoming, closed, lanes: self.lanes.clone() })
     }
 
     /// Opens the route of a transfer that sends a file under `id`.
@@ -142,7 +169,7 @@ impl Routes {
     pub fn send(&self, id: u32) -> (Route, SendingEnd) {
         let (deliver, events) = mpsc::channel(EVENTS);
         let route = self.open(id, Delivery::Sending(deliver));
-        (route, SendingEnd { id, events })
+        (route, SendingEnd { id, events, lanes: self.lanes.clone() })
     }
 
     /// Ends the transfer `id`, if it is there: its threads find their end closed.
@@ -153,6 +180,46 @@ impl Routes {
     /// Ends every transfer: the connection is gone.
     pub fn close_all(&self) {
         self.lock().clear();
+    }
+
+    /// Lets transfers use a further connection as long as the lane is held. Its frames are given to
+    /// [`Lane::deliver`].
+    #[must_use]
+    pub fn join(&self, out: FrameSender) -> Lane {
+        let number = self.lanes.add(out.clone());
+        self.tell_senders();
+        Lane::new(self.clone(), number, out)
+    }
+
+    /// Says that chunks may overtake one another from now on, because a lane is about to join.
+    pub fn expect_lanes(&self) {
+        self.lanes.expect();
+    }
+
+    pub(super) fn leave(&self, lane: u32) {
+        self.lanes.remove(lane);
+        self.tell_senders();
+    }
+
+    /// Whether nothing is under way.
+    #[must_use]
+    pub fn is_idle(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// How far the transfers are, all together, those that are over included.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.lanes.progress()
+    }
+
+    fn tell_senders(&self) {
+        for delivery in self.lock().values() {
+            if let Delivery::Sending(events) = delivery {
+                // One with other news waiting looks at the lanes when it has taken those.
+                let _ = events.try_send(PeerEvent::Lanes);
+            }
+        }
     }
 
     /// Takes the body of a transfer frame from `reader` and hands it to its transfer.
@@ -167,11 +234,23 @@ impl Routes {
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
+        self.deliver_from(None, header, reader).await
+    }
+
+    pub(super) async fn deliver_from<R: AsyncRead + Unpin>(
+        &self,
+        lane: Option<&Lane>,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        if lane.is_some() && !matches!(header.kind, Kind::Chunk | Kind::Ack) {
+            return Err(FrameError::State(header.kind).into());
+        }
         if matches!(header.kind, Kind::Chunk | Kind::Recipe) {
-            return self.deliver_chunk(header, reader).await;
+            return self.deliver_chunk(lane, header, reader).await;
         }
         if header.kind == Kind::Ack {
-            return self.deliver_acknowledgement(header, reader).await;
+            return self.deliver_acknowledgement(lane, header, reader).await;
         }
         let body = reader.body(header).await?;
         match (self.find(header.id), header.kind) {
@@ -204,6 +283,7 @@ impl Routes {
     /// There is one for each chunk, so it is read without memory of its own.
     async fn deliver_acknowledgement<R: AsyncRead + Unpin>(
         &self,
+        lane: Option<&Lane>,
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
@@ -216,9 +296,12 @@ impl Routes {
             Some(Delivery::Receiving(_)) => Err(FrameError::State(header.kind).into()),
             Some(Delivery::Sending(_)) if length != 4 => Err(FrameError::Body(header.kind).into()),
             Some(Delivery::Sending(events)) => {
-                let again = header.flags & AGAIN != 0;
-                let event =
-                    if again { PeerEvent::Again(index) } else { PeerEvent::Acknowledged(index) };
+                let event = match (header.flags & AGAIN != 0, lane) {
+                    (true, None) => PeerEvent::Again(index),
+                    // No recipe goes there.
+                    (true, Some(_)) => return Err(FrameError::State(header.kind).into()),
+                    (false, lane) => PeerEvent::Acknowledged(lane.map_or(OWN, Lane::number), index),
+                };
                 let _ = events.send(event).await;
                 Ok(())
             }
@@ -229,6 +312,7 @@ impl Routes {
     /// meanwhile ends its transfer at once, and what still comes is dropped.
     async fn deliver_chunk<R: AsyncRead + Unpin>(
         &self,
+        lane: Option<&Lane>,
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
@@ -250,13 +334,14 @@ impl Routes {
         if !fits {
             return Err(wrong.into());
         }
-        let mut buffer = inlet.pool.lock().await.take().await;
+        let pool = Arc::clone(if lane.is_some() { &inlet.lane_pool } else { &inlet.pool });
         drop(inlet);
+        let mut buffer = pool.lock().await.take().await;
         reader.fill(buffer.resize(length)).await?;
         if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
             let incoming = match header.kind {
                 Kind::Recipe => Incoming::Recipe(prefix, buffer),
-                _ => Incoming::Chunk(prefix, buffer),
+                _ => Incoming::Chunk(prefix, buffer, lane.map(|lane| lane.out().clone())),
             };
             let _ = inlet.chunks.send(incoming).await;
         }
@@ -274,6 +359,6 @@ impl Routes {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Delivery>> {
         // A panic elsewhere cannot leave the map half changed.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

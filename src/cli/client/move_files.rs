@@ -282,6 +282,7 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
         ));
     }
     let client = access.login(address).await?;
+    client.stay_alone().await;
     let meter = Arc::new(Meter::default());
     let progress = Progress::start(access, meter.clone());
     let expecting = meter.clone();

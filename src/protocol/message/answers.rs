@@ -191,6 +191,21 @@ pub struct PartialsAre {
     pub more: bool,
 }
 
+/// Body of `TOKENS_ARE`. It has no `Debug`: it holds tokens.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct TokensAre {
+    /// Each opens one connection, for 30 seconds.
+    #[n(0)]
+    pub tokens: Vec<Digest>,
+}
+
+impl std::fmt::Debug for TokensAre {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("TokensAre(***)")
+    }
+}
+
 /// Body of `USAGE_IS`, all in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

@@ -14,11 +14,11 @@ mod requests;
 
 pub use answers::{
     Accepted, AnnouncedKey, Entries, Entry, File, KeySignature, Keys, LoggedIn, Offer, Partial,
-    PartialsAre, ReceiptIs, Refused, SizeRoot, UsageIs, Welcome,
+    PartialsAre, ReceiptIs, Refused, SizeRoot, TokensAre, UsageIs, Welcome,
 };
 pub use requests::{
-    DiscardPartial, Enroll, Get, Hello, List, Login, Partials, PathFlag, PathOnly, Put, PutSmall,
-    ReceiptOf, Rename, SetMeta,
+    DiscardPartial, Enroll, Get, Hello, Join, List, Login, Partials, PathFlag, PathOnly, Put,
+    PutSmall, ReceiptOf, Rename, SetMeta, Tokens,
 };
 
 impl<C> Encode<C> for Digest {
@@ -41,7 +41,7 @@ impl<'b, C> Decode<'b, C> for Digest {
     }
 }
 
-/// Body of `USAGE` and `DONE`.
+/// Body of `USAGE`, `DONE` and `JOINED`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Empty {}
@@ -93,6 +93,7 @@ messages! {
     ClientMessage {
         Hello(Hello),
         Login(Login),
+        Join(Join),
         Put(Put),
         Get(Get),
         List(List),
@@ -107,6 +108,7 @@ messages! {
         SetMeta(SetMeta),
         ReceiptOf(ReceiptOf),
         Enroll(Enroll),
+        Tokens(Tokens),
     } with bytes {
         PutSmall(PutSmall),
     }
@@ -118,6 +120,7 @@ messages! {
         Welcome(Welcome),
         LoggedIn(LoggedIn),
         Keys(Keys),
+        Joined(Empty),
         Accepted(Accepted),
         Offer(Offer),
         Entries(Entries),
@@ -127,6 +130,7 @@ messages! {
         DigestIs(SizeRoot),
         PartialsAre(PartialsAre),
         ReceiptIs(ReceiptIs),
+        TokensAre(TokensAre),
         Committed(SizeRoot),
         Refused(Refused),
     } with bytes {

@@ -43,6 +43,33 @@ pub struct Enroll {
     pub comment: Option<String>,
 }
 
+/// Body of `JOIN`. It has no `Debug`: it holds a token.
+#[derive(Clone, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Join {
+    /// As the server gave it.
+    #[n(0)]
+    pub token: Digest,
+    /// That this is the connection the session means ([`join::proof`](crate::protocol::join::proof)).
+    #[n(1)]
+    pub proof: Digest,
+}
+
+impl std::fmt::Debug for Join {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Join(***)")
+    }
+}
+
+/// Body of `TOKENS`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(map)]
+pub struct Tokens {
+    /// How many are wanted.
+    #[n(0)]
+    pub count: u8,
+}
+
 /// Body of `PUT`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]

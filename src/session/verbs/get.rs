@@ -5,13 +5,24 @@ use std::sync::Arc;
 use crate::protocol::message::{File, Get, Offer};
 use crate::protocol::{ClientMessage, ServerMessage};
 use crate::session::answers::{Pending, Reply};
-use crate::session::client::{Client, WholeFile};
+use crate::session::client::Client;
 use crate::session::error::SessionError;
 use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
 use crate::storage::{FileMeta, FileSource, Sink, Source, StorageError};
 use crate::transfer::{self, Held, Meter, Outcome, ReceivingEnd, TransferError};
 use crate::types::{Digest, Layout, RemotePath};
+
+/// A small file as it arrived.
+#[derive(Debug)]
+pub struct WholeFile {
+    /// Its BLAKE3, as the server says.
+    pub digest: Digest,
+    /// Its time and mode.
+    pub meta: FileMeta,
+    /// What it holds.
+    pub bytes: Vec<u8>,
+}
 
 /// Answers `GET`: offers, then sends what differs. Nothing is said after the end.
 pub(in crate::session) async fn serve(

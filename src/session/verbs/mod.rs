@@ -12,6 +12,7 @@ pub(super) mod remove;
 pub(super) mod rename;
 pub(super) mod set_meta;
 pub(super) mod stat;
+pub(super) mod tokens;
 pub(super) mod usage;
 
 use super::refusal::Refusal;
@@ -40,8 +41,10 @@ pub(super) async fn serve(
         ClientMessage::Enroll(request) => enroll::serve(context, request).await?,
         // The session stores small files by itself, many together.
         ClientMessage::PutSmall(..) => return Err(Refusal::new(Status::Internal)),
+        // The session gives out tokens by itself: they are bound to it.
+        ClientMessage::Tokens(_) => return Err(Refusal::new(Status::Internal)),
         // The greeting is over: a second one is as wrong as an unknown path.
-        ClientMessage::Hello(_) | ClientMessage::Login(_) => {
+        ClientMessage::Hello(_) | ClientMessage::Login(_) | ClientMessage::Join(_) => {
             return Err(Refusal::new(Status::LoginRefused));
         }
     };

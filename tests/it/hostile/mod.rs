@@ -5,6 +5,7 @@ mod corpus;
 mod frames;
 mod greeting;
 mod house;
+mod joining;
 mod names;
 mod strangers;
 

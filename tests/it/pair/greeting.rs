@@ -2,8 +2,9 @@
 
 use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
 use sealane::protocol::message::{
-    Accepted, DiscardPartial, Empty, Enroll, Entries, Entry, File, Hello, Keys, LoggedIn, Login,
-    Offer, Partials, PartialsAre, ReceiptIs, ReceiptOf, Refused, SizeRoot, UsageIs, Welcome,
+    Accepted, DiscardPartial, Empty, Enroll, Entries, Entry, File, Hello, Join, Keys, LoggedIn,
+    Login, Offer, Partials, PartialsAre, ReceiptIs, ReceiptOf, Refused, SizeRoot, Tokens,
+    TokensAre, UsageIs, Welcome,
 };
 use sealane::protocol::pieces::{self, Piece, PiecesPage, Step};
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
@@ -40,6 +41,8 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::DiscardPartial => {
             client(ClientMessage::DiscardPartial(DiscardPartial { id: "0a".repeat(16) }))
         }
+        Kind::Join => client(ClientMessage::Join(Join { token: root, proof: root })),
+        Kind::Tokens => client(ClientMessage::Tokens(Tokens { count: 1 })),
         Kind::SetMeta => client(peer::set_meta("keep")),
         Kind::ReceiptOf => {
             client(ClientMessage::ReceiptOf(ReceiptOf { path: name, pin: Some(root) }))
@@ -55,6 +58,8 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         Kind::Keys => {
             server(ServerMessage::Keys(Keys { epoch: 1, keys: Vec::new(), statements: None }))
         }
+        Kind::Joined => server(ServerMessage::Joined(Empty {})),
+        Kind::TokensAre => server(ServerMessage::TokensAre(TokensAre { tokens: vec![root] })),
         Kind::Accepted => server(ServerMessage::Accepted(Accepted { claims: false, pieces: None })),
         Kind::Offer => server(ServerMessage::Offer(Offer {
             size: 5 << 20,

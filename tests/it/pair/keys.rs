@@ -34,7 +34,11 @@ fn with(pair: &Pair, change: impl FnOnce(&mut AccountKey)) -> Pin {
 /// What a verb needs. A new one without a line here does not compile.
 fn needs(message: &ClientMessage) -> Option<Permission> {
     match message {
-        ClientMessage::Hello(_) | ClientMessage::Login(_) | ClientMessage::Enroll(_) => None,
+        ClientMessage::Hello(_)
+        | ClientMessage::Login(_)
+        | ClientMessage::Enroll(_)
+        | ClientMessage::Join(_)
+        | ClientMessage::Tokens(_) => None,
         ClientMessage::Get(_) | ClientMessage::DigestOf(_) | ClientMessage::ReceiptOf(_) => {
             Some(Permission::Read)
         }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use sealane::protocol::{ServerMessage, Side};
+use sealane::protocol::{Kind, ServerMessage, Side};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 
 use crate::support::peer::{Peer, chunk, end, hello, login, put, soon, usage};
@@ -82,6 +82,8 @@ async fn a_panic_ends_its_own_session_alone() {
     let id = other.ask(put("file", bytes.len())).await;
     let accepted = other.answer_to(id).await;
     assert!(matches!(&accepted, ServerMessage::Accepted(it) if it.claims), "{accepted:?}");
+    // Whoever skips a chunk must have heard the claim for it.
+    assert_eq!(other.frame_of(id).await.0.kind, Kind::Claims);
     other.send(&[chunk(id, &bytes, 1), end(id, &bytes)].concat()).await;
     assert!(matches!(other.answer_to(id).await, ServerMessage::Committed(_)));
     assert!(std::fs::read(pair.home().join("file")).unwrap() == bytes);

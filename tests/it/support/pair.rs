@@ -63,6 +63,7 @@ impl Pair {
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             exposure: Exposure::Network,
             limits: Limits::default(),
+            desk: session::Desk::new(64),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
         Self { directory, drain: CancellationToken::new(), manager, service: Arc::new(service) }
@@ -71,6 +72,11 @@ impl Pair {
     /// Logins evaluated so far.
     pub fn evaluations(&self) -> u64 {
         self.service.authenticator.evaluations()
+    }
+
+    /// Places that must wait because of failures.
+    pub fn blocked_sources(&self) -> usize {
+        self.service.authenticator.blocks().sources.len()
     }
 
     pub fn home(&self) -> PathBuf {
@@ -105,17 +111,33 @@ impl Pair {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        self.serve_showing(far, None)
+        self.serve_with(far, None, None)
+    }
+
+    /// As [`Pair::serve`], on a connection that TLS names so.
+    pub fn serve_as<S>(&self, far: S, exporter: Option<[u8; 32]>) -> Served
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
+        self.serve_with(far, None, exporter)
     }
 
     fn serve_showing<S>(&self, far: S, client_key: Option<Pin>) -> Served
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
+        self.serve_with(far, client_key, None)
+    }
+
+    fn serve_with<S>(&self, far: S, client_key: Option<Pin>, exporter: Option<[u8; 32]>) -> Served
+    where
+        S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    {
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
         let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
-        let terms = session::Terms { deadline, drain, keys: None, client_key, notary: None };
+        let terms =
+            session::Terms { deadline, drain, keys: None, client_key, notary: None, exporter };
         tokio::spawn(async move { session::serve(far, &service, &visit, terms).await })
     }
 
