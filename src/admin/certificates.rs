@@ -127,7 +127,10 @@ pub(super) fn must_be_free(path: &Path) -> Result<(), AdminError> {
 }
 
 pub(super) fn make_directory_if_missing(directory: &Path) -> Result<(), AdminError> {
-    Ok(fsio::create_directories(directory, DIRECTORY_MODE)?)
+    match fsio::create_directory(directory, DIRECTORY_MODE) {
+        Err(error) if error.is_exists() && directory.is_dir() => Ok(()),
+        outcome => Ok(outcome?),
+    }
 }
 
 pub(super) fn generate_named(

@@ -46,7 +46,7 @@ pub(super) enum Command {
     /// Never overwrites anything.
     #[command(after_help = "Example:\n  sealane-admin init /srv/sealane --listen 0.0.0.0:9901")]
     Init {
-        /// The directory; made if missing.
+        /// The directory; made if missing, in one that is there.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
         /// IP address and port to listen on.
@@ -277,7 +277,7 @@ pub(super) enum CertCommand {
     /// Makes server.key, server.crt, backup.key and backup.crt. Never overwrites anything.
     #[command(after_help = "Example:\n  sealane-admin cert generate certs")]
     Generate {
-        /// The directory; made if missing.
+        /// The directory; made if missing, in one that is there.
         #[arg(value_name = "DIR")]
         directory: PathBuf,
     },
