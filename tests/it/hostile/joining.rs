@@ -1,8 +1,11 @@
 //! Further connections: who did not open the session may not join it, whatever was overheard.
 
+use std::time::Duration;
+
 use sealane::protocol::join::{self, Exporter, proof};
 use sealane::protocol::message::{Join, Tokens};
 use sealane::protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
+use sealane::session::Limits;
 use sealane::tls;
 use sealane::types::Digest;
 use tokio::net::TcpStream;
@@ -23,6 +26,14 @@ async fn named(service: &Service) -> (Peer, Exporter) {
     (Peer::new(piped(stream), Side::Server, None), exporter)
 }
 
+async fn logged_in(service: &Service) -> (Peer, Exporter) {
+    let (mut session, own) = named(service).await;
+    session.send(&[hello(1), login(2, PASSWORD)].concat()).await;
+    assert!(matches!(session.answer_to(1).await, ServerMessage::Welcome(_)));
+    assert!(matches!(session.answer_to(2).await, ServerMessage::LoggedIn(_)));
+    (session, own)
+}
+
 async fn token(session: &mut Peer) -> Digest {
     match session.exchange(ClientMessage::Tokens(Tokens { count: 1 })).await {
         ServerMessage::TokensAre(answer) => answer.tokens[0],
@@ -38,10 +49,7 @@ fn joining(token: Digest, session: &Exporter, lane: &Exporter) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_23_a_stolen_token_opens_no_data_connection() {
     let service = service().await;
-    let (mut session, own) = named(&service).await;
-    session.send(&[hello(1), login(2, PASSWORD)].concat()).await;
-    assert!(matches!(session.answer_to(1).await, ServerMessage::Welcome(_)));
-    assert!(matches!(session.answer_to(2).await, ServerMessage::LoggedIn(_)));
+    let (mut session, own) = logged_in(&service).await;
     // With the token alone; and with all of a `JOIN` that was made for another connection.
     for knows_all in [false, true] {
         let stolen = token(&mut session).await;
@@ -75,4 +83,23 @@ async fn row_23_a_stolen_token_opens_no_data_connection() {
     // The connection ends with its session.
     drop(session);
     assert!(lane.next().await.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_connection_is_nobodys_session() {
+    let limits = Limits { sessions: 2, ..Limits::default() };
+    let service = Service::with(limits, Duration::from_secs(30)).await;
+    service.account(USER, 1 << 20);
+    let (mut session, own) = logged_in(&service).await;
+    let mut lanes = Vec::new();
+    for _ in 0..2 {
+        let (mut lane, exporter) = named(&service).await;
+        let token = token(&mut session).await;
+        lane.send(&joining(token, &own, &exporter)).await;
+        assert_eq!(lane.next().await.unwrap().0.kind, Kind::Joined);
+        lanes.push(lane);
+    }
+    let _second = service.login(USER).await;
+    let refused = service.try_login(USER, PASSWORD).await.unwrap_err();
+    assert!(refused.to_string().contains("busy"), "{refused}");
 }
