@@ -15,7 +15,7 @@ use super::partial::{PartialFile, umask};
 use super::{FileMeta, OWNED_FILE, Sink, StorageError};
 use crate::types::RemotePath;
 
-/// A file being uploaded into a [`Home`].
+/// A file being uploaded into a [`Home`](super::Home).
 ///
 /// Permissions become those of its [`FileMeta`], else those of the file it replaces, else 0644
 /// less the umask; the owner can always read and write it.
