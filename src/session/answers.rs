@@ -8,10 +8,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::io::AsyncRead;
 use tokio::sync::{OwnedMutexGuard, mpsc};
-use tokio::time::timeout;
 
 use super::client::ClientSettings;
 use super::error::SessionError;
+use super::keep_alive::{heard, pong};
 use super::verbs::get::offered_layout;
 use crate::protocol::frame::{self, FrameError};
 use crate::protocol::message::{Keys, Offer};
@@ -206,21 +206,10 @@ async fn read_until_the_end<R: AsyncRead + Unpin>(
     out: &FrameSender,
     settings: ClientSettings,
 ) -> Result<(), WireError> {
-    let mut pinged = false;
-    loop {
-        let header = match timeout(settings.silence / 2, reader.header()).await {
-            Ok(header) => header?,
-            Err(_) if pinged => return Err(WireError::Stalled(settings.silence)),
-            Err(_) => {
-                out.offer(frame::fixed(Kind::Ping, 0, &[0; 8]));
-                pinged = true;
-                continue;
-            }
-        };
-        let Some(header) = header else { return Ok(()) };
-        pinged = false;
+    while let Some(header) = heard(reader, out, settings.silence).await? {
         answer_frame(&header, reader, shared, out).await?;
     }
+    Ok(())
 }
 
 async fn answer_frame<R: AsyncRead + Unpin>(
@@ -231,11 +220,7 @@ async fn answer_frame<R: AsyncRead + Unpin>(
 ) -> Result<(), WireError> {
     match header.kind {
         kind if kind.is_of_a_transfer() => shared.routes.deliver(header, reader).await,
-        Kind::Ping => {
-            let body: [u8; 8] = frame::exactly(header.kind, &reader.body(header).await?)?;
-            out.offer(frame::fixed(Kind::Pong, 0, &body));
-            Ok(())
-        }
+        Kind::Ping => pong(header, reader, out).await,
         Kind::Pong => reader.discard(header.length).await,
         _ => {
             let body = reader.body(header).await?;

@@ -14,8 +14,9 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use super::answers::{Pending, Shared};
 use super::client::{Client, ClientSettings};
 use super::error::SessionError;
+use super::keep_alive::{heard, pong};
 use super::verbs;
-use crate::protocol::frame::{self, FrameError};
+use crate::protocol::frame::FrameError;
 use crate::protocol::join::{self, Exporter};
 use crate::protocol::message::Join;
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
@@ -185,23 +186,12 @@ async fn carry<R: AsyncRead + Unpin>(
     out: &FrameSender,
     silence: Duration,
 ) -> Result<(), WireError> {
-    let mut pinged = false;
     loop {
         let header = tokio::select! {
-            header = timeout(silence / 2, reader.header()) => header,
+            header = heard(reader, out, silence) => header?,
             () = out.closed() => return Err(WireError::Closed),
         };
-        let header = match header {
-            Ok(header) => header?,
-            Err(_) if pinged => return Err(WireError::Stalled(silence)),
-            Err(_) => {
-                out.offer(frame::fixed(Kind::Ping, 0, &[0; 8]));
-                pinged = true;
-                continue;
-            }
-        };
         let Some(header) = header else { return Ok(()) };
-        pinged = false;
         carried(&header, reader, lane, out).await?;
     }
 }
@@ -214,11 +204,7 @@ async fn carried<R: AsyncRead + Unpin>(
 ) -> Result<(), WireError> {
     match header.kind {
         Kind::Chunk | Kind::Ack => lane.deliver(header, reader).await,
-        Kind::Ping => {
-            let body: [u8; 8] = frame::exactly(header.kind, &reader.body(header).await?)?;
-            out.offer(frame::fixed(Kind::Pong, 0, &body));
-            Ok(())
-        }
+        Kind::Ping => pong(header, reader, out).await,
         Kind::Pong => reader.discard(header.length).await,
         kind => Err(FrameError::State(kind).into()),
     }

@@ -19,9 +19,10 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::keep_alive::pong;
 use super::server::{Caller, Ended, Limits, Service, SharedHome};
 use crate::accounts::Principal;
-use crate::protocol::frame::{self, FrameError};
+use crate::protocol::frame::FrameError;
 use crate::protocol::join::{self, Exporter};
 use crate::protocol::message::{Empty, Join, Refused};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, limits};
@@ -212,11 +213,7 @@ async fn frame<R: AsyncRead + Unpin>(
         Kind::Chunk | Kind::Ack if header.id <= shared.last_id.load(Ordering::Acquire) => {
             lane.deliver(header, reader).await
         }
-        Kind::Ping => {
-            let body: [u8; 8] = frame::exactly(header.kind, &reader.body(header).await?)?;
-            out.offer(frame::fixed(Kind::Pong, 0, &body));
-            Ok(())
-        }
+        Kind::Ping => pong(header, reader, out).await,
         Kind::Pong => reader.discard(header.length).await,
         kind => Err(FrameError::State(kind).into()),
     }

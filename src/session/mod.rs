@@ -13,6 +13,7 @@ mod client;
 mod error;
 mod greeting;
 mod joining;
+mod keep_alive;
 mod lanes;
 mod notary;
 mod refusal;

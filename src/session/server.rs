@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::greeting::{Greeted, greet};
+use super::keep_alive::pong;
 use super::lanes::{self, Desk, Host, Shared};
 use super::notary::Notary;
 use super::refusal::Refusal;
@@ -17,7 +18,7 @@ use super::registry::Visit;
 use super::requests::{Context, Requests};
 use super::small_files::Arrived;
 use crate::accounts::{Authenticator, Exposure, Principal};
-use crate::protocol::frame::{self, FrameError};
+use crate::protocol::frame::FrameError;
 use crate::protocol::join::Exporter;
 use crate::protocol::message::{Keys, Tokens};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
@@ -241,11 +242,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                 }
                 self.requests.routes.deliver(header, &mut self.reader).await
             }
-            Kind::Ping => {
-                let body: [u8; 8] = frame::exactly(header.kind, &self.reader.body(header).await?)?;
-                self.out.offer(frame::fixed(Kind::Pong, 0, &body));
-                Ok(())
-            }
+            Kind::Ping => pong(header, &mut self.reader, &self.out).await,
             Kind::Pong => self.reader.discard(header.length).await,
             Kind::Cancel => {
                 self.requests.cancel(header.id);
