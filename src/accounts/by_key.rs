@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::check::Checker;
+use super::check::{Checker, belongings, damaged};
 use super::guessing::Attempt;
 use super::keys::{AccountKey, KeyListError};
 use super::login::{Authenticator, Exposure, LoginError, RefusalReason};
 use super::principal::Principal;
-use super::record::{Record, RecordProblem};
+use super::record::Record;
 use super::samples::record_is_sample;
 use super::store::AccountError;
 use crate::types::{Pin, Username};
@@ -143,11 +143,7 @@ impl Checker {
         if exposure == Exposure::Network && record_is_sample(&record, &self.hasher) {
             return Err(RefusalReason::SampleAccount);
         }
-        let damaged = |problem| self.damaged(&record, problem);
-        let quota = record.quota().map_err(damaged)?;
-        let home = self.homes.resolve(record.home_path().map_err(damaged)?);
-        let home = home
-            .map_err(|problem| RefusalReason::NoHome { place: self.store.place(&name), problem })?;
+        let (quota, home) = belongings(&*self.store, &self.homes, &record)?;
         self.note_day(&record);
         Ok(Principal::new(name, home, quota).with_key(key))
     }
@@ -165,11 +161,7 @@ impl Checker {
     }
 
     fn is_disabled(&self, record: &Record) -> Result<bool, RefusalReason> {
-        record.is_disabled().map_err(|problem| self.damaged(record, problem))
-    }
-
-    fn damaged(&self, record: &Record, problem: RecordProblem) -> RefusalReason {
-        AccountError::Record { place: self.store.place(record.name()), problem }.into()
+        record.is_disabled().map_err(|problem| damaged(&*self.store, record, problem))
     }
 
     fn recheck(&self, principal: &Principal, source: IpAddr) -> Result<(), RefusalReason> {

@@ -47,17 +47,34 @@ pub(super) fn usable(
     homes: &HomeMap,
     record: &Record,
 ) -> Result<Usable, RefusalReason> {
-    let damaged = |problem: RecordProblem| AccountError::Record {
-        place: store.place(record.name()),
-        problem,
-    };
+    let damaged = |problem| damaged(store, record, problem);
     let is_disabled = record.is_disabled().map_err(damaged)?;
     let stored = record.password().map_err(damaged)?;
+    let (quota, home) = belongings(store, homes, record)?;
+    Ok(Usable { is_disabled, stored, quota, home })
+}
+
+/// Quota and home, which every login needs, whatever proves it.
+pub(super) fn belongings(
+    store: &dyn AccountStore,
+    homes: &HomeMap,
+    record: &Record,
+) -> Result<(u64, HomeDirectory), RefusalReason> {
+    let damaged = |problem| damaged(store, record, problem);
     let quota = record.quota().map_err(damaged)?;
     let home = homes
         .resolve(record.home_path().map_err(damaged)?)
         .map_err(|problem| RefusalReason::NoHome { place: store.place(record.name()), problem })?;
-    Ok(Usable { is_disabled, stored, quota, home })
+    Ok((quota, home))
+}
+
+/// What is wrong with a record, and where it is.
+pub(super) fn damaged(
+    store: &dyn AccountStore,
+    record: &Record,
+    problem: RecordProblem,
+) -> RefusalReason {
+    AccountError::Record { place: store.place(record.name()), problem }.into()
 }
 
 impl Checker {

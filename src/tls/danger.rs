@@ -55,9 +55,7 @@ impl ServerCertVerifier for Pinned {
         _ocsp_response: &[u8],
         _now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        if !intermediates.is_empty() {
-            return Err(refusal(BadCertificate::Chain(1 + intermediates.len())));
-        }
+        no_chain(intermediates)?;
         let received = pin_of_certificate(end_entity).map_err(refusal)?;
         if self.pins.contains(&received) {
             Ok(ServerCertVerified::assertion())
@@ -72,7 +70,7 @@ impl ServerCertVerifier for Pinned {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig.into())
+        no_tls12()
     }
 
     fn verify_tls13_signature(
@@ -81,10 +79,7 @@ impl ServerCertVerifier for Pinned {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        // The provider verifies more schemes than we offer.
-        if !SIGNATURE_SCHEMES.contains(&signature.scheme) {
-            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
-        }
+        offered(&SIGNATURE_SCHEMES, signature)?;
         verify_tls13_signature(message, certificate, signature, &self.algorithms)
     }
 
@@ -122,9 +117,7 @@ impl ClientCertVerifier for Proved {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        if !intermediates.is_empty() {
-            return Err(refusal(BadCertificate::Chain(1 + intermediates.len())));
-        }
+        no_chain(intermediates)?;
         let public_key = public_key_of(end_entity).map_err(refusal)?;
         if !scheme_of(&public_key).is_some_and(|scheme| CLIENT_SCHEMES.contains(&scheme)) {
             return Err(refusal(BadCertificate::Kind));
@@ -139,7 +132,7 @@ impl ClientCertVerifier for Proved {
         _certificate: &CertificateDer<'_>,
         _signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig.into())
+        no_tls12()
     }
 
     fn verify_tls13_signature(
@@ -148,15 +141,33 @@ impl ClientCertVerifier for Proved {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        if !CLIENT_SCHEMES.contains(&signature.scheme) {
-            return Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into());
-        }
+        offered(&CLIENT_SCHEMES, signature)?;
         let algorithms = &self.provider.signature_verification_algorithms;
         verify_tls13_signature(message, certificate, signature, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         CLIENT_SCHEMES.to_vec()
+    }
+}
+
+/// A key stands alone: nobody vouches for it.
+fn no_chain(intermediates: &[CertificateDer<'_>]) -> Result<(), Error> {
+    match intermediates.len() {
+        0 => Ok(()),
+        more => Err(refusal(BadCertificate::Chain(1 + more))),
+    }
+}
+
+fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
+    Err(PeerIncompatible::ServerTlsVersionIsDisabledByOurConfig.into())
+}
+
+/// The provider verifies more schemes than we offer.
+fn offered(schemes: &[SignatureScheme], signature: &DigitallySignedStruct) -> Result<(), Error> {
+    match schemes.contains(&signature.scheme) {
+        true => Ok(()),
+        false => Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into()),
     }
 }
 
