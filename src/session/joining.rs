@@ -96,10 +96,10 @@ impl LaneControl {
         verbs::tokens::ask(self, count).await
     }
 
-    /// Bytes verified by the transfers of this session, and whether one is under way.
+    /// Bytes verified by the transfers of this session, and the size of the largest that is under way, if one is.
     #[must_use]
-    pub fn progress(&self) -> (Progress, bool) {
-        (self.shared.routes.progress(), !self.shared.routes.is_idle())
+    pub fn progress(&self) -> (Progress, Option<u64>) {
+        (self.shared.routes.progress(), self.shared.routes.largest())
     }
 
     /// Joins the session over `stream`, whose other end has proved the same key. `exporters` are those of the

@@ -109,9 +109,9 @@ impl Context {
         self.if_wanted(self.routes.receive(self.id, layout))
     }
 
-    /// Opens the route of a file that goes; `None` if the request was given up before.
-    pub(super) fn send(&self) -> Option<(Route, SendingEnd)> {
-        self.if_wanted(self.routes.send(self.id))
+    /// Opens the route of a file of `size` bytes that goes; `None` if the request was given up before.
+    pub(super) fn send(&self, size: u64) -> Option<(Route, SendingEnd)> {
+        self.if_wanted(self.routes.send(self.id, size))
     }
 
     /// Whoever gives a request up cancels its token and then closes its route, so a route that was

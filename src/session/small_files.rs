@@ -87,13 +87,17 @@ async fn store(batch: Vec<Arrived>) {
             askers.iter().map(died).collect::<Vec<_>>().into_iter()
         }
     };
-    for (context, _held, root, size) in askers {
+    let mut answers = Vec::new();
+    for (context, _, root, size) in &askers {
         let answer = match results.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal))) {
-            Ok(()) => ServerMessage::Committed(SizeRoot { size, root }),
+            Ok(()) => ServerMessage::Committed(SizeRoot { size: *size, root: *root }),
             Err(refusal) => refuse(Kind::PutSmall, context.id, refusal),
         };
-        // The session may have ended meanwhile: then nobody waits for this answer.
-        let _ = context.out.send(answer.encode(context.id)).await;
+        answers.extend(answer.encode(context.id));
+    }
+    if let Some((context, ..)) = askers.first() {
+        // The session may have ended meanwhile: then nobody waits for these answers.
+        let _ = context.out.send(answers).await;
     }
 }
 

@@ -63,7 +63,17 @@ struct Inlet {
 #[derive(Clone, Debug)]
 enum Delivery {
     Receiving(Arc<Inlet>),
-    Sending(mpsc::Sender<PeerEvent>),
+    /// With the size of the file.
+    Sending(mpsc::Sender<PeerEvent>, u64),
+}
+
+impl Delivery {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Receiving(inlet) => inlet.layout.size(),
+            Self::Sending(_, size) => *size,
+        }
+    }
 }
 
 /// The transfers of one session, and the connections they share.
@@ -164,11 +174,11 @@ impl Routes {
         (route, ReceivingEnd { id, layout, incoming, closed, lanes: self.lanes.clone() })
     }
 
-    /// Opens the route of a transfer that sends a file under `id`.
+    /// Opens the route of a transfer that sends a file of `size` bytes under `id`.
     #[must_use]
-    pub fn send(&self, id: u32) -> (Route, SendingEnd) {
+    pub fn send(&self, id: u32, size: u64) -> (Route, SendingEnd) {
         let (deliver, events) = mpsc::channel(EVENTS);
-        let route = self.open(id, Delivery::Sending(deliver));
+        let route = self.open(id, Delivery::Sending(deliver, size));
         (route, SendingEnd { id, events, lanes: self.lanes.clone() })
     }
 
@@ -201,10 +211,10 @@ impl Routes {
         self.tell_senders();
     }
 
-    /// Whether nothing is under way.
+    /// Bytes of the largest file that is under way; `None` if none is.
     #[must_use]
-    pub fn is_idle(&self) -> bool {
-        self.lock().is_empty()
+    pub fn largest(&self) -> Option<u64> {
+        self.lock().values().map(Delivery::size).max()
     }
 
     /// How far the transfers are, all together, those that are over included.
@@ -215,7 +225,7 @@ impl Routes {
 
     fn tell_senders(&self) {
         for delivery in self.lock().values() {
-            if let Delivery::Sending(events) = delivery {
+            if let Delivery::Sending(events, _) = delivery {
                 // One with other news waiting looks at the lanes when it has taken those.
                 let _ = events.try_send(PeerEvent::Lanes);
             }
@@ -266,12 +276,12 @@ impl Routes {
                 let _ = inlet.chunks.send(Incoming::Seek(log2)).await;
                 Ok(())
             }
-            (Some(Delivery::Sending(events)), Kind::Pieces) => {
+            (Some(Delivery::Sending(events, _)), Kind::Pieces) => {
                 let page = PiecesPage::decode(header, &body)?;
                 let _ = events.send(PeerEvent::Pieces(page)).await;
                 Ok(())
             }
-            (Some(Delivery::Sending(events)), Kind::Claims) => {
+            (Some(Delivery::Sending(events, _)), Kind::Claims) => {
                 let page = ClaimsPage::decode(header, &body)?;
                 let _ = events.send(PeerEvent::Claims(page)).await;
                 Ok(())
@@ -294,8 +304,8 @@ impl Routes {
         match self.find(header.id) {
             None => Ok(()),
             Some(Delivery::Receiving(_)) => Err(FrameError::State(header.kind).into()),
-            Some(Delivery::Sending(_)) if length != 4 => Err(FrameError::Body(header.kind).into()),
-            Some(Delivery::Sending(events)) => {
+            Some(Delivery::Sending(..)) if length != 4 => Err(FrameError::Body(header.kind).into()),
+            Some(Delivery::Sending(events, _)) => {
                 let event = match (header.flags & AGAIN != 0, lane) {
                     (true, None) => PeerEvent::Again(index),
                     // No recipe goes there.
@@ -319,7 +329,7 @@ impl Routes {
         let wrong = FrameError::Body(header.kind);
         let length = match self.find(header.id) {
             None => return reader.discard(header.length).await,
-            Some(Delivery::Sending(_)) => return Err(FrameError::State(header.kind).into()),
+            Some(Delivery::Sending(..)) => return Err(FrameError::State(header.kind).into()),
             Some(_) => header.length.checked_sub(limits::CHUNK_PREFIX).ok_or(wrong)?,
         };
         let mut prefix = [0; limits::CHUNK_PREFIX as usize];

@@ -18,6 +18,8 @@ use crate::protocol::frame::Acknowledgement;
 
 /// Frames the wide lane holds.
 const LANE: usize = 32;
+/// Frames that wait are written together up to this many bytes: one TLS record and one system call for all.
+const TOGETHER: usize = 16 << 10;
 
 #[derive(Debug)]
 enum Outgoing {
@@ -50,6 +52,12 @@ pub struct Outbox {
     narrow: mpsc::UnboundedReceiver<Acknowledgement>,
 }
 
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.narrow.is_empty() && self.wide.is_empty()
+    }
+}
+
 /// A queue of frames to one connection.
 #[must_use]
 pub fn outbox() -> (FrameSender, Outbox) {
@@ -59,7 +67,7 @@ pub fn outbox() -> (FrameSender, Outbox) {
 }
 
 impl FrameSender {
-    /// Queues a whole frame, waiting for room.
+    /// Queues a whole frame, or several behind one another, waiting for room.
     ///
     /// Cancel safe: a frame is queued whole or not at all.
     ///
@@ -125,18 +133,18 @@ impl FrameSender {
 
 /// Writes what is queued until every [`FrameSender`] is gone, then closes the stream in order.
 ///
-/// Flushes whenever the queue is empty. Meant to be the only task that writes to `stream`.
+/// Short frames that are queued together are written together; the stream is flushed whenever the queue is empty. Meant to be the only task that writes to `stream`.
 ///
 /// # Errors
 /// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for `stall`, or keeps taking
 /// them more slowly than [`SLOWEST`](super::SLOWEST).
 pub async fn write_frames<W: AsyncWrite + Unpin>(
-    mut stream: W,
+    stream: W,
     mut outbox: Outbox,
     stall: Duration,
 ) -> Result<(), WireError> {
     let mut acknowledging = true;
-    let mut patience = Patience::new(stall);
+    let mut writing = Writing { stream, staged: Vec::new(), patience: Patience::new(stall) };
     loop {
         let next = match outbox.narrow.try_recv() {
             Ok(frame) => Some(Outgoing::Acknowledgement(frame)),
@@ -145,8 +153,8 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
         let outgoing = match next {
             Some(outgoing) => Some(outgoing),
             None => {
-                patience.wait_for(stream.flush()).await?;
-                patience = Patience::new(stall);
+                writing.flush().await?;
+                writing.patience = Patience::new(stall);
                 tokio::select! {
                     biased;
                     frame = outbox.narrow.recv(), if acknowledging => match frame {
@@ -158,18 +166,65 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
             }
         };
         let Some(outgoing) = outgoing else { break };
-        let mut bytes = outgoing.bytes();
-        while !bytes.is_empty() {
-            let count = patience.wait(stream.write(bytes)).await?;
-            bytes = bytes.get(count..).filter(|_| count > 0).ok_or(WireError::Closed)?;
-        }
+        writing.frame(outgoing.bytes(), outbox.is_empty()).await?;
     }
-    patience.wait_for(stream.shutdown()).await
+    writing.flush().await?;
+    writing.patience.wait_for(writing.stream.shutdown()).await
+}
+
+/// The stream, and short frames that are written to it together.
+struct Writing<W> {
+    stream: W,
+    staged: Vec<u8>,
+    patience: Patience,
+}
+
+impl<W: AsyncWrite + Unpin> Writing<W> {
+    /// Writes a frame, or stages it unless it `is_last`.
+    async fn frame(&mut self, bytes: &[u8], is_last: bool) -> Result<(), WireError> {
+        if self.staged.len() + bytes.len() > TOGETHER {
+            self.unstage().await?;
+        }
+        let is_alone = is_last && self.staged.is_empty();
+        if is_alone || bytes.len() > TOGETHER {
+            return write_all(&mut self.stream, bytes, &mut self.patience).await;
+        }
+        if self.staged.capacity() == 0 {
+            self.staged.reserve_exact(TOGETHER);
+        }
+        self.staged.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    async fn unstage(&mut self) -> Result<(), WireError> {
+        write_all(&mut self.stream, &self.staged, &mut self.patience).await?;
+        self.staged.clear();
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), WireError> {
+        self.unstage().await?;
+        self.patience.wait_for(self.stream.flush()).await
+    }
+}
+
+async fn write_all<W: AsyncWrite + Unpin>(
+    stream: &mut W,
+    mut bytes: &[u8],
+    patience: &mut Patience,
+) -> Result<(), WireError> {
+    while !bytes.is_empty() {
+        let count = patience.wait(stream.write(bytes)).await?;
+        bytes = bytes.get(count..).filter(|_| count > 0).ok_or(WireError::Closed)?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
     use tokio::io::AsyncReadExt;
 
     const STALL: Duration = Duration::from_secs(5);
@@ -187,6 +242,41 @@ mod tests {
         far.read_to_end(&mut all).await.unwrap();
         assert_eq!(all, (0..10u8).flat_map(|number| [number; 3]).collect::<Vec<_>>());
         writer.await.unwrap().unwrap();
+    }
+
+    /// Keeps what each call wrote.
+    #[derive(Default)]
+    struct Calls(Vec<Vec<u8>>);
+
+    impl AsyncWrite for &mut Calls {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            self.0.push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn short_frames_that_wait_are_written_together_and_long_ones_alone() {
+        let frames = [vec![1; 6000], vec![2; 6000], vec![3; 6000], vec![4; 20_000], vec![5; 10]];
+        let (sender, outbox) = outbox();
+        for frame in &frames {
+            sender.send(frame.clone()).await.unwrap();
+        }
+        drop(sender);
+        let mut calls = Calls::default();
+        write_frames(&mut calls, outbox, STALL).await.unwrap();
+        assert_eq!(calls.0.iter().map(Vec::len).collect::<Vec<_>>(), [12_000, 6000, 20_000, 10]);
+        assert_eq!(calls.0.concat(), frames.concat());
     }
 
     #[tokio::test(start_paused = true)]

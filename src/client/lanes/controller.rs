@@ -1,4 +1,5 @@
-//! How many connections a session should have: doubled as long as that pays, taken back when it does not.
+//! How many connections a session should have: doubled as long as that pays, taken back when it does not. A large
+//! file over a far link begins with some, because finding out takes as long as many a transfer.
 //!
 //! It measures what is verified per second, and is told the time. One try takes about a second; after one
 //! that was in vain the next is far off, so a link that one connection fills has one.
@@ -14,6 +15,12 @@ const GAIN: f64 = 0.10;
 const MEASURE: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(2400));
 /// Less than this says nothing about a rate: it comes chunk by chunk.
 const ENOUGH: u64 = 4 << 20;
+/// Connections that a large file begins with on a far link: as many as the memory of a transfer has chunks for.
+const START: usize = 4;
+/// A file for which they have enough to do.
+const LARGE: u64 = 16 << 20;
+/// Time until it is tried whether still more bring more.
+const FIRST: Duration = Duration::from_secs(5);
 /// Time until the next try after one in vain; doubled by each.
 const REST: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(160));
 /// Further connections are closed when nothing was moved for this long.
@@ -33,6 +40,7 @@ pub(super) enum Step {
 pub(super) struct Controller {
     /// How long connections take to find their rate.
     settle: Duration,
+    is_far: bool,
     phase: Phase,
     /// Smaller numbers of connections that were in use, and their rates in bytes per second.
     fewer: Vec<(usize, f64)>,
@@ -52,25 +60,25 @@ enum Phase {
 }
 
 impl Controller {
-    /// For connections that take `settle` to find their rate.
-    pub(super) fn new(settle: Duration) -> Self {
+    /// For connections that take `settle` to find their rate, over a link that is far or not.
+    pub(super) fn new(settle: Duration, is_far: bool) -> Self {
         let (phase, fewer, rest) = (Phase::Idle, Vec::new(), REST.0);
-        Self { settle, phase, fewer, is_try: false, rest, connections: 1, moved: None }
+        Self { settle, is_far, phase, fewer, is_try: false, rest, connections: 1, moved: None }
     }
 
-    /// Says what to do `now`, with so many `connections` in use. To be asked several times a second.
+    /// Says what to do `now`, with so many `connections` in use, while the `largest` file under way has so many
+    /// bytes. To be asked several times a second.
     pub(super) fn tick(
         &mut self,
         now: Instant,
         progress: Progress,
-        is_moving: bool,
+        largest: Option<u64>,
         connections: usize,
     ) -> Step {
-        if is_moving {
+        if largest.is_some() {
             self.moved = Some(now);
         } else if self.moved.is_none_or(|moved| now - moved >= IDLE) {
-            let settle = self.settle;
-            *self = Self::new(settle);
+            *self = Self::new(self.settle, self.is_far);
             return if connections > 1 { Step::Close(connections - 1) } else { Step::Stay };
         } else {
             // Between two files: what is measured now says nothing.
@@ -83,6 +91,10 @@ impl Controller {
             self.changed(now, connections);
         }
         match self.phase {
+            Phase::Idle if self.is_far && largest >= Some(LARGE) => {
+                self.phase = Phase::Waiting(now + FIRST);
+                return Step::Open(START.saturating_sub(connections));
+            }
             Phase::Idle => self.phase = Phase::Waiting(now + self.settle),
             Phase::Waiting(until) if now < until => {}
             Phase::Waiting(_) => self.phase = Phase::Measuring(now, progress),
@@ -98,10 +110,13 @@ impl Controller {
 
     /// Connections were opened, or have ended by themselves.
     fn changed(&mut self, now: Instant, connections: usize) {
-        self.is_try &= connections > self.connections;
+        let are_more = connections > self.connections;
+        // Those to begin with are no try.
+        let wait = if are_more && !self.is_try { FIRST } else { self.settle };
+        self.is_try &= are_more;
         self.connections = connections;
         self.fewer.retain(|(fewer, _)| *fewer < connections);
-        self.phase = Phase::Waiting(now + self.settle);
+        self.phase = Phase::Waiting(now + wait);
     }
 
     fn judge(&mut self, now: Instant, rate: f64) -> Step {

@@ -22,9 +22,11 @@ use crate::types::Digest;
 /// A round trip below which a connection is never held up by waiting for acknowledgements: two chunks in a
 /// millisecond are more than any link carries.
 const NEAR: Duration = Duration::from_millis(2);
+/// A round trip from which a large file gets some connections at once: two chunks in it fill no fast link.
+const FAR: Duration = Duration::from_millis(20);
 /// A new connection needs some round trips to find its rate, and this long at least.
 const SETTLE: (u32, Duration) = (5, Duration::from_millis(400));
-const TICK: Duration = Duration::from_millis(100);
+const TICK: Duration = Duration::from_millis(50);
 /// Time to open further connections; and to close them in order.
 const PATIENCE: (Duration, Duration) = (Duration::from_secs(10), Duration::from_secs(1));
 
@@ -46,7 +48,8 @@ pub(super) async fn adapt(control: LaneControl, way: Way, stop: CancellationToke
     if way.round_trip < NEAR {
         return;
     }
-    let mut controller = Controller::new((way.round_trip * SETTLE.0).max(SETTLE.1));
+    let settle = (way.round_trip * SETTLE.0).max(SETTLE.1);
+    let mut controller = Controller::new(settle, way.round_trip >= FAR);
     let mut lanes: Vec<JoinedLane> = Vec::new();
     let mut ticks = interval(TICK);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -56,8 +59,8 @@ pub(super) async fn adapt(control: LaneControl, way: Way, stop: CancellationToke
             _ = ticks.tick() => {}
         }
         lanes.retain(|lane| !lane.is_over());
-        let (progress, is_moving) = control.progress();
-        match controller.tick(Instant::now(), progress, is_moving, 1 + lanes.len()) {
+        let (progress, largest) = control.progress();
+        match controller.tick(Instant::now(), progress, largest, 1 + lanes.len()) {
             Step::Stay => {}
             Step::Open(count) => {
                 let opened = tokio::select! {

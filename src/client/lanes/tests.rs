@@ -6,6 +6,7 @@ use super::controller::{Controller, Step};
 use crate::transfer::Progress;
 
 const TICK: Duration = Duration::from_millis(100);
+const SETTLE: Duration = Duration::from_millis(400);
 const MBIT: f64 = 1e6 / 8.0;
 
 /// A link whose rate in bytes per second depends on the number of connections, moved along tick by tick.
@@ -19,13 +20,23 @@ struct Link<F: FnMut(usize, Duration) -> f64> {
     progress: Progress,
     /// Every change: when, and how many connections there were then.
     changes: Vec<(f64, usize)>,
+    /// Of the file that is moved.
+    size: u64,
 }
 
 impl<F: FnMut(usize, Duration) -> f64> Link<F> {
     fn new(rate: F) -> Self {
-        let (controller, start) = (Controller::new(Duration::from_millis(400)), Instant::now());
-        let (progress, changes) = (Progress::default(), Vec::new());
-        Self { controller, rate, start, now: start, connections: 1, sent: 0.0, progress, changes }
+        Self::with(Controller::new(SETTLE, false), rate)
+    }
+
+    fn far(rate: F) -> Self {
+        Self::with(Controller::new(SETTLE, true), rate)
+    }
+
+    fn with(controller: Controller, rate: F) -> Self {
+        let (start, progress, changes) = (Instant::now(), Progress::default(), Vec::new());
+        let (now, connections, sent, size) = (start, 1, 0.0, 1 << 30);
+        Self { controller, rate, start, now, connections, sent, progress, changes, size }
     }
 
     /// What arrives is counted by the chunk.
@@ -42,7 +53,10 @@ impl<F: FnMut(usize, Duration) -> f64> Link<F> {
                     self.progress = Progress { bytes: chunks << 20, at };
                 }
             }
-            let step = self.controller.tick(self.now, self.progress, is_moving, self.connections);
+            let step = {
+                let largest = is_moving.then_some(self.size);
+                self.controller.tick(self.now, self.progress, largest, self.connections)
+            };
             match step {
                 Step::Stay => continue,
                 Step::Open(more) => self.connections += more,
@@ -125,13 +139,32 @@ fn further_connections_end_with_the_last_transfer_and_survive_a_pause() {
 }
 
 #[test]
+fn a_large_file_begins_with_four_on_a_far_link_and_more_are_tried_later() {
+    let mut link = Link::far(|count, _| (count as f64 * 40.0).min(100.0) * MBIT);
+    link.run(1, true);
+    assert_eq!(link.changes, [(0.1, 4)]);
+    link.run(4, true);
+    assert_eq!(link.connections, 4, "{:?}", link.changes);
+    link.run(30, true);
+    assert_eq!((link.connections, link.most()), (4, 8), "{:?}", link.changes);
+}
+
+#[test]
+fn a_small_file_begins_with_one_on_any_link() {
+    let mut link = Link::far(|_, _| 20.0 * MBIT);
+    link.size = (16 << 20) - 1;
+    link.run(1, true);
+    assert_eq!(link.changes, []);
+}
+
+#[test]
 fn one_that_cannot_be_opened_is_not_asked_for_at_once_again() {
-    let (mut controller, start) = (Controller::new(Duration::from_millis(400)), Instant::now());
+    let (mut controller, start) = (Controller::new(SETTLE, false), Instant::now());
     let mut asked = 0;
     for tick in 1..=200u32 {
         let now = start + TICK * tick;
         let progress = Progress { bytes: u64::from(tick) << 20, at: Some(now) };
-        if let Step::Open(_) = controller.tick(now, progress, true, 1) {
+        if let Step::Open(_) = controller.tick(now, progress, Some(1 << 30), 1) {
             asked += 1;
             controller.refused(now);
         }

@@ -4,6 +4,7 @@
 //! One thread reads and hashes the small ones ahead, within a budget of memory, so that a file costs
 //! no change of threads and no round trip of its own.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -19,8 +20,10 @@ use crate::storage::{FileMeta, FileSource, Source, StorageError};
 use crate::transfer::{self, Meter, Outcome, TransferError};
 use crate::types::Digest;
 
-/// Small files read ahead of their turn.
-const AHEAD: usize = 32;
+/// Small files that are read before they are handed on, all together: to wake somebody costs as much as to read one.
+const TOGETHER: usize = 16;
+/// Such heaps read ahead of their turn.
+const AHEAD: usize = 2;
 /// Transfers of large files at once.
 const LARGE: usize = 4;
 
@@ -56,18 +59,21 @@ async fn send_small(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<
     let loading = ends.clone();
     tokio::task::spawn_blocking(move || load_all(&loading, files, &ready));
     let limit = super::small_at_once(ends.client.max_requests());
-    let mut running = JoinSet::new();
+    let (mut waiting, mut running) = (VecDeque::new(), JoinSet::new());
     loop {
+        while running.len() < limit
+            && let Some(ready) = waiting.pop_front()
+        {
+            let (ends, events) = (ends.clone(), events.clone());
+            running.spawn(async move {
+                let (step, loaded, _memory): Ready = ready;
+                let result = send_loaded(&ends, &step, loaded).await.map(Done::File);
+                let _ = events.send(Event { path: step.path, result }).await;
+            });
+        }
         tokio::select! {
-            next = arriving.recv(), if running.len() < limit => match next {
-                Some(ready) => {
-                    let (ends, events) = (ends.clone(), events.clone());
-                    running.spawn(async move {
-                        let (step, loaded, _memory) = ready;
-                        let result = send_loaded(&ends, &step, loaded).await.map(Done::File);
-                        let _ = events.send(Event { path: step.path, result }).await;
-                    });
-                }
+            next = arriving.recv(), if waiting.is_empty() => match next {
+                Some(heap) => waiting.extend(heap),
                 None if running.is_empty() => return,
                 None => super::hand_on_panic(running.join_next().await),
             },
@@ -77,16 +83,30 @@ async fn send_small(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<
 }
 
 /// Reads files one after another until nobody wants them any more.
-fn load_all(ends: &Ends, files: Vec<FileStep>, ready: &mpsc::Sender<Ready>) {
+fn load_all(ends: &Ends, files: Vec<FileStep>, ready: &mpsc::Sender<Vec<Ready>>) {
     let budget = Arc::new(Semaphore::new(super::MEMORY_KIB as usize));
+    let mut heap = Vec::with_capacity(TOGETHER);
     for step in files {
-        let wanted = Arc::clone(&budget).acquire_many_owned(super::kib(step.size));
-        let Ok(memory) = Handle::current().block_on(wanted) else { return };
+        let wanted = super::kib(step.size);
+        let memory = match Arc::clone(&budget).try_acquire_many_owned(wanted) {
+            Ok(memory) => memory,
+            Err(_) => {
+                // What is held here comes back only after it was sent.
+                if ready.blocking_send(std::mem::take(&mut heap)).is_err() {
+                    return;
+                }
+                let waiting = Arc::clone(&budget).acquire_many_owned(wanted);
+                let Ok(memory) = Handle::current().block_on(waiting) else { return };
+                memory
+            }
+        };
         let loaded = load(ends, &step);
-        if ready.blocking_send((step, loaded, memory)).is_err() {
+        heap.push((step, loaded, memory));
+        if heap.len() >= TOGETHER && ready.blocking_send(std::mem::take(&mut heap)).is_err() {
             return;
         }
     }
+    let _ = ready.blocking_send(heap);
 }
 
 fn load(ends: &Ends, step: &FileStep) -> Result<Loaded, TransferError> {

@@ -46,7 +46,7 @@ pub(in crate::session) async fn serve(
         return answer_whole(context, loaded.map_err(Refusal::internal)?, meta).await;
     }
     let Some(_turn) = context.transfer_turn().await else { return Ok(None) };
-    let Some((_route, end)) = context.send() else { return Ok(None) };
+    let Some((_route, end)) = context.send(layout.size()) else { return Ok(None) };
     let chunk_log2 = layout.chunk_log2();
     let offer = Offer { size: layout.size(), chunk_log2, modified, mode };
     if context.out.send(ServerMessage::Offer(offer).encode(context.id)).await.is_err() {

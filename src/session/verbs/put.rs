@@ -121,7 +121,7 @@ async fn ask_large(
         mode,
     };
     let mut pending = client.pending(false).await?;
-    let (_route, end) = client.routes().send(pending.id());
+    let (_route, end) = client.routes().send(pending.id(), source.size());
     pending.send(ClientMessage::Put(request)).await?;
     let held = match pending.message().await? {
         ServerMessage::Accepted(Accepted { claims, pieces }) => {

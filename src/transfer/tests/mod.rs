@@ -140,7 +140,7 @@ async fn transfer(source: Arc<MemorySource>, sink: Arc<MemorySink>, claims: bool
     let layout = Layout::for_size(source.size()).unwrap();
     let pieces = sink.present() > 0;
     let (receive_route, receiving) = receiver.routes.receive(ID, layout);
-    let (send_route, sending) = sender.routes.send(ID);
+    let (send_route, sending) = sender.routes.send(ID, layout.size());
     let (meter, far_meter) = (Arc::new(Meter::default()), Arc::new(Meter::default()));
     let (near_meter, near_out) = (meter.clone(), sender.out.clone());
     let send = tokio::task::spawn_blocking(move || {
@@ -324,7 +324,7 @@ async fn what_is_held_but_different_cannot_be_passed_off_as_the_file() {
 async fn send_to(claims: bool, frames: Vec<Vec<u8>>) -> (Result<Outcome, TransferError>, u32) {
     let (near, far) = duplex(16 * MIB);
     let sender = end(near, Side::Server);
-    let (_route, sending) = sender.routes.send(ID);
+    let (_route, sending) = sender.routes.send(ID, 1);
     let (read, mut write) = split(far);
     for frame in frames {
         write.write_all(&frame).await.unwrap();

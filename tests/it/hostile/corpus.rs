@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 #[path = "../../../fuzz/decoders.rs"]
 mod decoders;
+#[path = "../../../fuzz/session.rs"]
+mod session;
 
 /// Changed inputs for each one of a corpus.
 const NEAR: u64 = 200;
@@ -40,17 +42,32 @@ fn changed(bytes: &[u8], state: &mut u64) -> Vec<u8> {
     bytes
 }
 
+/// What is in the corpus of a target, in the same order every time.
+fn corpus(name: &str) -> Vec<Vec<u8>> {
+    let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus").join(name);
+    let mut inputs: Vec<_> = std::fs::read_dir(corpus)
+        .unwrap_or_else(|error| panic!("no corpus for {name}: {error}"))
+        .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
+        .collect();
+    inputs.sort();
+    assert!(!inputs.is_empty(), "{name}");
+    inputs
+}
+
+#[test]
+fn a_session_survives_the_corpus_and_what_comes_near_it() {
+    let mut state = 2;
+    for input in corpus("session") {
+        session::session(&input);
+        session::session(&changed(&input, &mut state));
+    }
+}
+
 #[test]
 fn every_decoder_survives_the_corpus_and_what_comes_near_it() {
-    let corpora = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/corpus");
     let mut state = 1;
     for (name, decode) in decoders::DECODERS {
-        let mut inputs: Vec<_> = std::fs::read_dir(corpora.join(name))
-            .unwrap_or_else(|error| panic!("no corpus for {name}: {error}"))
-            .map(|entry| std::fs::read(entry.unwrap().path()).unwrap())
-            .collect();
-        inputs.sort();
-        assert!(!inputs.is_empty(), "{name}");
+        let inputs = corpus(name);
         for input in &inputs {
             decode(input);
             for _ in 0..NEAR {
