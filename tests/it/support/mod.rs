@@ -2,12 +2,14 @@
 //! the system picks.
 
 pub mod faults;
+pub mod held;
 pub mod middle;
 pub mod pair;
 pub mod peer;
 pub mod person;
 pub mod proxy;
 pub mod service;
+pub mod several;
 pub mod site;
 pub mod stage;
 pub mod trees;
