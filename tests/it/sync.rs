@@ -139,6 +139,8 @@ fn rsync_has_nothing_left_to_do() {
     same(&stage.local("synced"));
     ok(sealane(["put", "-r", text(&tree), &stage.at("plain")]));
     rsync_is_silent("-rnci", &tree, &stage.home("plain"));
+    ok(sealane(["get", "-r", &stage.at("plain"), text(&stage.local("plain back"))]));
+    rsync_is_silent("-rnci", &tree, &stage.local("plain back"));
 
     // A file that comes and one that goes change the time of their directory.
     make(&tree, &[("deep/er/new", noise(9, 1))]);

@@ -1,8 +1,11 @@
 //! Trees through the real programs: `put -r` and `get -r` bring all of a directory over, say what
 //! they leave behind, and write nowhere else.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
+use std::process::Stdio;
 
 use crate::support::site::{client, sealane, until};
 use crate::support::trees::{content, make, marks, same};
@@ -247,6 +250,48 @@ fn a_tree_that_changes_under_the_walk_never_makes_a_wrong_file() {
     assert!(matches!(status.code(), Some(0 | 9)), "{status}");
     for (name, bytes) in content(&stage.home("tree")) {
         assert!(before[&name] == bytes, "{name}");
+    }
+}
+
+/// Each file that arrived is what it was or what it is, never some of both.
+#[test]
+fn files_that_grow_shrink_and_turn_into_directories_meanwhile_are_whole_or_missing() {
+    for up in [true, false] {
+        let stage = Stage::new();
+        let (here, there) = (stage.local("tree"), stage.home("tree"));
+        let (from, to) = if up { (&here, &there) } else { (&there, &here) };
+        let mut files: Vec<_> = (0..6).map(|i| (format!("f{i}"), noise(3 << 20, i))).collect();
+        files.extend((0..60).map(|i| (format!("d{}/{i}", i % 6), noise(9000, i))));
+        let files: Vec<_> = files.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
+        make(from, &files);
+        let before = content(from);
+        let slow = ["-rq", "--limit-rate", "6M"];
+        let (address, local) = (stage.at("tree"), text(&here).to_owned());
+        let ends = if up { [&local, &address] } else { [&address, &local] };
+        let mut command = client([if up { "put" } else { "get" }]);
+        let mut child = command.args(slow).args(ends).stderr(Stdio::null()).spawn().unwrap();
+        until("it has begun", || to.is_dir() && !names(to).is_empty());
+        let open = |name: &str| OpenOptions::new().append(true).open(from.join(name)).unwrap();
+        for i in [2, 4] {
+            open(&format!("f{i}")).write_all(&noise(1 << 20, 99)).unwrap();
+            open(&format!("f{}", i + 1)).set_len(1 << 20).unwrap();
+        }
+        let both_ends = OpenOptions::new().write(true).open(from.join("f0")).unwrap();
+        both_ends.write_all_at(b"new", 0).unwrap();
+        both_ends.write_all_at(b"new", (3 << 20) - 3).unwrap();
+        for name in ["f1", "d4/10"] {
+            std::fs::remove_file(from.join(name)).unwrap();
+            std::fs::create_dir(from.join(name)).unwrap();
+        }
+        std::fs::remove_dir_all(from.join("d5")).unwrap();
+        std::fs::write(from.join("d5"), b"a file now").unwrap();
+        let (status, after) = (child.wait().unwrap(), content(from));
+        assert!(matches!(status.code(), Some(0 | 9)), "{status}");
+        for (name, bytes) in content(to).into_iter().filter(|(name, _)| !name.contains(".sealane-"))
+        {
+            let is_whole = [&before, &after].iter().any(|tree| tree.get(&name) == Some(&bytes));
+            assert!(is_whole, "{name} (up: {up})");
+        }
     }
 }
 
