@@ -34,7 +34,9 @@ fn a_receipt_is_checked_without_the_server_and_fits_the_files() {
     let root = blake3::hash(&noise((2 << 20) + 5, 2)).to_string();
     assert!(stdout(&output).contains(&root) && stdout(&output).contains("  ann  tree/d/é\n"));
     assert_eq!(stdout(&output).lines().count(), 3);
+    ok(check(&["--pin", pin, paper, &files[1]]));
     std::fs::write(&large, b"another").unwrap();
+    fails(check(&["--pin", pin, paper, &files[1]]), 8, "tree/d/é");
     fails(check(&["--pin", pin, paper, &files[0]]), 8, "is not in");
     // Whose key it is must be known.
     fails(check(&[paper]), 5, "signed with the key sha256//");
