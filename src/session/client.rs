@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::AGENT;
 use super::answers::{Pending, Shared, read_answers};
@@ -38,7 +39,7 @@ impl Default for ClientSettings {
     }
 }
 
-/// A logged-in session with a server.
+/// A logged-in session with a server. Dropping it closes the connection; [`Client::close`] waits for that.
 #[derive(Debug)]
 pub struct Client {
     pub(super) shared: Arc<Shared>,
@@ -47,7 +48,7 @@ pub struct Client {
     pub(super) next_id: Arc<Mutex<u32>>,
     pub(super) settings: ClientSettings,
     pub(super) welcome: Welcome,
-    reader: JoinHandle<()>,
+    reader: AbortOnDropHandle<()>,
     writer: JoinHandle<Result<(), WireError>>,
     pub(super) companion: Companion,
 }
@@ -104,7 +105,8 @@ impl Client {
         let writer = tokio::spawn(write_frames(write, outbox, settings.silence));
         let shared = Arc::new(Shared::default());
         let reader = FrameReader::new(read, Side::Server, settings.silence);
-        let reader = tokio::spawn(read_answers(reader, shared.clone(), out.clone(), settings));
+        let reader = read_answers(reader, shared.clone(), out.clone(), settings);
+        let reader = AbortOnDropHandle::new(tokio::spawn(reader));
         let next_id = Arc::new(Mutex::new(1));
         let welcome = Welcome { version: 0, agent: None, max_requests: 1, max_transfers: 1 };
         let mut client = Self {
@@ -166,8 +168,7 @@ impl Client {
     /// Uploads `source` to `path` and returns once the server has it durably under its name.
     ///
     /// The file gets the time and mode of `meta`, where it says any. Only chunks that the server does
-    /// not hold are sent. Cancel safety: dropping the future
-    /// interrupts the upload; what was acknowledged is used by the next one.
+    /// not hold are sent. Cancel safety: dropping the future interrupts the upload; the next one goes on.
     ///
     /// # Errors
     /// [`SessionError`]; the old version on the server is untouched then.

@@ -53,8 +53,9 @@ pub(super) struct Peer {
     layout: Layout,
     /// The session's own connection, then the lanes.
     ways: Vec<Way>,
-    /// State of the lanes that `ways` shows.
-    changes: u64,
+    /// State of the lanes that `ways` shows; `None` while only the session's own connection is used, because the
+    /// receiver has not been heard of.
+    changes: Option<u64>,
     /// Chunks whose connection is gone.
     lost: Vec<Sent>,
     /// Chunks whose recipes were wrong.
@@ -72,7 +73,7 @@ impl Peer {
             end,
             layout,
             ways: vec![Way::new(OWN, out.clone())],
-            changes: 0,
+            changes: None,
             lost: Vec::new(),
             again: Vec::new(),
             claims: VecDeque::new(),
@@ -80,7 +81,9 @@ impl Peer {
             more_claims: held.claims,
             shifted: Shifted::new(layout, held.claims && held.pieces),
         };
-        peer.look_at_lanes();
+        if held.is_ready {
+            peer.look_at_lanes();
+        }
         peer
     }
 
@@ -192,14 +195,16 @@ impl Peer {
     }
 
     pub(super) fn next_event(&mut self, meter: &Meter) -> Result<(), TransferError> {
-        match self.end.next_event().ok_or(TransferError::Interrupted)? {
+        let event = self.end.next_event().ok_or(TransferError::Interrupted)?;
+        let is_heard = self.changes.is_some() || !matches!(event, PeerEvent::Lanes);
+        match event {
             PeerEvent::Acknowledged(lane, index) => self.acknowledged(lane, index, meter)?,
             PeerEvent::Again(index) => self.again(index)?,
             PeerEvent::Claims(page) => self.add_claims(page)?,
             PeerEvent::Pieces(page) => self.shifted.add(&page)?,
             PeerEvent::Lanes => {}
         }
-        if self.end.lanes().changes() != self.changes {
+        if is_heard && self.changes != Some(self.end.lanes().changes()) {
             self.look_at_lanes();
         }
         Ok(())
@@ -241,7 +246,7 @@ impl Peer {
 
     fn look_at_lanes(&mut self) {
         let (changes, lanes) = self.end.lanes().snapshot();
-        self.changes = changes;
+        self.changes = Some(changes);
         self.forget(|lane| lane != OWN && !lanes.iter().any(|(open, _)| *open == lane));
         for (lane, out) in lanes {
             if !self.ways.iter().any(|way| way.lane == lane) {

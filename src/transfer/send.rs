@@ -18,6 +18,9 @@ pub struct Held {
     pub claims: bool,
     /// It can be asked for the pieces of its present version.
     pub pieces: bool,
+    /// It waits for chunks already, so they may come by any connection. One that has yet to see the offer would
+    /// drop what overtakes that.
+    pub is_ready: bool,
 }
 
 /// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk is

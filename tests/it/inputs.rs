@@ -4,33 +4,10 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
 use std::process::Stdio;
 
 use crate::support::site::{client, sealane, until};
-use crate::support::{Server, Site, fails, names, noise, ok, result, stderr, stdout};
-
-struct Stage {
-    site: Site,
-    server: Server,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let site = Site::new();
-        site.account("ann", "1G");
-        let server = site.start();
-        Self { site, server }
-    }
-
-    fn at(&self, path: &str) -> String {
-        self.site.address(&self.server, "ann", path)
-    }
-
-    fn home(&self) -> PathBuf {
-        self.site.home("ann")
-    }
-}
+use crate::support::{Site, Stage, fails, names, noise, ok, result, stderr, stdout};
 
 #[test]
 fn several_files_go_into_a_directory_and_come_back_into_one() {
@@ -40,11 +17,11 @@ fn several_files_go_into_a_directory_and_come_back_into_one() {
     ok(client([OsStr::new("put"), one.as_ref(), two.as_ref(), stage.at("in/side/").as_ref()])
         .output()
         .unwrap());
-    assert_eq!(names(&stage.home().join("in/side")), ["one", "two"]);
+    assert_eq!(names(&stage.home("in/side")), ["one", "two"]);
     // One file to an existing directory goes inside, as with cp and scp.
     ok(sealane(["put", one.to_str().unwrap(), &stage.at("in")]));
-    assert!(stage.home().join("in/one").is_file());
-    let back = stage.site.local().join("back");
+    assert!(stage.home("in/one").is_file());
+    let back = stage.local("back");
     std::fs::create_dir(&back).unwrap();
     let output = ok(sealane([
         "get",
@@ -79,7 +56,7 @@ fn sources_that_are_no_files_are_named_and_nothing_arrives() {
     fails(sealane(["put", "/does/not/exist", &stage.at("x")]), 3, "/does/not/exist: no such file");
     fails(sealane(["put", local.to_str().unwrap(), &stage.at("x")]), 1, "it is a directory");
     fails(sealane(["put", fifo.to_str().unwrap(), &stage.at("x")]), 1, "not a regular file");
-    assert_eq!(names(&stage.home()), Vec::<String>::new());
+    assert_eq!(names(&stage.home("")), Vec::<String>::new());
 }
 
 #[test]
@@ -104,7 +81,7 @@ fn some_of_several_files_failing_is_exit_9_and_the_others_arrive() {
         (Some(1), Some(1))
     );
     fails(output, 9, "/none: no such file");
-    assert_eq!(std::fs::read(stage.home().join("one")).unwrap(), b"1");
+    assert_eq!(std::fs::read(stage.home("one")).unwrap(), b"1");
 }
 
 #[test]
@@ -128,9 +105,9 @@ fn names_are_checked_on_both_ends() {
     }
     let longest = "é".repeat(127) + "n";
     ok(sealane(["put", file, &stage.at(&longest)]));
-    assert_eq!(names(&stage.home()), [longest]);
+    assert_eq!(names(&stage.home("")), [longest]);
 
-    let odd = stage.site.local().join(OsStr::from_bytes(b"caf\xe9"));
+    let odd = stage.local(OsStr::from_bytes(b"caf\xe9"));
     std::fs::write(&odd, b"x").unwrap();
     let output = client([OsStr::new("put"), odd.as_ref(), stage.at("").as_ref()]).output().unwrap();
     fails(output, 2, "not UTF-8");
@@ -141,9 +118,8 @@ fn names_are_checked_on_both_ends() {
 #[test]
 fn hostile_names_on_the_server_never_reach_a_terminal() {
     let stage = Stage::new();
-    std::fs::create_dir_all(stage.home()).unwrap();
-    std::fs::write(stage.home().join("evil\u{1b}]52;c;AAAA\u{7}"), b"x").unwrap();
-    std::fs::write(stage.home().join("good"), b"x").unwrap();
+    std::fs::write(stage.home("evil\u{1b}]52;c;AAAA\u{7}"), b"x").unwrap();
+    std::fs::write(stage.home("good"), b"x").unwrap();
     let output = ok(sealane(["ls", &stage.at("")]));
     assert_eq!(stdout(&output), "good\n");
     assert!(stderr(&output).contains("1 more with names that cannot be shown"));
@@ -153,11 +129,10 @@ fn hostile_names_on_the_server_never_reach_a_terminal() {
 #[test]
 fn links_and_fifos_in_a_home_are_listed_and_never_opened() {
     let stage = Stage::new();
-    std::fs::create_dir_all(stage.home()).unwrap();
     let secret = stage.site.file("outside", b"secret");
-    std::os::unix::fs::symlink(&secret, stage.home().join("link")).unwrap();
-    std::os::unix::fs::symlink("/", stage.home().join("root")).unwrap();
-    let fifo = stage.home().join("fifo");
+    std::os::unix::fs::symlink(&secret, stage.home("link")).unwrap();
+    std::os::unix::fs::symlink("/", stage.home("root")).unwrap();
+    let fifo = stage.home("fifo");
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, 0o600.into(), 0)
         .unwrap();
     assert_eq!(stdout(&ok(sealane(["ls", &stage.at("")]))), "fifo\nlink@\nroot@\n");
@@ -206,7 +181,7 @@ fn a_source_that_changes_while_it_is_read_is_never_committed() {
         }
         let output = put.wait_with_output().unwrap();
         fails(output, 8, "changed while it was being read");
-        assert_eq!(names(&stage.home()), Vec::<String>::new(), "grows: {grows}");
+        assert_eq!(names(&stage.home("")), Vec::<String>::new(), "grows: {grows}");
     }
 }
 
@@ -215,13 +190,13 @@ fn an_empty_file_and_a_sparse_one_arrive() {
     let stage = Stage::new();
     let empty = stage.site.file("empty", b"");
     ok(sealane(["put", empty.to_str().unwrap(), &stage.at("empty")]));
-    assert_eq!(std::fs::metadata(stage.home().join("empty")).unwrap().len(), 0);
-    let sparse = stage.site.local().join("sparse");
+    assert_eq!(std::fs::metadata(stage.home("empty")).unwrap().len(), 0);
+    let sparse = stage.local("sparse");
     let file = std::fs::File::create(&sparse).unwrap();
     file.set_len((40 << 20) + 1).unwrap();
     file.write_all_at(b"x", 17 << 20).unwrap();
     ok(sealane(["put", sparse.to_str().unwrap(), &stage.at("sparse")]));
-    assert!(std::fs::read(stage.home().join("sparse")).unwrap() == std::fs::read(&sparse).unwrap());
+    assert!(std::fs::read(stage.home("sparse")).unwrap() == std::fs::read(&sparse).unwrap());
 }
 
 #[test]
@@ -350,7 +325,7 @@ fn four_gibibytes_and_one_byte_with_holes_arrive() {
     let stage = Stage::new();
     stage.site.account("big", "9G");
     let at = stage.site.address(&stage.server, "big", "sparse");
-    let sparse = stage.site.local().join("sparse");
+    let sparse = stage.local("sparse");
     let file = std::fs::File::create(&sparse).unwrap();
     file.set_len((4 << 30) + 1).unwrap();
     file.write_all_at(b"the last byte but", (4 << 30) - 16).unwrap();

@@ -5,25 +5,7 @@ use std::process::Output;
 
 use crate::support::site::sealane;
 use crate::support::trees::make;
-use crate::support::{Server, Site, fails, noise, ok, result, stderr, stdout};
-
-struct Stage {
-    site: Site,
-    server: Server,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let site = Site::new();
-        site.account("ann", "1G");
-        let server = site.start();
-        Self { site, server }
-    }
-
-    fn at(&self, path: &str) -> String {
-        self.site.address(&self.server, "ann", path)
-    }
-}
+use crate::support::{Stage, fails, noise, ok, result, stderr, stdout};
 
 /// Fields by type, from the tables of the document; types of several tables have the fields of all.
 fn documented() -> BTreeMap<String, BTreeSet<String>> {
@@ -49,7 +31,6 @@ fn what_is_printed_is_what_is_documented() {
     let files = [("tree/a", noise(5000, 1)), ("tree/d/b", noise(3 << 20, 2)), ("paper", vec![])];
     make(&local, &files);
     std::os::unix::fs::symlink("a", local.join("tree/link")).unwrap();
-    let pin = stage.site.pins.split('&').next().unwrap().trim_start_matches("pin=").to_owned();
     let (tree, paper, back) = (path("tree"), path("paper"), path("back"));
     let runs: [&[&str]; 15] = [
         &["put", "-r", "--receipt", &paper, &tree, &stage.at("tree")],
@@ -59,7 +40,7 @@ fn what_is_printed_is_what_is_documented() {
         &["sync", "--delete", &tree, &stage.at("tree")],
         &["verify", "-r", &tree, &stage.at("tree")],
         &["verify", "-r", &tree, &stage.at("")],
-        &["receipt", "check", "--pin", &pin, &paper],
+        &["receipt", "check", "--pin", stage.site.pin(), &paper],
         &["ls", &stage.at("tree")],
         &["stat", &stage.at("tree/a")],
         &["df", &stage.at("")],
@@ -94,10 +75,10 @@ fn words(output: &Output) -> String {
 #[test]
 fn sums_say_what_happened() {
     let stage = Stage::new();
-    let tree = stage.site.local().join("tree");
+    let tree = stage.local("tree");
     make(&tree, &[("a", noise(5000, 1)), ("d/f", noise(10, 2))]);
     let from = tree.to_str().unwrap();
-    let there = stage.site.home("ann");
+    let there = stage.home("");
     let plan = ok(sealane(["sync", "-n", from, &stage.at("tree")]));
     assert!(
         words(&plan).contains("2 files of 4.8 KiB would be sent, 0 deleted\n"),
@@ -112,7 +93,7 @@ fn sums_say_what_happened() {
         words(&output).contains("1 file, 4.8 KiB (0 B sent, 4.8 KiB held already), 1 failed, in")
     );
     fails(output, 9, "at the other end");
-    let back = stage.site.local().join("back");
+    let back = stage.local("back");
     let down = ok(sealane(["get", "-r", &stage.at("tree"), back.to_str().unwrap()]));
     assert!(words(&down).contains("2 files, 4.8 KiB (4.8 KiB received, 0 B held already), in"));
 }
@@ -120,15 +101,15 @@ fn sums_say_what_happened() {
 #[test]
 fn things_go_where_people_expect_them() {
     let stage = Stage::new();
-    make(&stage.site.home("ann"), &[("d/", vec![]), ("f", noise(9, 1)), ("e/x", vec![])]);
+    make(&stage.home(""), &[("d/", vec![]), ("f", noise(9, 1)), ("e/x", vec![])]);
     ok(sealane(["mv", &stage.at("f"), "/d"]));
     ok(sealane(["mv", &stage.at("e"), "d"]));
-    assert_eq!(crate::support::names(&stage.site.home("ann").join("d")), ["e", "f"]);
+    assert_eq!(crate::support::names(&stage.home("d")), ["e", "f"]);
     let file = stage.site.file("new", b"new");
     let from = file.to_str().unwrap();
     let plan = ok(sealane(["put", "-n", from, &stage.at("new")]));
     assert_eq!(stdout(&plan), format!("file       {from} -> new\n"));
-    assert!(!stage.site.home("ann").join("new").exists());
+    assert!(!stage.home("new").exists());
     let output = sealane(["put", from, &stage.at("no/such/place")]);
     assert!(stderr(&output).contains("mkdir -p"));
     let output = sealane(["stat", &stage.at("no")]);
@@ -143,7 +124,7 @@ fn things_go_where_people_expect_them() {
 fn a_limit_is_kept_both_ways() {
     let stage = Stage::new();
     let file = stage.site.file("f", &noise(1 << 20, 1));
-    let (from, back) = (file.to_str().unwrap(), stage.site.local().join("back"));
+    let (from, back) = (file.to_str().unwrap(), stage.local("back"));
     let back = back.to_str().unwrap();
     for arguments in [["put", from, &stage.at("f")], ["get", &stage.at("f"), back]] {
         let limited = ["--json", "--limit-rate", "1M"];

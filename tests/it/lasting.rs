@@ -3,61 +3,30 @@
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::support::proxy::Proxy;
 use crate::support::site::{client, sealane, until};
 use crate::support::trees::{make, same};
-use crate::support::{Server, Site, fails, noise, ok, result, stderr, stdout};
+use crate::support::{Site, Stage, fails, noise, ok, result, stderr, stdout, text};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 40 * MIB + 777;
 
-struct Stage {
-    site: Site,
-    server: Server,
-    proxy: Proxy,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let site = Site::new();
-        site.account("ann", "1G");
-        let server = site.start();
-        let proxy = Proxy::start(server.address);
-        std::fs::create_dir_all(site.home("ann")).unwrap();
-        Self { site, server, proxy }
-    }
-
-    fn at(&self, path: &str) -> String {
-        let direct = self.site.address(&self.server, "ann", path);
-        direct.replace(&self.server.address.to_string(), &self.proxy.address.to_string())
-    }
-
-    /// Waits until `bytes` more have passed, or the child has ended; true if it goes on.
-    fn passed(&self, child: &mut Child, bytes: u64) -> bool {
-        let all = || self.proxy.sent() + self.proxy.received();
-        let (before, mut ended) = (all(), false);
-        until("bytes pass", || {
-            ended = child.try_wait().unwrap().is_some();
-            ended || all() - before >= bytes
-        });
-        !ended
-    }
-
-    fn local(&self, name: &str) -> PathBuf {
-        self.site.local().join(name)
-    }
+/// Waits until `bytes` more have passed, or the child has ended; true if it goes on.
+fn passed(stage: &Stage, child: &mut Child, bytes: u64) -> bool {
+    let all = || stage.proxy.sent() + stage.proxy.received();
+    let (before, mut ended) = (all(), false);
+    until("bytes pass", || {
+        ended = child.try_wait().unwrap().is_some();
+        ended || all() - before >= bytes
+    });
+    !ended
 }
 
 fn start(arguments: &[&str]) -> Child {
     client(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
 }
 
 fn reconnects(output: &Output) -> usize {
@@ -69,17 +38,17 @@ fn a_file_goes_on_over_cuts_that_the_server_hears_of_or_does_not() {
     for (salt, down) in [(1, false), (2, true)] {
         let stage = Stage::new();
         let bytes = noise(SIZE as usize, salt);
-        let (here, there) = (stage.local("file"), stage.site.home("ann").join("file"));
+        let (here, there) = (stage.local("file"), stage.home("file"));
         let (source, target) = if down { (&there, &here) } else { (&here, &there) };
         std::fs::write(source, &bytes).unwrap();
-        let address = stage.at("file");
+        let address = stage.through("file");
         let mut child = match down {
             true => start(&["get", "--json", &address, text(&here)]),
             false => start(&["put", "--json", text(&here), &address]),
         };
         let mut cuts = 0;
         for strike in 0..4u64 {
-            if !stage.passed(&mut child, 3 * MIB + strike * 700_001) {
+            if !passed(&stage, &mut child, 3 * MIB + strike * 700_001) {
                 break;
             }
             cuts += 1;
@@ -110,8 +79,8 @@ fn a_tree_goes_on_when_the_server_is_killed_and_started_anew() {
     files.push(("large/two".to_owned(), noise(9 << 20, 2)));
     let named: Vec<_> = files.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
     make(&tree, &named);
-    let (address, back) = (stage.at("tree"), stage.local("back"));
-    let there = stage.site.home("ann").join("tree");
+    let (address, back) = (stage.through("tree"), stage.local("back"));
+    let there = stage.home("tree");
     for arguments in [
         vec!["put", "-r", "--json", text(&tree), &address],
         vec!["get", "-r", "--json", &address, text(&back)],
@@ -121,7 +90,7 @@ fn a_tree_goes_on_when_the_server_is_killed_and_started_anew() {
             std::fs::remove_dir_all(&tree).unwrap();
         }
         let mut child = start(&arguments);
-        let struck = stage.passed(&mut child, 4 * MIB);
+        let struck = passed(&stage, &mut child, 4 * MIB);
         stage.server.kill();
         stage.server = stage.site.start();
         stage.proxy.lead(stage.server.address, Ipv4Addr::LOCALHOST);
@@ -139,25 +108,25 @@ fn a_tree_goes_on_when_the_server_is_killed_and_started_anew() {
 fn another_address_takes_its_own_upload_over() {
     let stage = Stage::new();
     let source = stage.site.file("file", &noise(SIZE as usize, 3));
-    let mut child = start(&["put", text(&source), &stage.at("file")]);
-    assert!(stage.passed(&mut child, 5 * MIB));
+    let mut child = start(&["put", text(&source), &stage.through("file")]);
+    assert!(passed(&stage, &mut child, 5 * MIB));
     stage.proxy.lead(stage.server.address, Ipv4Addr::new(127, 0, 0, 2));
     stage.proxy.leave();
     let output = ok(child.wait_with_output().unwrap());
     assert!(stage.server.log().contains("127.0.0.2"), "{}", stage.server.log());
     let words = stderr(&output);
     assert!(words.contains("; connecting again\n") && words.contains("connected again after"));
-    same(&stage.site.local(), &stage.site.home("ann"));
+    same(&stage.site.local(), &stage.home(""));
 }
 
 /// Begins an upload and stops it for good by what `strike` does to the site.
 fn struck(arguments: &[&str], strike: impl FnOnce(&mut Stage)) -> (Stage, Output) {
     let mut stage = Stage::new();
     let source = stage.site.file("file", &noise(SIZE as usize, 4));
-    let address = stage.at("file");
+    let address = stage.through("file");
     let all: Vec<_> = ["put", text(&source), &address].iter().chain(arguments).copied().collect();
     let mut child = start(&all);
-    assert!(stage.passed(&mut child, 5 * MIB));
+    assert!(passed(&stage, &mut child, 5 * MIB));
     strike(&mut stage);
     stage.proxy.cut();
     (stage, child.wait_with_output().unwrap())
@@ -198,7 +167,7 @@ fn patience_is_as_long_as_was_asked_for() {
     }
     // The first connection is not tried again.
     let stage = Stage::new();
-    let nobody = stage.at("x").replace(&stage.proxy.address.port().to_string(), "1");
+    let nobody = stage.through("x").replace(&stage.proxy.address.port().to_string(), "1");
     let output = sealane(["put", "--json", "/etc/hostname", &nobody]);
     assert!(!stdout(&output).contains("reconnect"));
     fails(output, 6, "cannot reach");
@@ -213,23 +182,23 @@ fn interrupt(child: &Child) {
 fn ctrl_c_keeps_what_arrived_and_says_how_to_go_on() {
     let stage = Stage::new();
     let source = stage.site.file("file", &noise(SIZE as usize, 6));
-    let mut child = start(&["put", text(&source), &stage.at("file")]);
-    assert!(stage.passed(&mut child, 9 * MIB));
+    let mut child = start(&["put", text(&source), &stage.through("file")]);
+    assert!(passed(&stage, &mut child, 9 * MIB));
     interrupt(&child);
     let output = child.wait_with_output().unwrap();
     assert!(stderr(&output).contains("hint: run the same command again: it goes on"));
     fails(output, 130, "interrupted");
-    let again = result(&ok(sealane(["put", "--json", text(&source), &stage.at("file")])));
+    let again = result(&ok(sealane(["put", "--json", text(&source), &stage.through("file")])));
     assert!(again["held"].as_u64().unwrap() >= 4 * MIB, "{again}");
-    assert!(stage.site.home("ann").join("file").is_file());
+    assert!(stage.home("file").is_file());
 }
 
 #[test]
 fn ctrl_c_ends_the_wait_for_a_server_at_once() {
     let mut stage = Stage::new();
     let source = stage.site.file("file", &noise(SIZE as usize, 7));
-    let mut child = start(&["put", "--json", text(&source), &stage.at("file")]);
-    assert!(stage.passed(&mut child, 5 * MIB));
+    let mut child = start(&["put", "--json", text(&source), &stage.through("file")]);
+    assert!(passed(&stage, &mut child, 5 * MIB));
     stage.server.kill();
     let (mut line, mut lines) = (String::new(), BufReader::new(child.stdout.take().unwrap()));
     while !line.contains("\"lost\"") {
@@ -247,7 +216,8 @@ fn ctrl_c_ends_the_wait_for_a_server_at_once() {
 fn a_second_ctrl_c_ends_what_does_not_heed_the_first() {
     let stage = Stage::new();
     // It reads its own standard input to the end before it does anything else.
-    let mut child = client(["put", "-", &stage.at("file")]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        client(["put", "-", &stage.through("file")]).stdin(Stdio::piped()).spawn().unwrap();
     let _open = child.stdin.take();
     let status = PathBuf::from(format!("/proc/{}/status", child.id()));
     let heeds = || std::fs::read_to_string(&status).unwrap_or_default();

@@ -27,6 +27,7 @@ mod resume;
 mod running;
 mod sandbox;
 mod sessions;
+mod several;
 mod shifted;
 mod strikes;
 mod support;

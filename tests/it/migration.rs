@@ -208,6 +208,10 @@ fn meet_the_deadline(site: &Site, old: &Old) {
     assert_eq!(made.len(), 20);
     let mut client = super::support::site::client(["ls", &address]);
     ok(client.env("SEALANE_PASSWORD", made).output().unwrap());
+    // A new account gets one as well.
+    let made = result(&ok(site.admin(["account", "add", "fresh", "--generate", "--json"])));
+    let mut client = super::support::site::client(["ls", &site.address(&server, "fresh", "")]);
+    ok(client.env("SEALANE_PASSWORD", made["password"].as_str().unwrap()).output().unwrap());
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,6 +1,6 @@
 //! Receipts: signed by the server's key, worth something without the server, and nothing once changed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Output};
 
 use base64::Engine;
@@ -8,45 +8,14 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support::site::sealane;
 use crate::support::trees::make;
-use crate::support::{Person, Server, Site, fails, noise, ok, stdout};
+use crate::support::{Person, Site, Stage, fails, noise, ok, stdout, text};
 
-struct Stage {
-    site: Site,
-    server: Server,
-}
-
-impl Stage {
-    fn new() -> Self {
-        let site = Site::new();
-        site.account("ann", "1G");
-        let server = site.start();
-        Self { site, server }
-    }
-
-    fn at(&self, path: &str) -> String {
-        self.site.address(&self.server, "ann", path)
-    }
-
-    /// A tree that was put, and the receipt of that.
-    fn put(&self) -> (PathBuf, PathBuf) {
-        let (tree, paper) = (self.site.local().join("tree"), self.site.local().join("paper"));
-        make(
-            &tree,
-            &[("a b", noise(5000, 1)), ("d/é", noise((2 << 20) + 5, 2)), ("empty", vec![])],
-        );
-        let (from, to) = (text(&tree), text(&paper));
-        ok(sealane(["put", "-r", "--receipt", to, from, &self.at("")]));
-        (tree, paper)
-    }
-
-    /// The server's pin.
-    fn pin(&self) -> String {
-        self.site.pins.split('&').next().unwrap().trim_start_matches("pin=").to_owned()
-    }
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
+/// A tree that was put, and the receipt of that.
+fn put(stage: &Stage) -> (PathBuf, PathBuf) {
+    let (tree, paper) = (stage.local("tree"), stage.local("paper"));
+    make(&tree, &[("a b", noise(5000, 1)), ("d/é", noise((2 << 20) + 5, 2)), ("empty", vec![])]);
+    ok(sealane(["put", "-r", "--receipt", text(&paper), text(&tree), &stage.at("")]));
+    (tree, paper)
 }
 
 fn check(arguments: &[&str]) -> Output {
@@ -56,22 +25,23 @@ fn check(arguments: &[&str]) -> Output {
 #[test]
 fn a_receipt_is_checked_without_the_server_and_fits_the_files() {
     let mut stage = Stage::new();
-    let (tree, paper) = stage.put();
+    let (tree, paper) = put(&stage);
     stage.server.kill();
-    let (pin, paper) = (stage.pin(), text(&paper));
+    let (pin, paper) = (stage.site.pin(), text(&paper));
     let large = tree.join("d/é");
     let files = [text(&large), text(&tree)].map(str::to_owned);
-    let output = ok(check(&["--pin", &pin, paper, &files[0]]));
+    let output = ok(check(&["--pin", pin, paper, &files[0]]));
     let root = blake3::hash(&noise((2 << 20) + 5, 2)).to_string();
     assert!(stdout(&output).contains(&root) && stdout(&output).contains("  ann  tree/d/é\n"));
     assert_eq!(stdout(&output).lines().count(), 3);
+    ok(check(&["--pin", pin, paper, &files[1]]));
     std::fs::write(&large, b"another").unwrap();
-    fails(check(&["--pin", &pin, paper, &files[0]]), 8, "is not in");
+    fails(check(&["--pin", pin, paper, &files[1]]), 8, "tree/d/é");
+    fails(check(&["--pin", pin, paper, &files[0]]), 8, "is not in");
     // Whose key it is must be known.
     fails(check(&[paper]), 5, "signed with the key sha256//");
     let other = Site::new();
-    let others = other.pins.split('&').next().unwrap().trim_start_matches("pin=").to_owned();
-    fails(check(&["--pin", &others, paper]), 5, "not one of the server's");
+    fails(check(&["--pin", other.pin(), paper]), 5, "not one of the server's");
     let person = Person::new();
     ok(person.run(["trust", "add", &stage.at("")]));
     ok(person.run(["receipt", "check", paper]));
@@ -80,19 +50,19 @@ fn a_receipt_is_checked_without_the_server_and_fits_the_files() {
 #[test]
 fn a_field_that_was_changed_is_found_out() {
     let stage = Stage::new();
-    let (_, paper) = stage.put();
+    let (_, paper) = put(&stage);
     let good = std::fs::read_to_string(&paper).unwrap();
-    let pin = stage.pin();
+    let pin = stage.site.pin();
     for (old, new) in
         [("\"ann\"", "\"bob\""), ("tree/a b", "tree/a c"), ("\"size\": 5000", "\"size\": 5001")]
     {
         assert!(good.contains(old), "{good}");
         std::fs::write(&paper, good.replace(old, new)).unwrap();
-        fails(check(&["--pin", &pin, text(&paper)]), 8, "the signature is not");
+        fails(check(&["--pin", pin, text(&paper)]), 8, "the signature is not");
     }
     std::fs::write(&paper, &good[..good.len() / 2]).unwrap();
-    fails(check(&["--pin", &pin, text(&paper)]), 8, "not a receipt");
-    fails(check(&["--pin", &pin, "/does/not/exist"]), 3, "cannot read");
+    fails(check(&["--pin", pin, text(&paper)]), 8, "not a receipt");
+    fails(check(&["--pin", pin, "/does/not/exist"]), 3, "cannot read");
 }
 
 #[test]
@@ -101,7 +71,7 @@ fn openssl_comes_to_the_same_result() {
         return;
     }
     let stage = Stage::new();
-    let (file, paper) = (stage.site.file("f", &noise(10, 1)), stage.site.local().join("paper"));
+    let (file, paper) = (stage.site.file("f", &noise(10, 1)), stage.local("paper"));
     ok(sealane(["put", "--receipt", text(&paper), text(&file), &stage.at("there")]));
     let read: serde_json::Value = serde_json::from_slice(&std::fs::read(&paper).unwrap()).unwrap();
     let entry = &read["files"][0];
@@ -132,7 +102,7 @@ fn openssl_comes_to_the_same_result() {
 fn a_file_that_goes_into_a_directory_has_its_path_there_in_the_receipt() {
     let stage = Stage::new();
     ok(sealane(["mkdir", &stage.at("d")]));
-    let (file, paper) = (stage.site.file("f", &noise(10, 1)), stage.site.local().join("paper"));
+    let (file, paper) = (stage.site.file("f", &noise(10, 1)), stage.local("paper"));
     let arguments = ["put", "--json", "--receipt", text(&paper), text(&file), &stage.at("d")];
     let output = ok(sealane(arguments));
     assert!(stdout(&output).contains(r#""to":"d/f""#), "{}", stdout(&output));

@@ -2,12 +2,12 @@
 //! command again ends in a good file, the old version stays whole meanwhile, and hardly anything
 //! crosses the wire twice.
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
-use crate::support::proxy::Proxy;
 use crate::support::site::{client, sealane, until};
-use crate::support::{Server, Site, fails, noise, ok, result};
+use crate::support::{Stage, fails, noise, ok, result, text};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 24 * MIB + 777;
@@ -20,52 +20,30 @@ enum Victim {
     Server,
 }
 
-/// Everything one round needs.
-struct Stage {
-    site: Site,
-    server: Server,
-    proxy: Proxy,
-    /// Bytes that crossed in the direction of the file, over all attempts.
-    carried: u64,
-    strikes: u64,
+/// Starts a client, strikes when `after` bytes have passed, and makes all ready to go on. True if it
+/// struck before the client had ended.
+fn strike(stage: &mut Stage, victim: Victim, arguments: &[String], after: u64, down: bool) -> bool {
+    let mut child = start(arguments);
+    let (before, mut ended) = (carried(stage, down), false);
+    until("bytes pass or the transfer ends", || {
+        ended = child.try_wait().unwrap().is_some();
+        ended || carried(stage, down) - before >= after
+    });
+    match victim {
+        Victim::Client => child.kill().unwrap(),
+        Victim::Server => stage.server.kill(),
+    }
+    child.wait().unwrap();
+    if let Victim::Server = victim {
+        stage.server = stage.site.start();
+        stage.proxy.lead(stage.server.address, Ipv4Addr::LOCALHOST);
+    }
+    !ended
 }
 
-impl Stage {
-    fn new() -> Self {
-        let site = Site::new();
-        site.account("ann", "1G");
-        let server = site.start();
-        let proxy = Proxy::start(server.address);
-        Self { site, server, proxy, carried: 0, strikes: 0 }
-    }
-
-    fn address(&self, path: &str) -> String {
-        let direct = self.site.address(&self.server, "ann", path);
-        direct.replace(&self.server.address.to_string(), &self.proxy.address.to_string())
-    }
-
-    /// Starts a client, strikes when `after` bytes have passed, and makes all ready to go on.
-    fn strike(&mut self, victim: Victim, arguments: &[String], after: u64, down: bool) {
-        let passed = |proxy: &Proxy| if down { proxy.received() } else { proxy.sent() };
-        let before = passed(&self.proxy);
-        let mut child = start(arguments);
-        let mut ended = false;
-        until("bytes pass or the transfer ends", || {
-            ended = child.try_wait().unwrap().is_some();
-            ended || passed(&self.proxy) - before >= after
-        });
-        match victim {
-            Victim::Client => child.kill().unwrap(),
-            Victim::Server => self.server.kill(),
-        }
-        child.wait().unwrap();
-        self.strikes += u64::from(!ended);
-        if let Victim::Server = victim {
-            self.carried += passed(&self.proxy);
-            self.server = self.site.start();
-            self.proxy = Proxy::start(self.server.address);
-        }
-    }
+/// Bytes that crossed in the direction of the file so far.
+fn carried(stage: &Stage, down: bool) -> u64 {
+    if down { stage.proxy.received() } else { stage.proxy.sent() }
 }
 
 fn start(arguments: &[String]) -> Child {
@@ -76,10 +54,6 @@ fn start(arguments: &[String]) -> Child {
         .stderr(Stdio::null())
         .spawn()
         .unwrap()
-}
-
-fn text(path: &Path) -> String {
-    path.to_str().unwrap().to_owned()
 }
 
 /// Where to strike in round `round` of a scenario: anywhere in the file, not the same twice.
@@ -98,38 +72,33 @@ fn scenario(victim: Victim, down: bool, old: Option<&[u8]>, salt: u64) {
         let mut stage = Stage::new();
         let new = noise(SIZE as usize, salt * 1000 + round);
         let (source, target): (PathBuf, PathBuf) = if down {
-            (stage.site.home("ann").join("file"), stage.site.local().join("copy"))
+            (stage.home("file"), stage.local("copy"))
         } else {
-            (stage.site.local().join("file"), stage.site.home("ann").join("copy"))
+            (stage.local("file"), stage.home("copy"))
         };
-        std::fs::create_dir_all(stage.site.home("ann")).unwrap();
         std::fs::write(&source, &new).unwrap();
         if let Some(old) = old {
             std::fs::write(&target, old).unwrap();
         }
         let arguments = |stage: &Stage| match down {
-            true => ["get".to_owned(), stage.address("file"), text(&target)],
-            false => ["put".to_owned(), text(&source), stage.address("copy")],
+            true => ["get".to_owned(), stage.through("file"), text(&target).to_owned()],
+            false => ["put".to_owned(), text(&source).to_owned(), stage.through("copy")],
         };
-        for strike in 0..3 {
-            let after = moment(round * 3 + strike, salt) / (strike + 1);
+        let mut strikes = 0;
+        for number in 0..3 {
+            let after = moment(round * 3 + number, salt) / (number + 1);
             let command = arguments(&stage);
-            stage.strike(victim, &command, after, down);
+            strikes += u64::from(strike(&mut stage, victim, &command, after, down));
             let there = std::fs::read(&target).ok();
             let intact = there.as_deref() == old || there.as_deref() == Some(&new[..]);
             assert!(intact, "round {round}: neither the old file nor the new one");
         }
         ok(client(arguments(&stage)).output().unwrap());
         assert!(std::fs::read(&target).unwrap() == new, "round {round}: wrong file");
-        let passed = if down { stage.proxy.received() } else { stage.proxy.sent() };
-        let carried = stage.carried + passed;
+        let carried = carried(&stage, down);
         // Two chunks for every interruption; one more MiB for frames, records and handshakes.
-        let most = SIZE + 2 * MIB * stage.strikes + MIB;
-        assert!(
-            carried <= most,
-            "round {round}: {carried} bytes for {SIZE}, {} strikes",
-            stage.strikes
-        );
+        let most = SIZE + 2 * MIB * strikes + MIB;
+        assert!(carried <= most, "round {round}: {carried} bytes for {SIZE}, {strikes} strikes");
         let left = crate::support::names(target.parent().unwrap());
         assert!(!left.iter().any(|name| name.contains(".part")), "{left:?}");
     }
@@ -173,8 +142,8 @@ fn a_replaced_download_survives_kill_of_either_program() {
 
 /// Interrupts an upload of `bytes` when about half of it is there; returns the partial.
 fn half_uploaded(stage: &mut Stage, source: &Path) -> PathBuf {
-    let command = ["put".to_owned(), text(source), stage.address("file")];
-    stage.strike(Victim::Client, &command, SIZE / 2, false);
+    let command = ["put".to_owned(), text(source).to_owned(), stage.through("file")];
+    strike(stage, Victim::Client, &command, SIZE / 2, false);
     let partials = stage.site.partials("ann");
     let part = crate::support::names(&partials).into_iter().find(|name| name.ends_with(".part"));
     partials.join(part.expect("a partial is left"))
@@ -191,11 +160,11 @@ fn one_flipped_bit_in_a_partial_costs_one_chunk() {
     assert!(whole_chunks >= 4, "{whole_chunks}");
     bytes[2 * MIB as usize + 99] ^= 0x40;
     std::fs::write(&part, &bytes).unwrap();
-    let output = ok(sealane(["put", "--json", &text(&source), &stage.address("file")]));
+    let output = ok(sealane(["put", "--json", text(&source), &stage.through("file")]));
     let sum = result(&output);
     assert_eq!(sum["held"], (whole_chunks - 1) * MIB);
     assert_eq!(sum["sent"], SIZE - (whole_chunks - 1) * MIB);
-    assert!(std::fs::read(stage.site.home("ann").join("file")).unwrap() == noise(SIZE as usize, 9));
+    assert!(std::fs::read(stage.home("file")).unwrap() == noise(SIZE as usize, 9));
 }
 
 #[test]
@@ -207,8 +176,8 @@ fn a_source_that_changed_since_the_cut_sends_the_chunks_that_differ() {
     bytes[MIB as usize] ^= 1;
     bytes.truncate(20 * MIB as usize);
     std::fs::write(&source, &bytes).unwrap();
-    ok(sealane(["put", &text(&source), &stage.address("file")]));
-    assert!(std::fs::read(stage.site.home("ann").join("file")).unwrap() == bytes);
+    ok(sealane(["put", text(&source), &stage.through("file")]));
+    assert!(std::fs::read(stage.home("file")).unwrap() == bytes);
 }
 
 #[test]
@@ -217,10 +186,10 @@ fn an_interrupted_upload_is_invisible_and_counts_in_the_quota() {
     let source = stage.site.file("file", &noise(SIZE as usize, 11));
     let part = half_uploaded(&mut stage, &source);
     until("the server lets go of the partial", || stage.server.log().contains("session ended"));
-    let listed = ok(sealane(["ls", &stage.address("")]));
+    let listed = ok(sealane(["ls", &stage.through("")]));
     assert_eq!(crate::support::stdout(&listed), "");
-    fails(sealane(["get", &stage.address("file"), "-"]), 3, "no such file");
-    let usage = result(&ok(sealane(["df", "--json", &stage.address("")])));
+    fails(sealane(["get", &stage.through("file"), "-"]), 3, "no such file");
+    let usage = result(&ok(sealane(["df", "--json", &stage.through("")])));
     assert_eq!(usage["used"], std::fs::metadata(part).unwrap().len());
     assert_eq!(usage["reserved"], 0);
 }
@@ -230,11 +199,11 @@ fn a_server_told_to_stop_lets_an_upload_end() {
     let mut stage = Stage::new();
     let bytes = noise(60 * MIB as usize, 12);
     let source = stage.site.file("file", &bytes);
-    let mut put = start(&["put".to_owned(), text(&source), stage.address("file")]);
+    let mut put = start(&["put".to_owned(), text(&source).to_owned(), stage.through("file")]);
     until("the upload is under way", || stage.proxy.sent() > 4 * MIB);
     let id = rustix::process::Pid::from_child(&stage.server.child);
     rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     assert!(put.wait().unwrap().success());
     assert!(stage.server.child.wait().unwrap().success());
-    assert!(std::fs::read(stage.site.home("ann").join("file")).unwrap() == bytes);
+    assert!(std::fs::read(stage.home("file")).unwrap() == bytes);
 }

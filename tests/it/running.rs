@@ -2,70 +2,20 @@
 //! deadline.
 
 use std::path::Path;
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use sealane::client::{Target, connect};
 use sealane::session::Client;
-use sealane::storage::{FileMeta, Source, StorageError};
+use sealane::storage::FileMeta;
 use sealane::transfer::Meter;
 use sealane::types::{Address, PinSet, RemotePath, Secret};
 use serde_json::Value;
 
+use super::support::held::{Held, LetGo};
 use super::support::site::{PASSWORD, client, sealane, until};
 use super::support::{Server, Site, fails, ok, result, stderr, stdout};
 
 const MIB: u64 = 1 << 20;
-
-/// A source that gives its first half at once and the rest when it is told to.
-#[derive(Debug)]
-struct Held {
-    size: u64,
-    is_free: Mutex<bool>,
-    freed: Condvar,
-}
-
-impl Held {
-    fn new(size: u64) -> Arc<Self> {
-        Arc::new(Self { size, is_free: Mutex::new(false), freed: Condvar::new() })
-    }
-
-    fn free(&self) {
-        *self.is_free.lock().unwrap() = true;
-        self.freed.notify_all();
-    }
-}
-
-/// Lets go of it however the test ends: the runtime waits for whoever reads it.
-struct LetGo(Arc<Held>);
-
-impl Drop for LetGo {
-    fn drop(&mut self) {
-        self.0.free();
-    }
-}
-
-impl Source for Held {
-    fn size(&self) -> u64 {
-        self.size
-    }
-
-    fn meta(&self) -> FileMeta {
-        FileMeta::default()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        if offset >= self.size / 2 {
-            let is_free = self.is_free.lock().unwrap();
-            drop(self.freed.wait_while(is_free, |is_free| !*is_free).unwrap());
-        }
-        buffer.fill(7);
-        Ok(())
-    }
-
-    fn check_unchanged(&self) -> Result<(), StorageError> {
-        Ok(())
-    }
-}
 
 async fn log_in(site: &Site, server: &Server, user: &str) -> Arc<Client> {
     let address = Address::parse(&site.address(server, user, "")).unwrap();

@@ -4,61 +4,37 @@
 use std::path::PathBuf;
 use std::process::Stdio;
 
-use crate::support::proxy::Proxy;
 use crate::support::site::{client, sealane, until};
-use crate::support::{Server, Site, noise, ok};
+use crate::support::{Stage, noise, ok, text};
 
 const MIB: usize = 1 << 20;
 const SIZE: usize = 64 * MIB;
 
-struct Stage {
-    site: Site,
-    server: Server,
-    proxy: Proxy,
-    local: PathBuf,
+fn command(stage: &Stage, up: bool) -> Vec<String> {
+    let (address, local) = (stage.through("file"), text(&stage.local("file")).to_owned());
+    if up {
+        vec!["put".into(), "-q".into(), local, address]
+    } else {
+        vec!["get".into(), "-q".into(), address, local]
+    }
 }
 
-impl Stage {
-    fn new() -> Self {
-        let site = Site::new();
-        site.account("ann", "1G");
-        let server = site.start();
-        let proxy = Proxy::start(server.address);
-        let local = site.local().join("file");
-        std::fs::create_dir_all(site.home("ann")).unwrap();
-        Self { site, server, proxy, local }
-    }
+/// The source and the target.
+fn ends(stage: &Stage, up: bool) -> (PathBuf, PathBuf) {
+    let (local, remote) = (stage.local("file"), stage.home("file"));
+    if up { (local, remote) } else { (remote, local) }
+}
 
-    fn remote(&self) -> PathBuf {
-        self.site.home("ann").join("file")
-    }
-
-    fn address(&self) -> String {
-        let direct = self.site.address(&self.server, "ann", "file");
-        direct.replace(&self.server.address.to_string(), &self.proxy.address.to_string())
-    }
-
-    fn command(&self, up: bool) -> Vec<String> {
-        let (address, local) = (self.address(), self.local.to_str().unwrap().to_owned());
-        if up {
-            vec!["put".into(), "-q".into(), local, address]
-        } else {
-            vec!["get".into(), "-q".into(), address, local]
-        }
-    }
-
-    /// Replaces `old` by `new`; gives the bytes that crossed, both ways together.
-    fn replace(&self, up: bool, old: &[u8], new: &[u8]) -> usize {
-        let (from, to) =
-            if up { (&self.local, self.remote()) } else { (&self.remote(), self.local.clone()) };
-        std::fs::write(from, new).unwrap();
-        std::fs::write(&to, old).unwrap();
-        let passed = || self.proxy.sent() + self.proxy.received();
-        let before = passed();
-        ok(sealane(self.command(up)));
-        assert!(std::fs::read(to).unwrap() == new);
-        (passed() - before) as usize
-    }
+/// Replaces `old` by `new`; gives the bytes that crossed, both ways together.
+fn replace(stage: &Stage, up: bool, old: &[u8], new: &[u8]) -> usize {
+    let (from, to) = ends(stage, up);
+    std::fs::write(from, new).unwrap();
+    std::fs::write(&to, old).unwrap();
+    let passed = || stage.proxy.sent() + stage.proxy.received();
+    let before = passed();
+    ok(sealane(command(stage, up)));
+    assert!(std::fs::read(to).unwrap() == new);
+    (passed() - before) as usize
 }
 
 #[test]
@@ -75,7 +51,7 @@ fn what_has_moved_is_not_sent_again() {
             ("inserted in front", &inserted, 3 * MIB),
             ("removed", &removed, 3 * MIB),
         ] {
-            let crossed = stage.replace(up, &old, new);
+            let crossed = replace(&stage, up, &old, new);
             assert!(crossed < most, "{name}: {crossed} bytes (up: {up})");
         }
     }
@@ -87,21 +63,17 @@ fn an_interrupted_replacement_goes_on() {
     let old = noise(SIZE, 3);
     let new = [&noise(100, 4), &old[..]].concat();
     for up in [true, false] {
-        let (from, to) = if up {
-            (&stage.local, stage.remote())
-        } else {
-            (&stage.remote(), stage.local.clone())
-        };
+        let (from, to) = ends(&stage, up);
         std::fs::write(from, &new).unwrap();
         std::fs::write(&to, &old).unwrap();
         let passed = || if up { stage.proxy.sent() } else { stage.proxy.received() };
         let before = passed();
-        let mut child = client(stage.command(up)).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = client(command(&stage, up)).stderr(Stdio::null()).spawn().unwrap();
         until("two chunks have passed", || passed() - before > 2 * MIB as u64);
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(std::fs::read(&to).unwrap() == old || std::fs::read(&to).unwrap() == new);
-        ok(sealane(stage.command(up)));
+        ok(sealane(command(&stage, up)));
         assert!(std::fs::read(&to).unwrap() == new);
     }
 }

@@ -4,31 +4,28 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use super::arguments::AccountCommand;
+use super::arguments::{AccountCommand, PasswordSource};
 use super::keys;
 use super::migration::{self, Import};
 use super::password::{generated, new_password};
 use super::running;
-use crate::accounts::{AccountError, AccountManager, PasswordState, Summary};
+use crate::accounts::{AccountError, AccountManager, ManageError, PasswordState, Summary};
 use crate::admin::{self, AdminError};
 use crate::cli::{Failure, Ui};
 use crate::config::Settings;
-use crate::types::{Username, size};
+use crate::types::{Secret, Username, size};
 
 pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Result<(), Failure> {
     let manager = open(settings)?;
     let desk = Desk { ui, data: &settings.data, manager };
     match command {
         AccountCommand::Add { name, password, quota, home } => {
-            let password = new_password(ui, password.password_file.as_deref(), &name)?;
-            desk.manager.add(&name, &password, quota, home.as_deref())?;
-            desk.done(&name, "added")
+            let add = |new: &Secret| desk.manager.add(&name, new, quota, home.as_deref());
+            desk.with_password(&name, &password, "added", add)
         }
-        AccountCommand::Passwd { name, generate: true, .. } => desk.generate(&name),
-        AccountCommand::Passwd { name, password, .. } => {
-            let password = new_password(ui, password.password_file.as_deref(), &name)?;
-            desk.manager.set_password(&name, &password)?;
-            desk.done(&name, "new password")
+        AccountCommand::Passwd { name, password } => {
+            let set = |new: &Secret| desk.manager.set_password(&name, new);
+            desk.with_password(&name, &password, "new password", set)
         }
         AccountCommand::Quota { name, size } => {
             desk.manager.set_quota(&name, size)?;
@@ -98,9 +95,20 @@ impl Desk<'_> {
         Ok(())
     }
 
-    fn generate(&self, name: &Username) -> Result<(), Failure> {
+    /// Has `keep` store a password: the one that `source` gives, or a new one that is printed.
+    fn with_password(
+        &self,
+        name: &Username,
+        source: &PasswordSource,
+        what: &str,
+        keep: impl FnOnce(&Secret) -> Result<(), ManageError>,
+    ) -> Result<(), Failure> {
+        if !source.generate {
+            keep(&new_password(self.ui, source.password_file.as_deref(), name)?)?;
+            return self.done(name, what);
+        }
         let password = generated()?;
-        self.manager.set_password(name, &password)?;
+        keep(&password)?;
         self.ui.line(password.expose());
         self.ui.note(&format!("the new password of {name}; it is stored nowhere in this form"));
         self.ui.object(&json!({

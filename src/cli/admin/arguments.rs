@@ -95,7 +95,7 @@ pub(super) enum Command {
 pub(super) enum AccountCommand {
     /// Add an account.
     #[command(after_help = "Examples:\n  sealane-admin account add bob --quota 50G\n  \
-                      sealane-admin account add bob --password-file bob.txt")]
+                      sealane-admin account add bob --generate")]
     Add {
         /// The account.
         #[arg(value_name = "NAME", value_parser = Username::parse)]
@@ -118,9 +118,6 @@ pub(super) enum AccountCommand {
         name: Username,
         #[command(flatten)]
         password: PasswordSource,
-        /// Make one of 20 letters and digits, and print it.
-        #[arg(long, conflicts_with = "password_file")]
-        generate: bool,
     },
     /// Bring in the records of an old server's folder.
     ///
@@ -318,4 +315,7 @@ pub(super) struct PasswordSource {
     /// Take the password from the first line of a file, or of stdin with `-` [default: ask].
     #[arg(long, value_name = "FILE")]
     pub(super) password_file: Option<PathBuf>,
+    /// Make one of 20 letters and digits, and print it.
+    #[arg(long, conflicts_with = "password_file")]
+    pub(super) generate: bool,
 }

@@ -276,7 +276,7 @@ pub(super) struct CheckReceipt {
     /// The receipt
     #[arg(value_name = "RECEIPT")]
     pub(super) receipt: PathBuf,
-    /// Files that it should be about, whatever they are called
+    /// Files that it should be about, whatever they are called; of a directory, all that are in it
     #[arg(value_name = "FILE")]
     pub(super) files: Vec<PathBuf>,
 }

@@ -12,6 +12,7 @@ use super::remote::{Access, close};
 use crate::cli::{Exit, Failure, Ui, errors};
 use crate::config::environment;
 use crate::fsio;
+use crate::protocol::Status;
 use crate::tls::generate;
 use crate::types::text::printable;
 use crate::types::{Address, Pin};
@@ -31,7 +32,7 @@ pub(super) enum KeyCommand {
     },
     /// Show the key's pin, which an administrator enters with `sealane-admin account key add`
     Show,
-    /// Log in with the password once more, and let the key log in from then on
+    /// Log in with the password once more, and let the key log in from then on; one that does already is left as it is
     ///
     /// Example: `sealane key enroll ann@work --comment laptop`
     Enroll {
@@ -119,10 +120,19 @@ async fn enroll(
     let comment = comment.unwrap_or_else(machine);
     let (client, user) = access.login_showing(server, &key).await?;
     let (place, pin) = (server.host_port(), key.identity.pin());
-    client.enroll(&comment).await.map_err(|error| errors::session(&place, &error))?;
+    let enrolled = client.enroll(&comment).await;
     close(client).await;
-    ui.line(&format!("{user} logs in to {place} with the key {pin} from now on"));
-    ui.object(&json!({ "type": "result", "ok": true, "pin": pin.to_string() }));
+    let is_new = enrolled.is_ok();
+    if let Err(error) = enrolled {
+        // One that logs in already is all that was wanted.
+        let refused = error.status() == Some(Status::NotEnrolled);
+        if !refused || !access.is_taken(server, &key).await {
+            return Err(errors::session(&place, &error));
+        }
+    }
+    let since = if is_new { "from now on" } else { "already" };
+    ui.line(&format!("{user} logs in to {place} with the key {pin} {since}"));
+    ui.object(&json!({ "type": "result", "ok": true, "pin": pin.to_string(), "new": is_new }));
     Ok(())
 }
 

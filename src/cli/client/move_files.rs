@@ -94,7 +94,7 @@ async fn tree_target(
     dry_run: bool,
 ) -> Result<(RemotePath, bool), Failure> {
     let into = several || address.is_directory || {
-        let make = async { !dry_run && link.make_directory(&address.path, false).await.is_ok() };
+        let make = async { !dry_run && make_new(link, &address.path).await };
         let (is_new, there) = tokio::join!(make, link.stat(&address.path));
         if is_new {
             return Ok((address.path.clone(), true));
@@ -110,6 +110,21 @@ async fn tree_target(
             .hint("give it another name on the server: put it to a full path")
     })?;
     Ok((base, false))
+}
+
+/// Makes the directory `path`; false if there was one already, or it cannot be made. An attempt whose answer was
+/// lost with the connection may have made it: one that is there and empty then is taken for that.
+async fn make_new(link: &Link, path: &RemotePath) -> bool {
+    let made = link.run(|client, again| async move {
+        match client.make_directory(path, false).await {
+            Err(error) if again && error.status() == Some(Status::Exists) => {
+                let there = client.list(path, None).await?;
+                Ok(there.entries.is_empty() && there.hidden == 0)
+            }
+            made => made.map(|()| true),
+        }
+    });
+    made.await.unwrap_or(false)
 }
 
 /// Fetches files and, with `-r`, directories.

@@ -14,6 +14,10 @@ use crate::types::{Address, RemotePath, Username};
 pub(super) enum NameError {
     #[error(transparent)]
     Address(#[from] AddressError),
+    #[error(
+        "an address begins with sealane://; the name of a known server ends with a colon: '{0}:'"
+    )]
+    Colon(String),
     #[error(transparent)]
     Path(#[from] PathError),
     #[error(transparent)]
@@ -35,7 +39,12 @@ pub(super) fn store() -> Store {
 pub(super) fn address(text: &str) -> Result<Address, NameError> {
     match split(text) {
         Some(named) => named.resolve(&store().load()?),
-        None => Ok(Address::parse(text)?),
+        None => Address::parse(text).map_err(|error| match error {
+            AddressError::Scheme if split(&format!("{text}:")).is_some() => {
+                NameError::Colon(text.to_owned())
+            }
+            error => error.into(),
+        }),
     }
 }
 
@@ -114,5 +123,8 @@ mod tests {
         for other in ["a/b", "sealane://h:1/", "http://h/", "a/b:c", ":x"] {
             assert!(split(other).is_none(), "{other}");
         }
+        let bare = address("me@home").unwrap_err().to_string();
+        assert!(bare.ends_with("ends with a colon: 'me@home:'"), "{bare}");
+        assert!(matches!(address("/a/b"), Err(NameError::Address(AddressError::Scheme))));
     }
 }

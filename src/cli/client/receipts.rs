@@ -1,6 +1,7 @@
 //! `put --receipt` and `receipt check`: what the server signed about the files it got.
 
-use std::path::Path;
+use std::collections::HashSet;
+use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -11,10 +12,11 @@ use super::names;
 use super::remote::{Access, Remote};
 use super::trusted;
 use crate::cli::{Exit, Failure, Ui, errors};
+use crate::client::tree::{Listing, Problem};
 use crate::client::{ReceiptError, SignedReceipt};
 use crate::fsio;
 use crate::session::SessionError;
-use crate::storage::FileSource;
+use crate::storage::{EntryKind, FileSource, Tree};
 use crate::transfer::{self, Meter, TransferError};
 use crate::trust::State;
 use crate::types::{Digest, Pin, RemotePath};
@@ -111,11 +113,14 @@ pub(super) async fn check(ui: Ui, access: &Access, args: &CheckReceipt) -> Resul
         let (path, root) = (&receipt.path, &receipt.root);
         ui.line(&format!("{root}  {time}  {}  {path}", receipt.account));
     }
-    for file in &args.files {
-        let root = root_of(file).await?;
-        if !good.iter().any(|signed| signed.receipt.root == root) {
-            let text = format!("{}: {root} is not in {name}", file.display());
-            return Err(Failure::new(Exit::Integrity, text));
+    let roots: HashSet<Digest> = good.iter().map(|signed| signed.receipt.root).collect();
+    for named in &args.files {
+        for file in files_of(named).await? {
+            let root = root_of(&file).await?;
+            if !roots.contains(&root) {
+                let text = format!("{}: {root} is not in {name}", file.display());
+                return Err(Failure::new(Exit::Integrity, text));
+            }
         }
     }
     ui.object(&json!({ "type": "result", "ok": true, "receipts": good.len() }));
@@ -130,6 +135,24 @@ fn is_trusted(access: &Access, pin: &Pin) -> Result<bool, Failure> {
     let known = names::store().load().map_err(|error| trusted::failure(&error))?;
     let keys: Vec<_> = known.iter().filter_map(|server| server.key(pin)).collect();
     Ok(!keys.is_empty() && keys.iter().all(|key| key.state != State::Revoked))
+}
+
+/// The file that is named, or all files in the directory that is.
+async fn files_of(named: &Path) -> Result<Vec<PathBuf>, Failure> {
+    if !named.is_dir() {
+        return Ok(vec![named.to_owned()]);
+    }
+    let (place, name) = (named.to_owned(), named.display().to_string());
+    let walk = move || Tree::open(&place).map(|tree| Listing::from(tree.walk(&|_, _| false)));
+    let listing = tokio::task::spawn_blocking(walk).await;
+    let listing =
+        listing.map_err(|_| Failure::new(Exit::Other, format!("{name}: cannot be listed")))?;
+    let listing = listing.map_err(|error| errors::storage(&name, &error))?;
+    if let Some(Problem { path, error }) = listing.problems.first() {
+        return Err(Failure::new(Exit::Other, format!("{name}/{path}: {error}")));
+    }
+    let files = listing.entries.iter().filter(|entry| entry.kind == EntryKind::File);
+    Ok(files.map(|entry| named.join(entry.path.as_str())).collect())
 }
 
 async fn root_of(path: &Path) -> Result<Digest, Failure> {

@@ -127,6 +127,13 @@ impl Access {
         Ok((Arc::new(begun.client), user))
     }
 
+    /// Whether `key` alone logs in at the server of `address`.
+    pub(super) async fn is_taken(&self, address: &Address, key: &OwnKey) -> bool {
+        let Ok(door) = self.door(address).await else { return false };
+        let Ok(secured) = self.secure(&door, Some(&key.identity)).await else { return false };
+        secured.login_with_key(&door.target.user).await.is_ok()
+    }
+
     async fn door(&self, address: &Address) -> Result<Door, Failure> {
         let server = address.host_port();
         let user = address.user.clone().ok_or_else(|| {

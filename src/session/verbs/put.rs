@@ -125,7 +125,7 @@ async fn ask_large(
     pending.send(ClientMessage::Put(request)).await?;
     let held = match pending.message().await? {
         ServerMessage::Accepted(Accepted { claims, pieces }) => {
-            Held { claims, pieces: pieces.unwrap_or(false) }
+            Held { claims, pieces: pieces.unwrap_or(false), is_ready: true }
         }
         other => return Err(SessionError::Answer(other.kind())),
     };

@@ -1,49 +1,18 @@
 //! What is taken back ends at once, whoever took it back and however.
 
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::Arc;
 
 use sealane::client::{ConnectError, connect, connect_with_key};
 use sealane::protocol::Status;
 use sealane::session::{Client, SessionError};
-use sealane::storage::{FileMeta, Source, StorageError};
+use sealane::storage::{FileMeta, Source};
 use sealane::transfer::Meter;
 use sealane::types::{RemotePath, Secret};
 
 use super::World;
+use crate::support::held::Held;
 use crate::support::site::{PASSWORD, until};
 use crate::support::{fails, ok, result, stdout};
-
-/// A file of which the first half is there, and the rest comes when it is let through.
-#[derive(Default)]
-struct Stuck {
-    let_through: Mutex<bool>,
-    changed: Condvar,
-}
-
-const SIZE: u64 = 16 << 20;
-
-impl Source for Stuck {
-    fn size(&self) -> u64 {
-        SIZE
-    }
-
-    fn meta(&self) -> FileMeta {
-        FileMeta::default()
-    }
-
-    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        buffer.fill(7);
-        if offset >= SIZE / 2 {
-            let open = self.let_through.lock().unwrap();
-            drop(self.changed.wait_while(open, |open| !*open).unwrap());
-        }
-        Ok(())
-    }
-
-    fn check_unchanged(&self) -> Result<(), StorageError> {
-        Ok(())
-    }
-}
 
 fn status_of(error: &ConnectError) -> Option<Status> {
     match error {
@@ -76,7 +45,7 @@ async fn revoking_a_key_ends_its_live_transfer_and_nobody_elses_session() {
     assert_eq!(keys, ["laptop".into(), serde_json::Value::Null]);
     assert!(stdout(&ok(world.site.admin(["status"]))).contains("laptop"));
 
-    let source = Arc::new(Stuck::default());
+    let source = Held::new(16 << 20);
     let (sending, meter) = (client.clone(), Arc::new(Meter::default()));
     let (from, counted): (Arc<dyn Source>, _) = (source.clone(), meter.clone());
     let upload = tokio::spawn(async move {
@@ -88,8 +57,7 @@ async fn revoking_a_key_ends_its_live_transfer_and_nobody_elses_session() {
     ok(world.site.admin(["account", "key", "revoke", "ann", &pin]));
     let gone = client.usage().await;
     assert!(matches!(gone, Err(SessionError::Connection(_))), "{gone:?}");
-    *source.let_through.lock().unwrap() = true;
-    source.changed.notify_all();
+    source.free();
     upload.await.unwrap().unwrap_err();
     assert!(!world.site.home("ann").join("f").exists());
     other.usage().await.unwrap();

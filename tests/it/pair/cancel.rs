@@ -2,6 +2,7 @@
 
 use sealane::protocol::message::Accepted;
 use sealane::protocol::{ClientMessage, Kind, ServerMessage, Status};
+use sealane::session::Ended;
 
 use crate::support::peer::{
     Peer, ack, cancel, chunk, claims, digest, digest_of, end, get, put, soon, status,
@@ -196,4 +197,12 @@ async fn a_cancel_of_nothing_is_nothing() {
     }
     peer.assert_alive().await;
     assert!(matches!(peer.exchange(put("file", 5 * MIB)).await, ServerMessage::Accepted(_)));
+}
+
+#[tokio::test]
+async fn a_client_that_is_dropped_closes_its_connection() {
+    let pair = Pair::new();
+    let (client, served) = pair.client().await;
+    drop(client);
+    assert_eq!(soon(served).await.unwrap().unwrap(), Ended::ByPeer);
 }

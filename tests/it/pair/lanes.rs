@@ -98,6 +98,24 @@ async fn chunks_go_over_any_connection_in_any_order_and_are_answered_where_they_
     assert_eq!(lane.closed().await.unwrap(), Ended::WithSession);
 }
 
+/// A chunk that overtook the offer would be dropped, and the next acknowledgement be one too far.
+#[tokio::test]
+async fn a_download_keeps_to_the_sessions_own_connection_until_the_client_is_heard() {
+    let (pair, bytes) = (Pair::new(), noise(6 * MIB, 3));
+    pair.file("f", &bytes);
+    let mut own = logged_in(&pair).await;
+    let mut lane = joined(&pair, &mut own).await;
+    let id = own.ask(peer::get("f", false)).await;
+    assert!(matches!(own.answer_to(id).await, ServerMessage::Offer(_)));
+    for index in 0..2u32 {
+        let (header, body) = own.frame_of(id).await;
+        assert_eq!((header.kind, &body[..4]), (Kind::Chunk, &index.to_be_bytes()[..]));
+    }
+    own.send(&peer::ack(id, 0)).await;
+    let (header, body) = lane.frame_of(id).await;
+    assert_eq!((header.kind, &body[..4]), (Kind::Chunk, &2u32.to_be_bytes()[..]));
+}
+
 #[tokio::test]
 async fn a_token_is_worth_nothing_without_the_sessions_own_connection() {
     let pair = Pair::new();

@@ -2,13 +2,16 @@
 //! the system picks.
 
 pub mod faults;
+pub mod held;
 pub mod middle;
 pub mod pair;
 pub mod peer;
 pub mod person;
 pub mod proxy;
 pub mod service;
+pub mod several;
 pub mod site;
+pub mod stage;
 pub mod trees;
 
 use std::path::Path;
@@ -16,14 +19,21 @@ use std::process::Output;
 
 pub use pair::Pair;
 pub use person::Person;
+pub use proxy::Proxy;
 pub use service::Service;
 pub use site::{Server, Site};
+pub use stage::Stage;
 
 /// Bytes that no compression or repetition helps with, the same for the same seed.
 pub fn noise(size: usize, seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; size];
     blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof().fill(&mut bytes);
     bytes
+}
+
+/// A path as an argument.
+pub fn text(path: &Path) -> &str {
+    path.to_str().unwrap()
 }
 
 /// What a program wrote to stderr.

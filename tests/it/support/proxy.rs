@@ -1,5 +1,6 @@
 //! A TCP relay that counts what passes, so that a test can say how much was really sent, and
-//! strike when so much has: cut, fall silent at one end only, lead elsewhere, come from elsewhere.
+//! strike when so much has: cut all or one, lose what one carries, fall silent at one end only, lead elsewhere,
+//! come from elsewhere.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,6 +21,7 @@ struct Shared {
     to_server: AtomicU64,
     to_client: AtomicU64,
     connections: AtomicU64,
+    /// In the order in which they came.
     live: Mutex<Vec<Live>>,
 }
 
@@ -27,8 +29,17 @@ struct Shared {
 struct Live {
     near: TcpStream,
     far: TcpStream,
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
     /// The server is not told that the client is gone.
-    left: Arc<AtomicBool>,
+    left: AtomicBool,
+    /// Bytes come in and do not go out.
+    loses: AtomicBool,
+    /// Bytes that came in from either end.
+    carried: AtomicU64,
 }
 
 impl Proxy {
@@ -48,16 +59,17 @@ impl Proxy {
             for near in listener.incoming().map_while(Result::ok) {
                 let Ok(far) = inside.reach() else { continue };
                 inside.connections.fetch_add(1, Ordering::Relaxed);
-                let left = Arc::<AtomicBool>::default();
+                let state = Arc::<State>::default();
                 let copy = |stream: &TcpStream| stream.try_clone().unwrap();
                 let (to_server, to_client) = (inside.clone(), inside.clone());
-                relay(copy(&near), copy(&far), left.clone(), move |n| {
+                let live = Live { near: copy(&near), far: copy(&far), state: state.clone() };
+                inside.live.lock().unwrap().push(live);
+                relay(copy(&near), copy(&far), state.clone(), move |n| {
                     to_server.to_server.fetch_add(n, Ordering::Relaxed);
                 });
-                relay(copy(&far), copy(&near), left.clone(), move |n| {
+                relay(far, near, state, move |n| {
                     to_client.to_client.fetch_add(n, Ordering::Relaxed);
                 });
-                inside.live.lock().unwrap().push(Live { near, far, left });
             }
         });
         Self { address, shared }
@@ -86,10 +98,28 @@ impl Proxy {
         }
     }
 
+    /// Bytes that each connection carried, both ways together, the oldest first.
+    pub fn carried(&self) -> Vec<u64> {
+        let live = self.shared.live.lock().unwrap();
+        live.iter().map(|live| live.state.carried.load(Ordering::Relaxed)).collect()
+    }
+
+    /// What connection `number` (0 is the oldest) carries from now on is lost, and nobody is told.
+    pub fn lose(&self, number: usize) {
+        self.shared.live.lock().unwrap()[number].state.loses.store(true, Ordering::Relaxed);
+    }
+
+    /// Cuts connection `number`, for both ends.
+    pub fn cut_one(&self, number: usize) {
+        let live = self.shared.live.lock().unwrap();
+        let _ = live[number].near.shutdown(Shutdown::Both);
+        let _ = live[number].far.shutdown(Shutdown::Both);
+    }
+
     /// Cuts every connection for the client alone: the server hears nothing of it, and nothing more.
     pub fn leave(&self) {
         for live in self.shared.live.lock().unwrap().iter() {
-            live.left.store(true, Ordering::Relaxed);
+            live.state.left.store(true, Ordering::Relaxed);
             let _ = live.near.shutdown(Shutdown::Both);
         }
     }
@@ -113,18 +143,20 @@ impl Shared {
 fn relay(
     mut from: TcpStream,
     mut to: TcpStream,
-    left: Arc<AtomicBool>,
+    state: Arc<State>,
     count: impl Fn(u64) + Send + 'static,
 ) {
     std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
         while let Ok(read @ 1..) = from.read(&mut buffer) {
-            if to.write_all(&buffer[..read]).is_err() {
+            let loses = state.loses.load(Ordering::Relaxed);
+            if !loses && to.write_all(&buffer[..read]).is_err() {
                 break;
             }
+            state.carried.fetch_add(read as u64, Ordering::Relaxed);
             count(read as u64);
         }
-        if !left.load(Ordering::Relaxed) {
+        if !state.left.load(Ordering::Relaxed) {
             let _ = to.shutdown(Shutdown::Write);
             let _ = from.shutdown(Shutdown::Read);
         }

@@ -90,6 +90,11 @@ impl Site {
         Server::start(&self.config())
     }
 
+    /// The pin of the key in use.
+    pub fn pin(&self) -> &str {
+        self.pins.split('&').next().unwrap().trim_start_matches("pin=")
+    }
+
     /// The address of `path` for `user`, with pins.
     pub fn address(&self, server: &Server, user: &str, path: &str) -> String {
         format!("sealane://{user}@{}/{path}?{}", server.address, self.pins)
