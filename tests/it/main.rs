@@ -18,6 +18,7 @@ mod inputs;
 mod json;
 mod keys;
 mod lasting;
+mod machine;
 mod migration;
 mod pair;
 mod partials;

@@ -7,7 +7,7 @@ use std::process::{Child, Stdio};
 
 use crate::support::proxy::Proxy;
 use crate::support::site::{client, sealane, until};
-use crate::support::{Server, Site, fails, noise, ok, result};
+use crate::support::{Server, Site, Tally, fails, noise, ok, result};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 24 * MIB + 777;
@@ -94,6 +94,7 @@ fn rounds() -> u64 {
 
 /// An upload or download, struck several times on its way; `old` is what the name held before.
 fn scenario(victim: Victim, down: bool, old: Option<&[u8]>, salt: u64) {
+    let mut tally = Tally::default();
     for round in 0..rounds() {
         let mut stage = Stage::new();
         let new = noise(SIZE as usize, salt * 1000 + round);
@@ -117,10 +118,11 @@ fn scenario(victim: Victim, down: bool, old: Option<&[u8]>, salt: u64) {
             stage.strike(victim, &command, after, down);
             let there = std::fs::read(&target).ok();
             let intact = there.as_deref() == old || there.as_deref() == Some(&new[..]);
-            assert!(intact, "round {round}: neither the old file nor the new one");
+            tally.file(intact, ("neither the old file nor the new one", round));
         }
+        tally.kills += stage.strikes;
         ok(client(arguments(&stage)).output().unwrap());
-        assert!(std::fs::read(&target).unwrap() == new, "round {round}: wrong file");
+        tally.file(std::fs::read(&target).unwrap() == new, ("wrong file", round));
         let passed = if down { stage.proxy.received() } else { stage.proxy.sent() };
         let carried = stage.carried + passed;
         // Two chunks for every interruption; one more MiB for frames, records and handshakes.

@@ -1,6 +1,7 @@
 //! A server's directory, server processes, client runs: everything in temporary places, on ports
 //! the system picks.
 
+pub mod disk;
 pub mod faults;
 pub mod middle;
 pub mod pair;
@@ -9,6 +10,7 @@ pub mod person;
 pub mod proxy;
 pub mod service;
 pub mod site;
+pub mod tally;
 pub mod trees;
 
 use std::path::Path;
@@ -18,6 +20,7 @@ pub use pair::Pair;
 pub use person::Person;
 pub use service::Service;
 pub use site::{Server, Site};
+pub use tally::Tally;
 
 /// Bytes that no compression or repetition helps with, the same for the same seed.
 pub fn noise(size: usize, seed: u64) -> Vec<u8> {
