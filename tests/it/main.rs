@@ -20,6 +20,7 @@ mod keys;
 mod lasting;
 mod machine;
 mod migration;
+mod model;
 mod pair;
 mod partials;
 mod receipts;

@@ -31,15 +31,13 @@ fn injected(log: &Path) -> u64 {
     text.lines().filter(|line| line.ends_with("(INJECTED)")).count() as u64
 }
 
+/// Why none of this can be done, if it cannot.
 fn no_strace() -> Option<String> {
     missing("strace", &["-D", "-f", "-qq", "-o", "/dev/null", "true"])
 }
 
 /// A server among whose calls some fail, again and again, and what is left by it.
 fn failing_server(calls: &str, error: &str) {
-    if let Some(why) = no_strace() {
-        return println!("skipped: {why}");
-    }
     let mut ground = Ground::new();
     ground.prepare();
     let log = ground.site.directory.path().join("strace");
@@ -95,45 +93,63 @@ fn upgraded(ground: &mut Ground, name: &str) {
 
 #[test]
 fn a_server_whose_syncs_fail() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_server(SYNC, "EIO");
 }
 
 #[test]
 fn a_server_whose_renames_fail() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_server(RENAME, "EIO");
 }
 
 #[test]
 fn a_server_whose_writes_exceed_the_quota_of_the_file_system() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_server("pwrite64", "EDQUOT");
 }
 
 #[test]
 fn a_server_whose_writes_find_no_room() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_server("pwrite64", "ENOSPC");
 }
 
 #[test]
 fn a_server_that_cannot_remove() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_server("unlink,unlinkat", "EIO");
 }
 
 #[test]
 fn a_server_that_cannot_cut_files_or_change_their_modes() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_server("ftruncate,fchmod,utimensat", "EIO");
 }
 
 #[test]
 fn a_server_that_cannot_read_its_files() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_server("pread64,getdents64", "EIO");
 }
 
 /// The administrator's program, each of whose calls of a kind fails in turn: the record is the old one or the
 /// new one, and the new one if it said so.
 fn failing_administrator(calls: &str, error: &str) {
-    if let Some(why) = no_strace() {
-        return println!("skipped: {why}");
-    }
     let mut ground = Ground::new();
     ground.prepare();
     let log = ground.site.directory.path().join("strace");
@@ -172,25 +188,31 @@ fn failing_administrator(calls: &str, error: &str) {
 
 #[test]
 fn an_administrator_whose_syncs_and_renames_fail() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_administrator(SYNC, "EIO");
     failing_administrator(RENAME, "EIO");
 }
 
 #[test]
 fn an_administrator_who_can_open_no_more_files() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_administrator("openat,open", "EMFILE");
 }
 
 #[test]
 fn an_administrator_who_can_write_no_more() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_administrator("write", "ENOSPC");
 }
 
 /// A client whose calls fail in turn has the old file or the new one, and the same command ends well.
 fn failing_client(calls: &str, error: &str) {
-    if let Some(why) = no_strace() {
-        return println!("skipped: {why}");
-    }
     let mut ground = Ground::new();
     let server = ground.site.start();
     let log = ground.site.directory.path().join("strace");
@@ -222,6 +244,9 @@ fn failing_client(calls: &str, error: &str) {
 
 #[test]
 fn a_client_whose_calls_fail() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
     failing_client(SYNC, "EIO");
     failing_client(RENAME, "EIO");
     failing_client("pwrite64", "ENOSPC");

@@ -64,7 +64,7 @@ fn a_wall_clock_that_jumps_a_year_ends_nothing() {
         ground.tally.faults += 1;
         // A login on the new day, and those of before are still in.
         ok(sealane(["ls", &ground.site.address(&server, "ann", "")]));
-        for home in homes.iter().flatten() {
+        for home in homes.sessions.iter().flatten() {
             ground.runtime.block_on(home.usage()).expect("a session of the day before");
         }
         let output = put.wait_with_output().unwrap();

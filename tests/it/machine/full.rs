@@ -93,7 +93,7 @@ fn a_server_that_may_open_no_more_files() {
     let before = Rlimit { current: most, maximum: most };
     for more in [4, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16].iter().take(rounds(2) as usize) {
         let homes = ground.open_homes(&server);
-        let low = Rlimit { current: Some(descriptors(server.child.id()) + more), ..before.clone() };
+        let low = Rlimit { current: Some(descriptors(server.child.id()) + more), ..before };
         if let Err(why) = prlimit(Some(pid), Resource::Nofile, low) {
             return println!("skipped: prlimit: {why}");
         }
@@ -102,12 +102,12 @@ fn a_server_that_may_open_no_more_files() {
         }
         ground.tally.faults += 1;
         // Nobody at all gets in, and whoever waits does when there are descriptors again.
-        let none = Rlimit { current: Some(8), ..before.clone() };
+        let none = Rlimit { current: Some(8), ..before };
         prlimit(Some(pid), Resource::Nofile, none).unwrap();
         let mut waiting = client(["ls", &ground.site.address(&server, "ann", "")]);
         let waiting = waiting.stdout(Stdio::null()).spawn().unwrap();
         until("it is told", || server.log().contains("accept failed"));
-        prlimit(Some(pid), Resource::Nofile, before.clone()).unwrap();
+        prlimit(Some(pid), Resource::Nofile, before).unwrap();
         ok(waiting.wait_with_output().unwrap());
         ground.check(&server);
         ground.recover_on(&server);

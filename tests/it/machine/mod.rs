@@ -61,8 +61,9 @@ impl Ground {
     }
 
     /// Every account's home stays open as long as what this returns, so that its ledger does too.
-    fn open_homes(&self, server: &Server) -> Vec<Option<Client>> {
-        USERS.map(|user| self.log_in(server, user)).into()
+    fn open_homes(&self, server: &Server) -> Homes {
+        let sessions = USERS.map(|user| self.log_in(server, user)).into();
+        Homes { sessions, runtime: self.runtime.handle().clone() }
     }
 
     /// A session of `user`; more than one try, because one may meet a fault.
@@ -101,7 +102,7 @@ impl Ground {
     /// Everything is as it must be, and everybody gets in.
     fn check(&mut self, server: &Server) {
         let homes = self.open_homes(server);
-        for (user, home) in USERS.iter().zip(&homes) {
+        for (user, home) in USERS.iter().zip(&homes.sessions) {
             self.tally.account(home.is_some(), (user, server.log()));
         }
         let listed = objects(&stdout(&ok(self.site.admin(["account", "list", "--json"]))));
@@ -129,6 +130,20 @@ impl Ground {
             actor.script(&self.site, server, true);
         }
         self.check(server);
+    }
+}
+
+/// A session of each account, where one was to be had; closed when dropped, so that none is left behind.
+struct Homes {
+    sessions: Vec<Option<Client>>,
+    runtime: tokio::runtime::Handle,
+}
+
+impl Drop for Homes {
+    fn drop(&mut self) {
+        for session in self.sessions.drain(..).flatten() {
+            self.runtime.block_on(session.close());
+        }
     }
 }
 
