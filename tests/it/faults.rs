@@ -1,7 +1,7 @@
 //! A link that is cut at every byte, stalls, flips bits, loses, doubles and swaps records: the file
 //! arrives as it is, or a clear error is said; never another file, and never for ever.
 //!
-//! The suite looks at a part of the places. `SEALANE_EVERY_OFFSET=1` (`scripts/torture`) looks at all.
+//! The suite looks at a part of the places. `SEALANE_EVERY_OFFSET=1 scripts/torture` looks at all.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::{Ground, missing, rounds};
 use crate::support::site::{client, sealane};
-use crate::support::{fails, names, noise, ok, stderr};
+use crate::support::{Site, fails, names, noise, ok, stderr};
 
 /// MD5 of "password".
 const MD5: &str = "5f4dcc3b5aa765d61d8327deb882cf99";
@@ -38,7 +38,7 @@ fn no_strace() -> Option<String> {
 
 /// A server among whose calls some fail, again and again, and what is left by it.
 fn failing_server(calls: &str, error: &str) {
-    let mut ground = Ground::new();
+    let mut ground = Ground::alone(Site::new());
     ground.prepare();
     let log = ground.site.directory.path().join("strace");
     for when in &WHEN[..WHEN.len().min(rounds(1) as usize)] {
@@ -150,7 +150,7 @@ fn a_server_that_cannot_read_its_files() {
 /// The administrator's program, each of whose calls of a kind fails in turn: the record is the old one or the
 /// new one, and the new one if it said so.
 fn failing_administrator(calls: &str, error: &str) {
-    let mut ground = Ground::new();
+    let mut ground = Ground::alone(Site::new());
     ground.prepare();
     let log = ground.site.directory.path().join("strace");
     let stored = |ground: &Ground| {
@@ -213,7 +213,7 @@ fn an_administrator_who_can_write_no_more() {
 
 /// A client whose calls fail in turn has the old file or the new one, and the same command ends well.
 fn failing_client(calls: &str, error: &str) {
-    let mut ground = Ground::new();
+    let mut ground = Ground::alone(Site::new());
     let server = ground.site.start();
     let log = ground.site.directory.path().join("strace");
     let (old, new) = (noise(70_000, 1), noise((3 << 20) + 5, 2));

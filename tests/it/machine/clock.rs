@@ -34,7 +34,7 @@ fn a_wall_clock_that_jumps_a_year_ends_nothing() {
     }
     let site = Site::new();
     site.configure(&[("login_seconds", "3"), ("queue_seconds", "1")]);
-    let mut ground = Ground::on(site);
+    let mut ground = Ground::alone(site);
     ground.prepare();
     // Where the server may read.
     let clock = ground.site.root().join("data/.clock");

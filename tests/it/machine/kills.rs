@@ -83,7 +83,7 @@ fn whoever_is_killed_at_work_nothing_acknowledged_is_lost() {
     let mut ground = Ground::new();
     ground.prepare();
     let mut server = ground.site.start();
-    for round in 0..4 * rounds(2) {
+    for round in 0..4 * rounds(1) {
         // While homes are open, their ledgers have seen everything that happened to them.
         let homes = ground.open_homes(&server);
         let victim = [Victim::Server, Victim::Clients, Victim::Server, Victim::Everybody];

@@ -41,6 +41,15 @@ impl Ground {
         Self::on(Site::new())
     }
 
+    /// As [`Ground::new`], where one actor shows as much as three, and the suite has no time for more.
+    fn alone(site: Site) -> Self {
+        let mut ground = Self::on(site);
+        if rounds(0) == 0 {
+            ground.actors.truncate(1);
+        }
+        ground
+    }
+
     /// On a site that was made ready in some way, but has no accounts.
     fn on(site: Site) -> Self {
         for user in USERS {

@@ -42,7 +42,7 @@ impl Stage {
     fn new() -> Self {
         let site = Site::new();
         site.configure(&LIMITS);
-        let mut ground = Ground::on(site);
+        let mut ground = Ground::alone(site);
         ground.prepare();
         let server = ground.site.start();
         let proxy = Proxy::start(server.address);

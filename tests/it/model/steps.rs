@@ -95,6 +95,28 @@ fn directory() -> impl Strategy<Value = RemotePath> {
         1 => Just(RemotePath::parse("s").unwrap())]
 }
 
+/// What is a directory with something in it at the beginning.
+fn filled() -> impl Strategy<Value = RemotePath> {
+    prop::sample::select(vec!["d", "d/e", "s"]).prop_map(|path| RemotePath::parse(path).unwrap())
+}
+
+/// What everybody has before anything happens.
+pub fn beginning(account: usize) -> Vec<Step> {
+    let path = |path| RemotePath::parse(path).unwrap();
+    let put = |name, size| {
+        let content = Content { size, seed: 1 };
+        Act::Put { path: path(name), content, small: size < MIB }
+    };
+    let acts = [
+        Act::MakeDirectory { path: path("d/e"), parents: true },
+        Act::MakeDirectory { path: path("s"), parents: false },
+        put("d/a", 2 * MIB + 77),
+        put("d/e/a", 5000),
+        put("s/n0", 300),
+    ];
+    acts.into_iter().map(|act| Step { account, session: 0, act }).collect()
+}
+
 fn content() -> impl Strategy<Value = Content> {
     let size = prop::sample::select(vec![
         0,
@@ -124,8 +146,9 @@ fn act() -> impl Strategy<Value = Act> {
         1 => (any_path(), content(), content())
             .prop_map(|(path, one, two)| Act::Race { path, contents: [one, two] }),
         3 => (any_path(), any::<bool>()).prop_map(|(path, stale)| Act::Get { path, stale }),
-        3 => (any_path(), any::<bool>())
+        2 => (any_path(), any::<bool>())
             .prop_map(|(path, recursive)| Act::Remove { path, recursive }),
+        2 => filled().prop_map(|path| Act::Remove { path, recursive: true }),
         4 => (free_path(), any::<bool>())
             .prop_map(|(path, parents)| Act::MakeDirectory { path, parents }),
         4 => (free_path(), free_path(), any::<bool>())

@@ -9,36 +9,37 @@ use sealane::client::{Link, Target, connect};
 use sealane::protocol::Status;
 use sealane::server::{Answer, Question};
 use sealane::session::{Client, SessionError};
-use sealane::storage::{FileMeta, FileSource, LocalSink, Sink, Tree, audit_on_disk};
-use sealane::types::{Digest, RemotePath, Secret, Username};
+use sealane::storage::{FileMeta, FileSource, LocalSink, Sink, Tree};
+use sealane::types::{Digest, RemotePath, Secret};
 use tempfile::TempDir;
 
 use super::line::cut_after;
+use super::look::{kind_and_size, list, sizes};
 use super::reference::{Content, Node, Reference, Refused};
 use super::steps::{Act, Step};
 use crate::support::Service;
 use crate::support::site::PASSWORD;
 use crate::support::trees::make;
 
-const USERS: [&str; 2] = ["ann", "ben"];
+pub const USERS: [&str; 2] = ["ann", "ben"];
 const LIMIT: u64 = 12 << 20;
 const NONE: FileMeta = FileMeta { modified: None, mode: None };
 
 pub struct World {
-    service: Service,
-    accounts: [Account; 2],
+    pub service: Service,
+    pub accounts: [Account; 2],
     local: TempDir,
 }
 
-struct Account {
-    reference: Reference,
+pub struct Account {
+    pub reference: Reference,
     /// What the record says: it is obeyed from the next login on.
     recorded: u64,
     sessions: Vec<Arc<Client>>,
 }
 
 /// What the server said, as the model says it. Anything but an answer or a refusal is a defect.
-fn told<T>(answer: Result<T, SessionError>) -> Result<T, Refused> {
+pub fn told<T>(answer: Result<T, SessionError>) -> Result<T, Refused> {
     answer.map_err(|error| match error {
         SessionError::Refused(refused) => (refused.status(), refused.short),
         other => panic!("{other:?}"),
@@ -58,7 +59,7 @@ impl World {
     }
 
     /// A session of the account, which may have to be opened.
-    async fn session(&mut self, account: usize, which: usize) -> Arc<Client> {
+    pub async fn session(&mut self, account: usize, which: usize) -> Arc<Client> {
         let open = self.accounts[account].sessions.len();
         if which < open {
             return self.accounts[account].sessions[which].clone();
@@ -297,8 +298,10 @@ impl World {
             let _ = after.put(path, contents[1 - number]);
             let second = after.may_put(path, contents[number].size);
             let status = answer.as_ref().err().map(|(status, _)| *status);
+            // A newer upload takes over before it finds that it does not fit.
+            let may_take_over = |refused: &Refused| refused.0 == Status::Quota;
             let lost = matches!(status, Some(Status::Superseded | Status::InUse))
-                && first[1 - number] == Ok(());
+                && first[1 - number].as_ref().err().is_none_or(may_take_over);
             // What an older upload leaves behind may be in the way as well.
             let full = status == Some(Status::Quota);
             let fits = *answer == first[number] || *answer == second || lost || full;
@@ -379,64 +382,5 @@ impl World {
         };
         account.reference.partials.retain(|path, _| is_left(path));
         self.gone().await;
-    }
-
-    /// Everything is what the model says: over the sessions, in the ledger, on the disk.
-    pub async fn look(&mut self) {
-        for (account, user) in USERS.into_iter().enumerate() {
-            let client = self.session(account, 0).await;
-            let reference = &self.accounts[account].reference;
-            let usage = client.usage().await.unwrap();
-            assert_eq!(
-                (usage.used, usage.reserved, usage.limit),
-                (reference.used(), 0, reference.limit),
-                "{user}: {reference:?}"
-            );
-            let (data, name) = (self.service.directory.path().join("data"), Username::parse(user));
-            let home = RemotePath::parse(&format!("homes/{user}")).unwrap();
-            let on_disk = audit_on_disk(&data, &name.unwrap(), &home).unwrap().on_disk();
-            assert_eq!(on_disk, reference.used(), "{user}: {reference:?}");
-            let partials = client.partials().await.unwrap().into_iter();
-            let partials = partials.map(|it| (it.path.unwrap_or_default(), it.received));
-            let expected = reference.partials.iter().map(|(path, left)| (path.to_string(), *left));
-            let (mut partials, expected): (Vec<_>, Vec<_>) =
-                (partials.collect(), expected.collect());
-            partials.sort();
-            assert_eq!(partials, expected, "{user}");
-            let mut directories = vec![RemotePath::default()];
-            while let Some(path) = directories.pop() {
-                let listed = list(&client, &path, true).await;
-                assert_eq!(listed, reference.list(&path).map(sizes), "{user}: {path}");
-                let below = listed.unwrap().into_iter().filter(|(_, (kind, _))| *kind == 1);
-                directories.extend(below.map(|(name, _)| path.join(&name).unwrap()));
-            }
-            for (path, node) in &reference.nodes {
-                let Node::File(content) = node else { continue };
-                let bytes = std::fs::read(self.service.home(user).join(path.as_str()));
-                assert!(bytes.unwrap() == content.bytes(), "{user}: {path} holds something else");
-            }
-        }
-    }
-}
-
-type Listed = Vec<(String, (u8, u64))>;
-
-async fn list(client: &Client, path: &RemotePath, whole: bool) -> Result<Listed, Refused> {
-    let entries = match whole {
-        true => client.list_whole(path).await,
-        false => client.list(path, None).await,
-    };
-    let of = |it: sealane::protocol::message::Entry| (it.name, (it.kind, it.size));
-    Ok(told(entries)?.entries.into_iter().map(of).collect())
-}
-
-fn sizes(entries: Vec<(String, Node)>) -> Listed {
-    entries.into_iter().map(|(name, node)| (name, kind_and_size(node))).collect()
-}
-
-fn kind_and_size(node: Node) -> (u8, u64) {
-    match node {
-        Node::File(content) => (0, content.size),
-        Node::Directory => (1, 0),
     }
 }
