@@ -159,7 +159,7 @@ fn act() -> impl Strategy<Value = Act> {
             .prop_map(|(path, modified)| Act::SetMeta { path, modified: modified * 1_000_000_000 }),
         1 => (prop::collection::vec((0u8..4, tiny()), 0..4), any::<bool>())
             .prop_map(|(files, delete)| Act::Sync { files, delete }),
-        1 => (0usize..4).prop_map(|which| Act::Discard { which }),
+        2 => (0usize..4).prop_map(|which| Act::Discard { which }),
         1 => Just(Act::Close),
         1 => prop::sample::select(vec![1, MIB, 3 * MIB, 6 * MIB, 12 * MIB])
             .prop_map(|bytes| Act::Quota { bytes }),

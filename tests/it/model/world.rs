@@ -145,7 +145,8 @@ impl World {
             }
             Act::Sync { files, delete } => self.sync(account, &client, files, delete).await,
             Act::Discard { which } => {
-                let path = reference.partials.keys().nth(which).cloned();
+                let count = reference.partials.len().max(1);
+                let path = reference.partials.keys().nth(which % count).cloned();
                 let Some(path) = path else { return };
                 let listed = client.partials().await.unwrap();
                 let id = listed.iter().find(|it| it.path.as_deref() == Some(path.as_str()));
