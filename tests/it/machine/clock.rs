@@ -10,28 +10,40 @@ use std::time::{Duration, Instant};
 use super::{Ground, missing, rounds};
 use crate::support::proxy::Proxy;
 use crate::support::site::{client, sealane, until};
-use crate::support::{Site, noise, ok, stderr};
+use crate::support::{Site, noise, ok, stderr, stdout};
 
 /// From a connection to its login.
 const LOGIN: Duration = Duration::from_secs(3);
 const SLACK: Duration = Duration::from_secs(15);
 
+/// The library that `faketime` puts before the programs it starts; or why there is none. The program itself
+/// would stand between us and the server.
+fn library() -> Result<String, String> {
+    if let Some(why) = missing("faketime", &["-m", "-f", "+0", "true"]) {
+        return Err(why);
+    }
+    let output =
+        Command::new("faketime").args(["-m", "-f", "+0", "printenv", "LD_PRELOAD"]).output();
+    Ok(stdout(&output.unwrap()).trim().to_owned())
+}
+
 /// `sealaned` with a wall clock that `file` sets. The clock that only ever goes on is left alone, as in a
 /// machine whose time is set.
-fn with_clock(file: &Path) -> Command {
-    let mut command = Command::new("faketime");
-    command.args(["-m", "-f", "+0", "env", "-u", "FAKETIME"]);
-    command.arg(format!("FAKETIME_TIMESTAMP_FILE={}", file.display()));
-    command.args(["FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1", "NO_FAKE_STAT=1"]);
-    command.arg(env!("CARGO_BIN_EXE_sealaned"));
+fn with_clock(library: &str, file: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_sealaned"));
+    command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", file);
+    for flag in ["FAKETIME_NO_CACHE", "FAKETIME_DONT_FAKE_MONOTONIC", "NO_FAKE_STAT"] {
+        command.env(flag, "1");
+    }
     command
 }
 
 #[test]
 fn a_wall_clock_that_jumps_a_year_ends_nothing() {
-    if let Some(why) = missing("faketime", &["-m", "-f", "+0", "true"]) {
-        return println!("skipped: {why}");
-    }
+    let library = match library() {
+        Ok(library) => library,
+        Err(why) => return println!("skipped: {why}"),
+    };
     let site = Site::new();
     site.configure(&[("login_seconds", "3"), ("queue_seconds", "1")]);
     let mut ground = Ground::alone(site);
@@ -40,7 +52,7 @@ fn a_wall_clock_that_jumps_a_year_ends_nothing() {
     let clock = ground.site.root().join("data/.clock");
     let set = |days: &str| std::fs::write(&clock, format!("{days}d\n")).unwrap();
     set("+0");
-    let server = ground.site.start_by(with_clock(&clock)).unwrap();
+    let server = ground.site.start_by(with_clock(&library, &clock)).unwrap();
     let proxy = Proxy::start(server.address);
     let homes = ground.open_homes(&server);
     let source = ground.site.file("source", &noise(6 << 20, 1));
