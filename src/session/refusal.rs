@@ -79,6 +79,7 @@ impl From<StorageError> for Refusal {
             StorageError::Exists => Status::Exists,
             StorageError::Forbidden => Status::Forbidden,
             StorageError::InUse => Status::InUse,
+            StorageError::IntoItself => return Self::said(Status::Path, &error),
             StorageError::IsDirectory => Status::IsDirectory,
             StorageError::NotDirectory => Status::NotDirectory,
             StorageError::NotEmpty => Status::NotEmpty,

@@ -1,6 +1,7 @@
 //! The requests of one session that are under way: how many there may be, and how they end early.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
@@ -33,6 +34,8 @@ pub(super) struct Requests {
     leaving: Arc<Semaphore>,
     pub(super) small_files: SmallFiles,
     cancels: Cancels,
+    /// Set once the session ends.
+    over: Arc<AtomicBool>,
     notary: Signing,
 }
 
@@ -52,6 +55,7 @@ pub(super) struct Context {
     routes: Routes,
     transfers: Arc<Semaphore>,
     memory: Arc<Semaphore>,
+    over: Arc<AtomicBool>,
     pub(super) notary: Signing,
     _registration: Registration,
 }
@@ -80,6 +84,12 @@ impl Context {
     /// cancelled.
     pub(super) async fn memory_for(&self, size: u64) -> Option<OwnedSemaphorePermit> {
         self.or_cancelled(Arc::clone(&self.memory).acquire_many_owned(kib(size))).await
+    }
+
+    /// Whether the session ends: then that says all there is to say about this request. A refusal would tell
+    /// a peer that only stood still for a while not to try again.
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::Relaxed)
     }
 
     async fn or_cancelled(
@@ -140,6 +150,7 @@ impl Requests {
             leaving: permits(SMALL_FILES_KIB),
             small_files: SmallFiles::default(),
             cancels: Cancels::default(),
+            over: Arc::default(),
             notary,
         }
     }
@@ -189,6 +200,7 @@ impl Requests {
             cancelled,
             transfers: Arc::clone(&self.transfers),
             memory: Arc::clone(&self.leaving),
+            over: Arc::clone(&self.over),
             notary: self.notary.clone(),
             _registration: registration,
         }
@@ -205,6 +217,7 @@ impl Requests {
     /// Ends every request: closed routes end the transfers, tokens the rest. Their tasks then come
     /// to their end by themselves.
     pub(super) fn end_all(&self) {
+        self.over.store(true, Ordering::Relaxed);
         lock(&self.cancels).values().for_each(CancellationToken::cancel);
         self.routes.close_all();
     }

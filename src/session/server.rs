@@ -312,7 +312,7 @@ async fn answer(context: Context, message: ClientMessage) {
         Ok(reply) => reply,
         Err(refusal) if context.cancelled.is_cancelled() => {
             info!(?kind, id = context.id, "given up");
-            Some(refusal.into_message())
+            (!context.is_over()).then(|| refusal.into_message())
         }
         Err(refusal) => Some(refuse(kind, context.id, refusal)),
     };

@@ -179,6 +179,16 @@ mod tests {
     }
 
     #[test]
+    fn an_upload_that_ends_leaves_the_others_what_they_reserved() {
+        let ledger = Ledger::new(0, 100);
+        let (one, two) = (ledger.reserve("x", 40, 0).unwrap(), ledger.reserve("y", 30, 0).unwrap());
+        one.convert(0);
+        assert_eq!(ledger.usage(), Usage { used: 40, reserved: 30, limit: 100 });
+        drop(two);
+        assert_eq!(ledger.usage(), Usage { used: 40, reserved: 0, limit: 100 });
+    }
+
+    #[test]
     fn a_larger_partial_holds_its_bytes_until_it_is_cut() {
         let ledger = Ledger::new(90, 100);
         let mut cut = ledger.reserve("x", 10, 90).unwrap();

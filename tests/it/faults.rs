@@ -1,7 +1,7 @@
 //! A link that is cut at every byte, stalls, flips bits, loses, doubles and swaps records: the file
 //! arrives as it is, or a clear error is said; never another file, and never for ever.
 //!
-//! The suite looks at a part of the places. `SEALANE_EVERY_OFFSET=1` (`scripts/torture`) looks at all.
+//! The suite looks at a part of the places. `SEALANE_EVERY_OFFSET=1 scripts/torture` looks at all.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -17,8 +17,8 @@ use sealane::types::RemotePath;
 use tempfile::TempDir;
 
 use crate::support::faults::{Fault, Line, Network, What};
-use crate::support::noise;
 use crate::support::trees::{make, same};
+use crate::support::{Tally, noise};
 
 const MIB: usize = 1 << 20;
 
@@ -34,13 +34,13 @@ struct Stage {
     /// Three chunks of which the last one changes, else one small file.
     large: bool,
     rounds: u64,
-    struck: u64,
+    tally: Tally,
 }
 
 impl Stage {
     fn new(down: bool, large: bool) -> Self {
         let local = tempfile::tempdir().unwrap();
-        Self { network: Network::new(), local, down, large, rounds: 0, struck: 0 }
+        Self { network: Network::new(), local, down, large, rounds: 0, tally: Tally::default() }
     }
 
     /// Brings a new version over a line with `fault` on it, and looks at what arrived.
@@ -63,10 +63,10 @@ impl Stage {
             line
         };
         let line = network.run(work).await;
-        assert!(std::fs::read(target).unwrap() == bytes, "{fault:?}: another file");
+        self.tally.file(std::fs::read(target).unwrap() == bytes, fault);
         assert!(self.network.pair.partials().is_empty(), "{fault:?}");
         assert_eq!(crate::support::names(self.local.path()), ["file"], "{fault:?}");
-        self.struck += u64::from(line.struck.load(Ordering::Relaxed));
+        self.tally.links += u64::from(line.struck.load(Ordering::Relaxed));
         line
     }
 
@@ -84,7 +84,7 @@ impl Stage {
 
     /// `what` at every place, or at every `step`th one. Gives how many places there were.
     async fn at_every(&mut self, what: What, by_record: bool, step: u64) -> u64 {
-        let (mut places, struck) = (0, self.struck);
+        let (mut places, struck) = (0, self.tally.links);
         for (up, bytes, records) in self.measure().await {
             let end = if by_record { records } else { bytes };
             assert!(by_record || end > 1000, "{end}");
@@ -94,7 +94,7 @@ impl Stage {
             }
         }
         // Handshakes differ by a few bytes, and the last ones are a farewell.
-        let struck = self.struck - struck;
+        let struck = self.tally.links - struck;
         assert!(struck * 20 >= places * 17, "{what:?} happened {struck} times at {places} places");
         places
     }
@@ -254,6 +254,8 @@ fn trees_over_a_link_that_is_cut_again_and_again() {
             same(&back, &there);
             assert!(network.pair.partials().is_empty());
         }
+        let mut tally = Tally::default();
+        tally.links += cuts;
         eprintln!("{cuts} cuts of trees");
         assert!(cuts >= 20 * rounds, "{cuts}");
     });

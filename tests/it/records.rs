@@ -7,6 +7,7 @@ use std::process::{Command, Output};
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use serde_json::Value;
 
+use super::support::disk::SmallDisk;
 use super::support::site::{client, until};
 use super::support::{Site, fails, names, ok, result, stderr, stdout};
 
@@ -164,43 +165,6 @@ fn links_fifos_and_giants_are_named_and_left_alone() {
     assert!(stdout(&undo).contains("0 put back, 1 left alone"), "{}", stdout(&undo));
 }
 
-/// A small file system over a directory, until dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn over(directory: &Path) -> Result<Self, String> {
-        if !rustix::process::geteuid().is_root() {
-            return Err("a small disk needs root".into());
-        }
-        let disk = Self(directory.to_owned());
-        disk.mount(&["-o", "size=128k,mode=700"]).map(|()| disk)
-    }
-
-    fn grow(&self) {
-        self.mount(&["-o", "remount,size=8m"]).unwrap();
-    }
-
-    fn mount(&self, options: &[&str]) -> Result<(), String> {
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs"]).args(options).arg("tmpfs").arg(&self.0);
-        let output = command.output().map_err(|error| format!("mount: {error}"))?;
-        if output.status.success() { Ok(()) } else { Err(stderr(&output).trim().to_owned()) }
-    }
-
-    /// Leaves no room at all, until the file that it returns is removed.
-    fn fill(&self) -> PathBuf {
-        let filler = self.0.join("filler");
-        let _ = std::fs::write(&filler, vec![0; 1 << 20]);
-        filler
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
-    }
-}
-
 fn no_temporaries(site: &Site) {
     assert!(!names(&accounts(site)).iter().any(|name| name.ends_with(".tmp")));
 }
@@ -208,7 +172,7 @@ fn no_temporaries(site: &Site) {
 #[test]
 fn a_full_disk_stops_import_and_the_same_command_goes_on() {
     let site = Site::new();
-    let disk = match SmallDisk::over(&accounts(&site)) {
+    let disk = match SmallDisk::over(&accounts(&site), "128k") {
         Ok(disk) => disk,
         Err(why) => return println!("skipped: {why}"),
     };
@@ -229,7 +193,7 @@ fn a_full_disk_stops_import_and_the_same_command_goes_on() {
     for name in &there {
         assert_eq!(stored(&site, name.trim_end_matches(".db")), MD5);
     }
-    disk.grow();
+    disk.change("size=8m");
     ok(site.admin(import));
     assert_eq!(names(&accounts(&site)).iter().filter(|n| n.ends_with(".db")).count(), 60);
 }
@@ -237,7 +201,7 @@ fn a_full_disk_stops_import_and_the_same_command_goes_on() {
 #[test]
 fn a_full_disk_changes_no_record_at_wrap_undo_or_login() {
     let site = Site::new();
-    let disk = match SmallDisk::over(&accounts(&site)) {
+    let disk = match SmallDisk::over(&accounts(&site), "128k") {
         Ok(disk) => disk,
         Err(why) => return println!("skipped: {why}"),
     };
@@ -257,7 +221,7 @@ fn a_full_disk_changes_no_record_at_wrap_undo_or_login() {
     std::fs::remove_file(&filler).unwrap();
     let backups = site.root().join("migration");
     let _ = std::fs::create_dir(&backups);
-    let other = SmallDisk::over(&backups).unwrap();
+    let other = SmallDisk::over(&backups, "128k").unwrap();
     let filler_there = other.fill();
     fails(site.admin(["account", "wrap"]), 7, "No space left on device");
     assert_eq!(is_whole(), 3);
@@ -285,7 +249,7 @@ fn originals_that_do_not_fit_into_the_backup_stay_where_they_are() {
     let site = Site::new();
     let backups = site.root().join("migration");
     std::fs::create_dir(&backups).unwrap();
-    let disk = match SmallDisk::over(&backups) {
+    let disk = match SmallDisk::over(&backups, "128k") {
         Ok(disk) => disk,
         Err(why) => return println!("skipped: {why}"),
     };

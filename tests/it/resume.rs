@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 
 use crate::support::site::{client, sealane, until};
-use crate::support::{Stage, fails, noise, ok, result, text};
+use crate::support::{Stage, Tally, fails, noise, ok, result, text};
 
 const MIB: u64 = 1 << 20;
 const SIZE: u64 = 24 * MIB + 777;
@@ -68,6 +68,7 @@ fn rounds() -> u64 {
 
 /// An upload or download, struck several times on its way; `old` is what the name held before.
 fn scenario(victim: Victim, down: bool, old: Option<&[u8]>, salt: u64) {
+    let mut tally = Tally::default();
     for round in 0..rounds() {
         let mut stage = Stage::new();
         let new = noise(SIZE as usize, salt * 1000 + round);
@@ -91,10 +92,11 @@ fn scenario(victim: Victim, down: bool, old: Option<&[u8]>, salt: u64) {
             strikes += u64::from(strike(&mut stage, victim, &command, after, down));
             let there = std::fs::read(&target).ok();
             let intact = there.as_deref() == old || there.as_deref() == Some(&new[..]);
-            assert!(intact, "round {round}: neither the old file nor the new one");
+            tally.file(intact, ("neither the old file nor the new one", round));
         }
+        tally.kills += strikes;
         ok(client(arguments(&stage)).output().unwrap());
-        assert!(std::fs::read(&target).unwrap() == new, "round {round}: wrong file");
+        tally.file(std::fs::read(&target).unwrap() == new, ("wrong file", round));
         let carried = carried(&stage, down);
         // Two chunks for every interruption; one more MiB for frames, records and handshakes.
         let most = SIZE + 2 * MIB * strikes + MIB;

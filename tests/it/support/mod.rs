@@ -1,6 +1,7 @@
 //! A server's directory, server processes, client runs: everything in temporary places, on ports
 //! the system picks.
 
+pub mod disk;
 pub mod faults;
 pub mod held;
 pub mod middle;
@@ -12,6 +13,7 @@ pub mod service;
 pub mod several;
 pub mod site;
 pub mod stage;
+pub mod tally;
 pub mod trees;
 
 use std::path::Path;
@@ -23,6 +25,7 @@ pub use proxy::Proxy;
 pub use service::Service;
 pub use site::{Server, Site};
 pub use stage::Stage;
+pub use tally::Tally;
 
 /// Bytes that no compression or repetition helps with, the same for the same seed.
 pub fn noise(size: usize, seed: u64) -> Vec<u8> {

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sealane::accounts::{
@@ -40,6 +41,7 @@ pub struct Pair {
     pub drain: CancellationToken,
     pub manager: AccountManager,
     service: Arc<session::Service>,
+    connections: AtomicU64,
 }
 
 impl Pair {
@@ -48,8 +50,20 @@ impl Pair {
         Self::over(|store| store)
     }
 
+    /// As [`Pair::new`], with these limits.
+    pub fn with(limits: Limits) -> Self {
+        Self::made(|store| store, limits)
+    }
+
     /// As [`Pair::new`]; logins see the records through what `wrap` makes of their store.
     pub fn over(wrap: impl FnOnce(Arc<dyn AccountStore>) -> Arc<dyn AccountStore>) -> Self {
+        Self::made(wrap, Limits::default())
+    }
+
+    fn made(
+        wrap: impl FnOnce(Arc<dyn AccountStore>) -> Arc<dyn AccountStore>,
+        limits: Limits,
+    ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let accounts = directory.path().join("accounts");
         std::fs::create_dir(&accounts).unwrap();
@@ -62,11 +76,12 @@ impl Pair {
             authenticator: Authenticator::new(wrap(store), settings).unwrap(),
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             exposure: Exposure::Network,
-            limits: Limits::default(),
+            limits,
             desk: session::Desk::new(64),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
-        Self { directory, drain: CancellationToken::new(), manager, service: Arc::new(service) }
+        let (drain, service) = (CancellationToken::new(), Arc::new(service));
+        Self { directory, drain, manager, service, connections: AtomicU64::new(1) }
     }
 
     /// Logins evaluated so far.
@@ -139,6 +154,21 @@ impl Pair {
         let terms =
             session::Terms { deadline, drain, keys: None, client_key, notary: None, exporter };
         tokio::spawn(async move { session::serve(far, &service, &visit, terms).await })
+    }
+
+    /// A peer that has said nothing yet, at a server that counts its sessions in `registry` and lets it take so
+    /// long to log in.
+    pub fn peer_among(&self, registry: &session::Registry, login: Duration) -> Peer {
+        let (near, far) = duplex(PIPE);
+        let (service, drain) = (self.service.clone(), self.drain.clone());
+        let number = self.connections.fetch_add(1, Ordering::Relaxed);
+        let visit = registry.enter(number, ([127, 0, 0, 1], 1).into());
+        let deadline = Instant::now() + login;
+        let (keys, client_key, notary, exporter) = (None, None, None, None);
+        let terms = session::Terms { deadline, drain, keys, client_key, notary, exporter };
+        let served =
+            tokio::spawn(async move { session::serve(far, &service, &visit, terms).await });
+        Peer::new(near, Side::Server, Some(served))
     }
 
     /// A peer that has said nothing yet.

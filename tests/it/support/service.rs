@@ -3,19 +3,21 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sealane::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, HashCost, LoginSettings,
 };
 use sealane::client::{ConnectError, Target, connect};
-use sealane::server;
+use sealane::server::{self, Answer, Question};
 use sealane::session::{Client, Limits};
 use sealane::storage::Vault;
 use sealane::tls::{self, Identity};
 use sealane::types::{PinSet, Secret, Username};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, UnixStream};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 /// A running server; stops when dropped.
@@ -25,7 +27,11 @@ pub struct Service {
     pub pins: PinSet,
     pub store: Arc<dyn AccountStore>,
     pub authenticator: Authenticator,
+    keys: server::Keys,
+    limits: Limits,
+    login_deadline: Duration,
     stop: CancellationToken,
+    running: Option<JoinHandle<()>>,
 }
 
 pub const COST: HashCost = HashCost { memory_kib: 64, iterations: 1, parallelism: 1 };
@@ -47,16 +53,32 @@ impl Service {
         let store: Arc<dyn AccountStore> = Arc::new(DirectoryStore::open(&accounts).unwrap());
         let settings = LoginSettings { cost: COST, queue: 256, ..LoginSettings::default() };
         let authenticator = Authenticator::new(store.clone(), settings).unwrap();
-        let stop = CancellationToken::new();
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let settings = server::Settings {
+        let mut service = Self {
+            directory,
+            address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            pins: PinSet::new(vec![key.pin]).unwrap(),
+            store,
+            authenticator,
             keys: server::Keys::fixed(identity.unwrap()).unwrap(),
-            authenticator: authenticator.clone(),
-            vault: Vault::open(&directory.path().join("data")).unwrap(),
             limits,
             login_deadline,
-            control: None,
+            stop: CancellationToken::new(),
+            running: None,
+        };
+        service.begin().await;
+        service
+    }
+
+    async fn begin(&mut self) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.address = listener.local_addr().unwrap();
+        let settings = server::Settings {
+            keys: self.keys.clone(),
+            authenticator: self.authenticator.clone(),
+            vault: self.vault().await,
+            limits: self.limits,
+            login_deadline: self.login_deadline,
+            control: Some(server::bind_control(&self.control()).unwrap()),
             congestion: Default::default(),
             connections: 512,
             strangers: server::StrangerLimits { all: 400, per_source: 200 },
@@ -64,12 +86,52 @@ impl Service {
             recheck: Duration::from_secs(30),
             partial_expiry: Duration::from_secs(3600),
         };
-        let stopped = stop.clone().cancelled_owned();
-        tokio::spawn(async move {
+        self.stop = CancellationToken::new();
+        let stopped = self.stop.clone().cancelled_owned();
+        self.running = Some(tokio::spawn(async move {
             server::run(listener, settings, stopped).await.unwrap();
-        });
-        let pins = PinSet::new(vec![key.pin]).unwrap();
-        Self { directory, address, pins, store, authenticator, stop }
+        }));
+    }
+
+    /// The data directory, as soon as the last thread of the server before has let go of it.
+    async fn vault(&self) -> Arc<Vault> {
+        let give_up = Instant::now() + Duration::from_secs(30);
+        loop {
+            match Vault::open(&self.directory.path().join("data")) {
+                Ok(vault) => return vault,
+                Err(error) => assert!(Instant::now() < give_up, "{error}"),
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// Lets what is under way end, and begins anew on the same data, at another port.
+    pub async fn restart(&mut self) {
+        self.stop.cancel();
+        if let Some(running) = self.running.take() {
+            running.await.unwrap();
+        }
+        self.begin().await;
+    }
+
+    fn control(&self) -> PathBuf {
+        self.directory.path().join("control")
+    }
+
+    /// Asks as the administrator does.
+    pub async fn ask(&self, question: &Question) -> Answer {
+        let mut stream = UnixStream::connect(self.control()).await.unwrap();
+        let line = serde_json::to_string(question).unwrap() + "\n";
+        stream.write_all(line.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        serde_json::from_str(&answer).unwrap()
+    }
+
+    /// Changes an account's limit, as the administrator does.
+    pub fn set_quota(&self, name: &str, quota: u64) {
+        let manager = AccountManager::new(self.store.clone(), COST, Default::default()).unwrap();
+        manager.set_quota(&Username::parse(name).unwrap(), quota).unwrap();
     }
 
     pub fn account(&self, name: &str, quota: u64) {

@@ -3,7 +3,7 @@
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -42,6 +42,17 @@ impl Site {
 
     pub fn config(&self) -> PathBuf {
         self.root().join("config.toml")
+    }
+
+    /// Changes keys of the configuration, each of which must be in it: `("idle_seconds", "3")`.
+    pub fn configure(&self, keys: &[(&str, &str)]) {
+        let mut text = std::fs::read_to_string(self.config()).unwrap();
+        for (key, value) in keys {
+            let is_it = |line: &&str| line.starts_with(&format!("{key} = "));
+            let line = text.lines().find(is_it).unwrap_or_else(|| panic!("{key}")).to_owned();
+            text = text.replacen(&line, &format!("{key} = {value}"), 1);
+        }
+        std::fs::write(self.config(), text).unwrap();
     }
 
     /// The place of a file in an account's home.
@@ -87,7 +98,14 @@ impl Site {
     }
 
     pub fn start(&self) -> Server {
-        Server::start(&self.config())
+        let server = self.start_by(Command::new(env!("CARGO_BIN_EXE_sealaned")));
+        server.unwrap_or_else(|log| panic!("no server: {log}"))
+    }
+
+    /// Starts `sealaned` by a command that ends with its name, or gives what it said instead of serving.
+    pub fn start_by(&self, mut command: Command) -> Result<Server, String> {
+        command.arg("--config").arg(self.config());
+        Server::start(command)
     }
 
     /// The pin of the key in use.
@@ -126,10 +144,8 @@ pub struct Server {
 }
 
 impl Server {
-    fn start(config: &Path) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sealaned"))
-            .arg("--config")
-            .arg(config)
+    fn start(mut command: Command) -> Result<Self, String> {
+        let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
@@ -146,14 +162,18 @@ impl Server {
                 break;
             }
         }
-        let address = address.unwrap_or_else(|| panic!("no server: {}", log.lock().unwrap()));
+        let Some(address) = address else {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(log.lock().unwrap().clone());
+        };
         let keep = log.clone();
         std::thread::spawn(move || {
             for line in lines.map_while(Result::ok) {
                 *keep.lock().unwrap() += &format!("{line}\n");
             }
         });
-        Self { child, address, log }
+        Ok(Self { child, address, log })
     }
 
     /// What the server has logged so far.
