@@ -29,7 +29,7 @@ pub(crate) struct Story<'s> {
     pub(crate) in_parts: bool,
 }
 
-const ONCE: Fault = Fault { errno: Errno::NOSPC, lasts: false };
+pub(super) const ONCE: Fault = Fault { errno: Errno::NOSPC, lasts: false };
 const FOR_EVER: Fault = Fault { errno: Errno::IO, lasts: true };
 
 impl Story<'_> {

@@ -6,6 +6,8 @@ use std::path::Path;
 
 use rustix::fs::{CWD, Mode, OFlags};
 
+use super::script::play;
+use super::story::ONCE;
 use super::{State, Story, said};
 use crate::fsio::{self, AppendFile, disk};
 
@@ -61,6 +63,27 @@ fn new_directories_under_faults() {
         in_parts: false,
     }
     .tell();
+}
+
+#[test]
+fn what_could_not_be_created_can_be_tried_again() {
+    type Creator = fn(&Path) -> Result<(), fsio::FsError>;
+    let creators: [Creator; 3] = [
+        |path| fsio::create_new(path, NEW, 0o600),
+        |path| fsio::create_directory(path, 0o700),
+        |path| AppendFile::create(path, 0o600).map(drop),
+    ];
+    for create in creators {
+        for turn in 0.. {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("f");
+            let (outcome, fired, _) = play(Some((turn, ONCE)), None, || create(&path));
+            let Some(call) = fired else { break };
+            if outcome.is_err() {
+                create(&path).unwrap_or_else(|error| panic!("call {turn} ({call}): {error}"));
+            }
+        }
+    }
 }
 
 /// A line that is not whole was not written.
