@@ -188,7 +188,12 @@ impl AccountStore for DirectoryStore {
         let mut record = self.load(name)?.ok_or_else(|| AccountError::NotFound(name.clone()))?;
         let before = record.clone();
         change(&mut record);
-        if record == before { Ok(()) } else { self.write(&record) }
+        if record == before {
+            // The change may be one that failed half way, and is in place without being durable.
+            Ok(fsio::sync_directory(&self.directory)?)
+        } else {
+            self.write(&record)
+        }
     }
 
     fn create(&self, record: &Record) -> Result<(), AccountError> {

@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 use super::{AdminError, CertificateFiles, rotate};
 use crate::fsio;
 use crate::tls::{self, Identity, IdentityError};
-use crate::trust::{RingKey, State};
+use crate::trust::{KeyRing, RingKey, State};
 use crate::types::Pin;
 
 /// Largest PEM file in bytes.
@@ -70,8 +70,11 @@ pub fn generate(directory: &Path, now: OffsetDateTime) -> Result<GeneratedPins, 
         must_be_free(&certificate_file(directory, name))?;
     }
     make_directory_if_missing(directory)?;
+    // Whoever changes keys sweeps, under this lock.
+    let lock = KeyRing::lock(directory)?;
     let server = generate_named(directory, SERVER, now)?;
     let backup = generate_named(directory, BACKUP, now)?;
+    drop(lock);
     let files = CertificateFiles {
         certificate: certificate_file(directory, SERVER),
         key: key_file(directory, SERVER),
@@ -141,7 +144,9 @@ pub(super) fn generate_named(
     let made = tls::generate::key_pair(now).map_err(AdminError::Generate)?;
     let (key, certificate) = (key_file(directory, name), certificate_file(directory, name));
     fsio::create_new(&key, made.key_pem.expose().as_bytes(), KEY_MODE)?;
-    fsio::create_new(&certificate, made.certificate_pem.as_bytes(), CERTIFICATE_MODE)?;
+    fsio::create_new(&certificate, made.certificate_pem.as_bytes(), CERTIFICATE_MODE)
+        // A key without its certificate serves nobody.
+        .inspect_err(|_| drop(fsio::remove_durably(&key)))?;
     Ok(made.pin)
 }
 

@@ -61,6 +61,7 @@ pub fn note_history(
 ) -> Result<(), AdminError> {
     make_directory_if_missing(directory)?;
     let _lock = fsio::lock_exclusive(&directory.join(LOCK))?;
+    fsio::remove_temporaries_of(&file(directory))?;
     let StateCounts { argon2id, weak, wrapped, md5, unusable } = counts;
     let day = now.to_offset(time::UtcOffset::UTC).date().to_string();
     let point = HistoryPoint { day, argon2id, weak, wrapped, md5, unusable };

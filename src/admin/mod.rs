@@ -12,6 +12,8 @@ mod history;
 mod init;
 mod rotate;
 #[cfg(test)]
+mod rotate_faults;
+#[cfg(test)]
 mod tests;
 mod wrap;
 

@@ -173,6 +173,8 @@ impl<'a> Work<'a> {
     fn begin(files: &'a CertificateFiles, now: OffsetDateTime) -> Result<Self, AdminError> {
         let directory = directory_of(files);
         let _lock = KeyRing::lock(directory)?;
+        // A private key may be in what a crash left.
+        fsio::remove_temporaries(directory)?;
         let ring = match current_ring(files)? {
             Some(ring) => ring,
             None => first_ring(files, now)?,

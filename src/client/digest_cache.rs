@@ -118,6 +118,7 @@ impl DigestCache {
             make(directory)?;
         }
         let _turn = fsio::lock_exclusive(&self.path.with_extension("lock"))?;
+        fsio::remove_temporaries_of(&self.path)?;
         let mut records = known.roots.clone();
         for other in load(&self.path).unwrap_or_default() {
             records.entry(other.identity.file).or_insert(Record { used: 0, ..other });

@@ -1,12 +1,11 @@
 //! A new small file that grows line by line, each durable before the next step is taken.
 
-use std::fs::{File, Permissions};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 
+use super::disk;
 use super::error::{FsError, FsErrorKind};
 use super::owner::hand_over;
 use super::write::{parent, sync_directory};
@@ -27,12 +26,14 @@ impl AppendFile {
         let failed = |error| FsError::new("create", path, FsErrorKind::Io(error));
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::APPEND | OFlags::CLOEXEC;
-        let handle = rustix::fs::open(path, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| failed(error.into()))?;
+        let handle = disk::open(CWD, path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         let file = File::from(handle);
-        hand_over(&file, parent(path)).map_err(failed)?;
-        file.set_permissions(Permissions::from_mode(mode)).map_err(failed)?;
-        sync_directory(parent(path))?;
+        hand_over(&file, parent(path))
+            .and_then(|()| disk::set_mode(&file, mode))
+            .map_err(failed)
+            .and_then(|()| sync_directory(parent(path)))
+            // What is not known to last is not left for a later attempt to find.
+            .inspect_err(|_| drop(disk::unlink(CWD, path)))?;
         Ok(Self { path: path.to_owned(), file })
     }
 
@@ -47,9 +48,8 @@ impl AppendFile {
     /// # Errors
     /// [`FsErrorKind::Io`]; a part may then have been added.
     pub fn append(&mut self, bytes: &[u8]) -> Result<(), FsError> {
-        self.file
-            .write_all(bytes)
-            .and_then(|()| self.file.sync_data())
+        disk::append(&self.file, bytes)
+            .and_then(|()| disk::sync_data(&self.file))
             .map_err(|error| FsError::new("write", &self.path, error))
     }
 }
@@ -57,6 +57,8 @@ impl AppendFile {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests look at what was written")]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[test]

@@ -3,13 +3,15 @@
 //! The lock belongs to the open file, so it also excludes other threads of this process, and the
 //! system releases it when a process dies. The file stays behind; removing it would let two holders in.
 
+use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, Mode, OFlags, flock};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, flock};
 use rustix::io::{Errno, retry_on_intr};
 
+use super::disk;
 use super::error::{FsError, FsErrorKind};
 use super::owner::hand_over;
 use super::read::read_bounded;
@@ -78,7 +80,7 @@ fn open(path: &Path) -> Result<OwnedFd, FsError> {
         opened => return opened.map_err(failed),
     }
     let new = flags | OFlags::CREATE | OFlags::EXCL;
-    match rustix::fs::open(path, new, Mode::RUSR | Mode::WUSR) {
+    match disk::open(CWD, path, new, Mode::RUSR | Mode::WUSR) {
         Ok(made) => {
             // Only what was made just now: what was there may be a link to anything.
             let given = hand_over(&made, parent(path));
@@ -86,8 +88,10 @@ fn open(path: &Path) -> Result<OwnedFd, FsError> {
             Ok(made)
         }
         // Another one made it first.
-        Err(Errno::EXIST) => rustix::fs::open(path, flags, Mode::empty()).map_err(failed),
-        Err(error) => Err(failed(error)),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+            rustix::fs::open(path, flags, Mode::empty()).map_err(failed)
+        }
+        Err(error) => Err(FsError::new("lock", path, error)),
     }
 }
 

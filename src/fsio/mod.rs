@@ -8,7 +8,15 @@ mod error;
 mod lock;
 mod owner;
 mod read;
+#[cfg(test)]
+pub(crate) mod rehearsal;
+pub(crate) mod system;
 mod write;
+
+#[cfg(test)]
+pub(crate) use rehearsal::calls as disk;
+#[cfg(not(test))]
+pub(crate) use system as disk;
 
 pub use append::AppendFile;
 pub use error::{FsError, FsErrorKind};
@@ -16,5 +24,5 @@ pub use lock::{LockGuard, PATIENCE, lock_exclusive, lock_within, try_lock_exclus
 pub use read::{list_names, read_bounded, read_bounded_no_follow, read_private, stamp};
 pub use write::{
     create_directories, create_directory, create_new, remove_durably, remove_temporaries,
-    sync_directory, write_atomic,
+    remove_temporaries_of, sync_directory, write_atomic,
 };

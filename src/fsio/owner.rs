@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
+use super::disk;
+
 /// Gives what was made just now in `directory` to the directory's owner, if this is root.
 pub(super) fn hand_over(made: impl AsFd, directory: &Path) -> io::Result<()> {
     if !rustix::process::geteuid().is_root() {
@@ -16,7 +18,7 @@ pub(super) fn hand_over(made: impl AsFd, directory: &Path) -> io::Result<()> {
     }
     let user = rustix::fs::Uid::from_raw(owner.st_uid);
     let group = rustix::fs::Gid::from_raw(owner.st_gid);
-    Ok(rustix::fs::fchown(made, Some(user), Some(group))?)
+    disk::set_owner(made, user, group)
 }
 
 #[cfg(test)]

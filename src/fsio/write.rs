@@ -1,13 +1,12 @@
 //! Writing small files so that a crash at any point leaves the old content or the new one.
 
 use std::ffi::OsStr;
-use std::fs::{self, File};
-use std::io::Write;
-use std::os::unix::fs::PermissionsExt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::{CWD, Mode, OFlags};
 
+use super::disk;
 use super::error::{FsError, FsErrorKind};
 use super::owner::hand_over;
 use super::read::list_names;
@@ -31,30 +30,33 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError>
 /// overwrites, and never shows a half-written file.
 ///
 /// # Errors
-/// [`FsErrorKind::Io`]; [`FsError::is_exists`] if something has that name already.
+/// [`FsErrorKind::Io`], with nothing made; [`FsError::is_exists`] if something has that name already.
 pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
     let temporary = Temporary::write(path, bytes, mode)?;
     // A link, unlike a rename, fails if the name is taken; the temporary name goes on drop.
-    fs::hard_link(&temporary.path, path).map_err(|error| FsError::new("create", path, error))?;
+    disk::link(CWD, &temporary.path, CWD, path)
+        .map_err(|error| FsError::new("create", path, error))?;
     drop(temporary);
-    sync_directory(parent(path))
+    // What is not known to last is not left for a later attempt to find.
+    sync_directory(parent(path)).inspect_err(|_| drop(disk::unlink(CWD, path)))
 }
 
 /// Creates one directory with exactly the permission bits `mode`, durable on return.
 ///
 /// # Errors
-/// [`FsErrorKind::Io`]; [`FsError::is_exists`] if something has that name already.
+/// [`FsErrorKind::Io`], with nothing made; [`FsError::is_exists`] if something has that name already.
 pub fn create_directory(path: &Path, mode: u32) -> Result<(), FsError> {
     let failed = |error| FsError::new("create", path, FsErrorKind::Io(error));
     // Made for the owner alone first, so that it is never more open than `mode`.
-    rustix::fs::mkdir(path, Mode::RWXU).map_err(|error| failed(error.into()))?;
+    disk::make_directory(CWD, path, Mode::RWXU.as_raw_mode()).map_err(failed)?;
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let made =
-        rustix::fs::open(path, flags, Mode::empty()).map_err(|error| failed(error.into()))?;
-    let made = File::from(made);
-    hand_over(&made, parent(path)).map_err(failed)?;
-    made.set_permissions(fs::Permissions::from_mode(mode)).map_err(failed)?;
-    sync_directory(parent(path))
+    rustix::fs::open(path, flags, Mode::empty())
+        .map_err(std::io::Error::from)
+        .and_then(|made| hand_over(&made, parent(path)).and_then(|()| disk::set_mode(&made, mode)))
+        .map_err(failed)
+        .and_then(|()| sync_directory(parent(path)))
+        // One that may not last would be taken by a later attempt for one that does.
+        .inspect_err(|_| drop(disk::remove_directory(CWD, path)))
 }
 
 /// Creates `path` and what is missing above it, each with exactly the permission bits `mode`; what is there
@@ -80,7 +82,7 @@ pub fn create_directories(path: &Path, mode: u32) -> Result<(), FsError> {
 /// # Errors
 /// [`FsErrorKind::Io`]; [`FsError::is_not_found`] if there is none.
 pub fn remove_durably(path: &Path) -> Result<(), FsError> {
-    fs::remove_file(path).map_err(|error| FsError::new("remove", path, error))?;
+    disk::unlink(CWD, path).map_err(|error| FsError::new("remove", path, error))?;
     sync_directory(parent(path))
 }
 
@@ -90,11 +92,27 @@ pub fn remove_durably(path: &Path) -> Result<(), FsError> {
 /// # Errors
 /// [`FsErrorKind::Io`].
 pub fn remove_temporaries(directory: &Path) -> Result<(), FsError> {
-    for name in list_names(directory)?.iter().filter(|name| is_temporary(name)) {
+    remove_matching(directory, is_temporary)
+}
+
+fn remove_matching(directory: &Path, is_old: impl Fn(&OsStr) -> bool) -> Result<(), FsError> {
+    for name in list_names(directory)?.iter().filter(|name| is_old(name)) {
         let path = directory.join(name);
-        fs::remove_file(&path).map_err(|error| FsError::new("remove", &path, error))?;
+        disk::unlink(CWD, &path).map_err(|error| FsError::new("remove", &path, error))?;
     }
     Ok(())
+}
+
+/// As [`remove_temporaries`], of one file only: for a caller that holds the lock which every writer of that
+/// file takes.
+///
+/// # Errors
+/// [`FsErrorKind::Io`].
+pub fn remove_temporaries_of(path: &Path) -> Result<(), FsError> {
+    let start = temporary_start(path);
+    remove_matching(parent(path), |name| {
+        is_temporary(name) && name.as_encoded_bytes().starts_with(start.as_bytes())
+    })
 }
 
 /// Makes the names in a directory durable.
@@ -104,7 +122,8 @@ pub fn remove_temporaries(directory: &Path) -> Result<(), FsError> {
 pub fn sync_directory(directory: &Path) -> Result<(), FsError> {
     let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     rustix::fs::open(directory, flags, Mode::empty())
-        .and_then(rustix::fs::fsync)
+        .map_err(std::io::Error::from)
+        .and_then(disk::sync_directory)
         .map_err(|error| FsError::new("sync", directory, error))
 }
 
@@ -117,23 +136,23 @@ struct Temporary {
 impl Temporary {
     fn write(target: &Path, bytes: &[u8], mode: u32) -> Result<Self, FsError> {
         let failed = |error| FsError::new("write", target, FsErrorKind::Io(error));
-        let path = parent(target).join(temporary_name().map_err(failed)?);
+        let path = parent(target).join(temporary_name(target).map_err(failed)?);
         let flags =
             OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let handle = rustix::fs::open(&path, flags, Mode::RUSR | Mode::WUSR)
-            .map_err(|error| failed(error.into()))?;
+        let handle = disk::open(CWD, &path, flags, Mode::RUSR | Mode::WUSR).map_err(failed)?;
         let temporary = Self { path, is_renamed: false };
-        let mut file = File::from(handle);
-        file.write_all(bytes)
+        let file = File::from(handle);
+        disk::append(&file, bytes)
             .and_then(|()| hand_over(&file, parent(target)))
-            .and_then(|()| file.set_permissions(fs::Permissions::from_mode(mode)))
-            .and_then(|()| file.sync_all())
+            .and_then(|()| disk::set_mode(&file, mode))
+            .and_then(|()| disk::sync(&file))
             .map_err(failed)?;
         Ok(temporary)
     }
 
     fn rename_to(mut self, target: &Path) -> Result<(), FsError> {
-        fs::rename(&self.path, target).map_err(|error| FsError::new("write", target, error))?;
+        disk::rename(CWD, &self.path, CWD, target)
+            .map_err(|error| FsError::new("write", target, error))?;
         self.is_renamed = true;
         Ok(())
     }
@@ -143,14 +162,21 @@ impl Drop for Temporary {
     fn drop(&mut self) {
         if !self.is_renamed {
             // Nothing more can be done about a failure here: the name is ignored and swept later.
-            let _ = fs::remove_file(&self.path);
+            let _ = disk::unlink(CWD, &self.path);
         }
     }
 }
 
-fn temporary_name() -> Result<String, std::io::Error> {
+fn temporary_name(target: &Path) -> Result<String, std::io::Error> {
     let random = getrandom::u64().map_err(std::io::Error::from)?;
-    Ok(format!("{TEMPORARY_PREFIX}{random:016x}{TEMPORARY_SUFFIX}"))
+    Ok(format!("{}{random:016x}{TEMPORARY_SUFFIX}", temporary_start(target)))
+}
+
+/// How the names of temporary files for one target begin: with a digest, as its own name may be too long.
+fn temporary_start(target: &Path) -> String {
+    let name = target.file_name().unwrap_or_default();
+    let digest = blake3::hash(name.as_encoded_bytes()).to_hex();
+    format!("{TEMPORARY_PREFIX}{}-", digest.get(..8).unwrap_or_default())
 }
 
 fn is_temporary(name: &OsStr) -> bool {
@@ -168,6 +194,9 @@ pub(super) fn parent(path: &Path) -> &Path {
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests look at what was written")]
 mod tests {
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     fn mode_of(path: &Path) -> u32 {

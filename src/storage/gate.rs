@@ -238,7 +238,7 @@ fn left(partials: &Directory, name: &CStr) -> Result<u64, StorageError> {
     Ok(if is_partial { facts.size } else { 0 })
 }
 
-/// Removes partials and their notes that were last written to before `older_than`.
+/// Removes partials and their notes that were last written to before `older_than`, and notes of none.
 pub(super) fn sweep(
     partials: &Directory,
     ledger: &Ledger,
@@ -259,6 +259,11 @@ pub(super) fn sweep(
             ledger.refund(facts.size);
             swept += 1;
             let _ = partials.unlink(format!("{stem}{NOTE}"));
+        } else if let Some(stem) = text.strip_suffix(NOTE)
+            && partials.look(format!("{stem}{PART}"))?.is_none()
+        {
+            // Its removal failed, or was lost when the power was cut.
+            partials.unlink(text)?;
         }
     }
     Ok(swept)

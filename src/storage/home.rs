@@ -161,8 +161,7 @@ impl Home {
             Err(StorageError::Root) => return Err(StorageError::Exists),
             holder => holder?,
         };
-        directory.make(name, 0o777)?;
-        directory.sync()
+        directory.make_durably(name, 0o777)
     }
 }
 

@@ -1,6 +1,5 @@
 //! An upload into a home: reserved when it begins, counted exactly when it ends, whichever way.
 
-use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use super::jail::{Directory, Facts};
 use super::ledger::Reservation;
 use super::partial::{PartialFile, umask};
 use super::{FileMeta, OWNED_FILE, Sink, StorageError};
+use crate::fsio::disk;
 use crate::types::RemotePath;
 
 /// A file being uploaded into a [`Home`](super::Home).
@@ -94,8 +94,8 @@ impl HomeSink {
         let note = serde_json::json!({ "path": whole.as_str(), "size": size, "key": key });
         let note = note.to_string();
         let _ = self.pass.partials().unlink(self.note_name().as_str());
-        if let Ok(mut file) = self.pass.partials().new_file(self.note_name().as_str()) {
-            let _ = file.write_all(note.as_bytes());
+        if let Ok(file) = self.pass.partials().new_file(self.note_name().as_str()) {
+            let _ = disk::append(&file, note.as_bytes());
         }
     }
 

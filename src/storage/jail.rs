@@ -15,6 +15,7 @@ use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::path::Arg;
 
 use super::StorageError;
+use crate::fsio::disk;
 use crate::types::RemotePath;
 
 /// `NONBLOCK` so that no FIFO or device can hold a thread before it was looked at.
@@ -185,7 +186,11 @@ impl Directory {
         flags: OFlags,
         mode: Mode,
     ) -> Result<(File, Facts), StorageError> {
-        let file = fs::openat(&self.0, name, flags | NEVER, mode)?;
+        let flags = flags | NEVER;
+        let file = match flags.contains(OFlags::CREATE) {
+            true => disk::open(&self.0, name, flags, mode)?,
+            false => fs::openat(&self.0, name, flags, mode)?,
+        };
         let facts = Facts::of(&file)?;
         facts.require_file()?;
         Ok((File::from(file), facts))
@@ -202,7 +207,18 @@ impl Directory {
 
     /// Makes a directory; `mode` is cut by the umask.
     pub(super) fn make(&self, name: impl Arg, mode: u32) -> Result<(), StorageError> {
-        Ok(fs::mkdirat(&self.0, name, Mode::from_raw_mode(mode))?)
+        Ok(disk::make_directory(&self.0, name, mode)?)
+    }
+
+    /// Makes a directory as [`Directory::make`] does, durably.
+    pub(super) fn make_durably(
+        &self,
+        name: impl Arg + Copy,
+        mode: u32,
+    ) -> Result<(), StorageError> {
+        self.make(name, mode)?;
+        // One that may not last would be taken by a later attempt for one that does.
+        self.sync().inspect_err(|_| drop(self.remove_directory(name)))
     }
 
     /// Opens the directory `name`, made with `mode` if it is missing.
@@ -211,9 +227,8 @@ impl Directory {
         name: impl Arg + Copy,
         mode: u32,
     ) -> Result<Self, StorageError> {
-        match self.make(name, mode) {
-            Ok(()) => self.sync()?,
-            Err(StorageError::Exists) => {}
+        match self.make_durably(name, mode) {
+            Ok(()) | Err(StorageError::Exists) => {}
             Err(error) => return Err(error),
         }
         self.child(name)
@@ -221,12 +236,12 @@ impl Directory {
 
     /// Removes a name that is not a directory.
     pub(super) fn unlink(&self, name: impl Arg) -> Result<(), StorageError> {
-        Ok(fs::unlinkat(&self.0, name, AtFlags::empty())?)
+        Ok(disk::unlink(&self.0, name)?)
     }
 
     /// Removes an empty directory.
     pub(super) fn remove_directory(&self, name: impl Arg) -> Result<(), StorageError> {
-        Ok(fs::unlinkat(&self.0, name, AtFlags::REMOVEDIR)?)
+        Ok(disk::remove_directory(&self.0, name)?)
     }
 
     /// Gives what is called `from` here the name `to` in `target`. What had that name is gone in
@@ -238,20 +253,16 @@ impl Directory {
         to: impl Arg,
         replace: bool,
     ) -> Result<(), StorageError> {
-        if replace {
-            return Ok(fs::renameat(&self.0, from, &target.0, to)?);
-        }
-        #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
-        fs::renameat_with(&self.0, from, &target.0, to, fs::RenameFlags::NOREPLACE)?;
-        // Elsewhere the caller has looked, under the lock that all changes of a home take.
-        #[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
-        fs::renameat(&self.0, from, &target.0, to)?;
-        Ok(())
+        let outcome = match replace {
+            true => disk::rename(&self.0, from, &target.0, to),
+            false => disk::rename_new(&self.0, from, &target.0, to),
+        };
+        Ok(outcome?)
     }
 
     /// Makes names that came and went here durable.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
-        Ok(fs::fsync(&self.0)?)
+        Ok(disk::sync_directory(&self.0)?)
     }
 
     /// Bytes that an unprivileged user may still write on this file system.

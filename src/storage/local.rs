@@ -5,7 +5,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::{self, Read};
+use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,6 +17,7 @@ use super::partial::{PartialFile, umask};
 use super::source::FileSource;
 use super::vault::lock_file;
 use super::{FileMeta, Sink, StorageError};
+use crate::fsio::disk;
 
 /// A file being downloaded. Its partial, `.sealane-HASH.part`, lies beside the destination and
 /// is locked, so that two processes never fill the same one.
@@ -196,7 +197,7 @@ fn lock_partial(directory: &Directory, part: &str) -> Result<File, StorageError>
 pub fn spool(mut reader: impl Read, directory: &Path) -> Result<FileSource, StorageError> {
     let directory = Directory::open_root(directory)?;
     let mut number = 0u32;
-    let mut file = loop {
+    let file = loop {
         let name = format!(".sealane-{}-{number}.spool", std::process::id());
         match directory.new_file(name.as_str()) {
             Ok(file) => {
@@ -207,6 +208,6 @@ pub fn spool(mut reader: impl Read, directory: &Path) -> Result<FileSource, Stor
             Err(error) => return Err(error),
         }
     };
-    io::copy(&mut reader, &mut file)?;
+    disk::spool(&mut reader, &file)?;
     FileSource::new(file)
 }

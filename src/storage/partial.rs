@@ -7,7 +7,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::os::unix::fs::FileExt;
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
@@ -15,6 +14,7 @@ use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
 use super::jail::Facts;
 use super::source::read_exactly;
 use super::{FileMeta, StorageError};
+use crate::fsio::disk;
 
 /// A partial file, open for positional reads and writes from any thread.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl PartialFile {
     ) -> Result<Self, StorageError> {
         let length = Facts::of(&file)?.size;
         if length > size {
-            file.set_len(size)?;
+            disk::set_length(&file, size)?;
         }
         Ok(Self {
             file,
@@ -89,16 +89,16 @@ impl PartialFile {
         };
         let offset = offset.max(there);
         read_exactly(present, offset, copied)?;
-        Ok(self.file.write_all_at(copied, offset)?)
+        Ok(disk::write_at(&self.file, copied, offset)?)
     }
 
     /// Lets an empty partial share the present version: nothing has to be copied then, and what is
     /// claimed is still read from the file that will be committed. Gives how much is there.
     fn share(&self) -> u64 {
         match &self.present {
-            Some((present, _)) if self.resumed == 0 && share(present, &self.file) => {
+            Some((present, _)) if self.resumed == 0 && disk::share(&self.file, present).is_ok() => {
                 let length = self.length();
-                let cut = length > self.size && self.file.set_len(self.size).is_err();
+                let cut = length > self.size && disk::set_length(&self.file, self.size).is_err();
                 if cut { 0 } else { length.min(self.size) }
             }
             _ => self.resumed,
@@ -109,34 +109,31 @@ impl PartialFile {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
         self.there.get_or_init(|| self.resumed);
-        Ok(self.file.write_all_at(bytes, offset)?)
+        Ok(disk::write_at(&self.file, bytes, offset)?)
     }
 
     /// Gives the file its length, mode and time.
     pub(super) fn finish(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
         // Even a truncation that changes nothing costs a file system a journal entry.
         if self.length() != self.size {
-            self.file.set_len(self.size)?;
+            disk::set_length(&self.file, self.size)?;
         }
         set_meta(&self.file, FileMeta { modified, mode: Some(mode) })
     }
 
     /// Brings all of it to the disk.
     pub(super) fn sync(&self) -> Result<(), StorageError> {
-        self.file.sync_all().map_err(|error| {
+        disk::sync(&self.file).map_err(|error| {
             // The system may forget which pages it failed to write, so that a later sync would
             // succeed without them. Nothing of this attempt may be resumed.
-            let _ = self.file.set_len(0);
+            let _ = disk::set_length(&self.file, 0);
             error.into()
         })
     }
 
     /// Brings everything on the file system to the disk, if the system can say that it did.
     pub(super) fn sync_file_system(&self) -> bool {
-        #[cfg(any(target_os = "linux", target_os = "android"))]
-        return rustix::fs::syncfs(&self.file).is_ok();
-        #[cfg(not(any(target_os = "linux", target_os = "android")))]
-        return false;
+        disk::sync_file_system(&self.file).is_ok()
     }
 
     /// The file has its name.
@@ -165,14 +162,6 @@ impl PartialFile {
     }
 }
 
-/// Lets `file` share what `present` holds on disk, if the file system can.
-fn share(present: &File, file: &File) -> bool {
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    return rustix::fs::ioctl_ficlone(file, present).is_ok();
-    #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    return false;
-}
-
 pub(super) fn invalid(text: &'static str) -> StorageError {
     StorageError::Io(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
@@ -184,10 +173,10 @@ fn over() -> StorageError {
 /// Gives an open file or directory the permissions and time that `meta` names.
 pub(super) fn set_meta(file: impl AsFd, meta: FileMeta) -> Result<(), StorageError> {
     if let Some(mode) = meta.mode {
-        rustix::fs::fchmod(&file, Mode::from_raw_mode(mode & 0o777))?;
+        disk::set_mode(&file, mode & 0o777)?;
     }
     if let Some(nanoseconds) = meta.modified {
-        rustix::fs::futimens(&file, &times(nanoseconds))?;
+        disk::set_times(&file, &times(nanoseconds))?;
     }
     Ok(())
 }
@@ -218,6 +207,8 @@ pub(super) fn umask() -> u32 {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::FileExt;
+
     use super::*;
 
     fn file(content: &[u8]) -> File {
@@ -250,7 +241,7 @@ mod tests {
     #[test]
     fn an_empty_partial_begins_with_the_present_version_and_leaves_it_alone() {
         let present = file(b"abcdefgh");
-        let can_share = share(&present, &file(b""));
+        let can_share = disk::share(&file(b""), &present).is_ok();
         let partial =
             PartialFile::new(file(b""), 6, Some(with_facts(present.try_clone().unwrap())));
         let partial = partial.unwrap();

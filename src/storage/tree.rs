@@ -295,9 +295,11 @@ impl TreeEntry {
 /// [`StorageError::NotFound`], [`StorageError::NotDirectory`] or another [`StorageError`].
 pub fn make_directory(path: &Path) -> Result<(), StorageError> {
     let trimmed = path.components().as_path();
-    match rustix::fs::mkdir(trimmed, rustix::fs::Mode::from_raw_mode(0o777)) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::EXIST) => Directory::open_root(path).map(drop),
-        Err(errno) => Err(errno.into()),
+    let parent = trimmed.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let parent = Directory::open_root(parent.unwrap_or(Path::new(".")))?;
+    let Some(name) = trimmed.file_name() else { return Directory::open_root(path).map(drop) };
+    match parent.make_durably(name, 0o777) {
+        Err(StorageError::Exists) => Directory::open_root(path).map(drop),
+        outcome => outcome,
     }
 }

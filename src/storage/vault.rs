@@ -7,9 +7,8 @@
 //! ```
 
 use std::ffi::CStr;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::SystemTime;
@@ -22,6 +21,7 @@ use super::gate::{self, Files};
 use super::home::Home;
 use super::jail::Directory;
 use super::ledger::Ledger;
+use crate::fsio::{FsErrorKind, create_directories};
 use crate::types::{Grant, RemotePath, Username};
 
 const HOMES: &str = "homes";
@@ -63,7 +63,10 @@ impl Vault {
     }
 
     fn open_locked(data: &Path) -> Result<Arc<Self>, StorageError> {
-        DirBuilder::new().recursive(true).mode(0o700).create(data)?;
+        create_directories(data, 0o700).map_err(|error| match error.kind {
+            FsErrorKind::Io(error) => StorageError::from(error),
+            other => StorageError::Io(io::Error::other(other)),
+        })?;
         let data = Directory::open_root(data)?;
         let (lock, _) = data.private_file(LOCK)?;
         lock_file(&lock)?;

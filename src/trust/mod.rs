@@ -5,6 +5,8 @@
 //! what was decided, and the rules by which it may change.
 
 mod error;
+#[cfg(test)]
+mod faults;
 mod file;
 mod learn;
 mod name;

@@ -65,12 +65,16 @@ impl Store {
         let directory = self.directory.as_ref().ok_or(TrustError::NoPlace)?;
         fsio::create_directories(directory, DIRECTORY_MODE)?;
         let _lock = fsio::lock_exclusive(&directory.join(LOCK))?;
+        let path = directory.join(FILE);
+        fsio::remove_temporaries_of(&path)?;
         let before = self.load()?;
         let mut after = before.clone();
         let result = change(&mut after)?;
-        if after != before {
-            let bytes = file::write(&after.servers);
-            fsio::write_atomic(&directory.join(FILE), &bytes, MODE)?;
+        if after == before {
+            // The change may be one that failed half way, and is in place without being durable.
+            fsio::sync_directory(directory)?;
+        } else {
+            fsio::write_atomic(&path, &file::write(&after.servers), MODE)?;
         }
         Ok(result)
     }

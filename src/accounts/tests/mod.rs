@@ -1,5 +1,6 @@
 //! Logins against real record files: prices, upgrades, races, bounds.
 
+mod faults;
 mod hands;
 mod hooked;
 mod work;

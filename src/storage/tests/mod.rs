@@ -4,9 +4,11 @@
 
 mod audit;
 mod batch;
+mod faults;
 mod gate;
 mod jail;
 mod local;
+mod local_faults;
 mod names;
 mod quota;
 mod upload;

@@ -16,13 +16,14 @@ use source::Source;
 
 type Rule = fn(&Source) -> Vec<String>;
 
-const RULES: [Rule; 10] = [
+const RULES: [Rule; 11] = [
     floors::imports_go_down,
     floors::rooms_have_floors,
     rules::files_are_short,
     rules::functions_are_short,
     rules::modules_are_documented,
     rules::nothing_is_unwrapped,
+    rules::one_place_changes_files,
     rules::only_danger_is_dangerous,
     rules::only_ui_prints,
     rules::pure_rooms_are_pure,

@@ -29,6 +29,56 @@ const RESERVED: [Reserved; 7] = [
     Reserved { path: &["toml"], places: &["src/config"], reason: "one room knows the file's form" },
 ];
 
+/// The one place that changes a file system; a socket's own file is the business of who listens there.
+const CHANGER: &str = "src/fsio/system.rs";
+const SOCKET: &str = "src/server/control.rs";
+
+/// Functions of `rustix::fs` and `std::fs` that change one.
+const CHANGES: [&str; 31] = [
+    "DirBuilder",
+    "OpenOptions",
+    "chmod",
+    "chown",
+    "copy",
+    "create_dir",
+    "create_dir_all",
+    "fchmod",
+    "fchown",
+    "fdatasync",
+    "fsync",
+    "ftruncate",
+    "futimens",
+    "hard_link",
+    "ioctl_ficlone",
+    "linkat",
+    "mkdir",
+    "mkdirat",
+    "remove_dir",
+    "remove_dir_all",
+    "remove_file",
+    "rename",
+    "renameat",
+    "renameat_with",
+    "rmdir",
+    "set_permissions",
+    "symlinkat",
+    "syncfs",
+    "unlink",
+    "unlinkat",
+    "write",
+];
+
+/// Methods of `File` that do.
+const CHANGING_CALLS: [&str; 7] = [
+    "set_len",
+    "set_modified",
+    "set_permissions",
+    "set_times",
+    "sync_all",
+    "sync_data",
+    "write_all_at",
+];
+
 /// What a floor without clock, network and runtime must not name.
 const IMPURE: [&[&str]; 4] = [
     &["tokio"],
@@ -104,6 +154,20 @@ pub(super) fn reserved_paths_stay_home(source: &Source) -> Vec<String> {
         }
         let complaint = format!("only in {}: {}", reserved.places.join(", "), reserved.reason);
         findings.extend(paths(source, reserved.path, &complaint));
+    }
+    findings
+}
+
+/// Whatever changes a file system can be made to fail, and is told, in tests.
+pub(super) fn one_place_changes_files(source: &Source) -> Vec<String> {
+    if !is_shipped(source) || [CHANGER, SOCKET].contains(&source.path.as_str()) {
+        return Vec::new();
+    }
+    let complaint = format!("only {CHANGER} changes a file system");
+    let mut findings = calls(source, &complaint, |name, _| CHANGING_CALLS.contains(&name));
+    for change in CHANGES {
+        findings.extend(paths(source, &["rustix", "fs", change], &complaint));
+        findings.extend(paths(source, &["std", "fs", change], &complaint));
     }
     findings
 }

@@ -182,6 +182,17 @@ fn opening_files_is_found() {
 }
 
 #[test]
+fn changing_files_is_found() {
+    let place = "only src/fsio/system.rs";
+    objects("src/storage/a.rs", "fn f() { rustix::fs::unlinkat(a, b, c) }", 1, place);
+    objects("src/storage/a.rs", "use rustix::fs;\nfn f() { fs::fsync(a) }", 2, place);
+    objects("src/fsio/a.rs", "fn f() { std::fs::rename(a, b) }", 1, place);
+    objects("src/fsio/a.rs", "fn f() { file.sync_all() }", 1, place);
+    passes("src/fsio/system.rs", "fn f() { rustix::fs::fsync(a); file.set_len(1) }");
+    passes("src/storage/a.rs", "use crate::fsio::disk;\nfn f() { disk::rename(a); fs::flock(b) }");
+}
+
+#[test]
 fn reading_toml_is_found() {
     objects("src/server/run.rs", "fn f() { toml::from_str(\"X\") }", 1, "src/config");
     objects("src/server/run.rs", "use toml;", 1, "src/config");
