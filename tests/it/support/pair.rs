@@ -64,6 +64,7 @@ impl Pair {
             exposure: Exposure::Network,
             limits: Limits::default(),
             desk: session::Desk::new(64),
+            memory: sealane::wire::Memory::new(64 << 20),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
         Self { directory, drain: CancellationToken::new(), manager, service: Arc::new(service) }

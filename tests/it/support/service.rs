@@ -59,6 +59,7 @@ impl Service {
             control: None,
             congestion: Default::default(),
             connections: 512,
+            transfer_memory: 64 << 20,
             strangers: server::StrangerLimits { all: 400, per_source: 200 },
             drain: Duration::from_secs(20),
             recheck: Duration::from_secs(30),
