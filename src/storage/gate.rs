@@ -152,15 +152,24 @@ impl Pass {
         self.files.lock_names()
     }
 
-    /// Makes a directory and counts it.
+    /// Makes a directory, durably, and counts it.
     pub(super) fn make_directory(
         &self,
         holder: &Directory,
         name: &str,
     ) -> Result<(), StorageError> {
-        let _names = self.lock_names();
-        self.ledger().add_name()?;
-        holder.make(name, 0o777).inspect_err(|_| self.ledger().remove_name(0))
+        {
+            let _names = self.lock_names();
+            self.ledger().add_name()?;
+            holder.make(name, 0o777).inspect_err(|_| self.ledger().remove_name(0))?;
+        }
+        holder.sync().inspect_err(|_| {
+            // One that may not last would be taken by a later attempt for one that does.
+            let _names = self.lock_names();
+            if holder.remove_directory(name).is_ok() {
+                self.ledger().remove_name(0);
+            }
+        })
     }
 
     /// Nothing, if one upload more may be begun that can be interrupted. Those under way do not count: they are

@@ -164,16 +164,14 @@ impl Home {
             Err(StorageError::Root) => return Err(StorageError::Exists),
             holder => holder?,
         };
-        pass.make_directory(&directory, name)?;
-        directory.sync()
+        pass.make_directory(&directory, name)
     }
 }
 
 /// A directory in `here` that was missing; somebody else may make it meanwhile.
 fn made(pass: &Pass, here: &Directory, name: &str) -> Result<Directory, StorageError> {
     match pass.make_directory(here, name) {
-        Ok(()) => here.sync()?,
-        Err(StorageError::Exists) => {}
+        Ok(()) | Err(StorageError::Exists) => {}
         Err(error) => return Err(error),
     }
     here.child(name)
