@@ -17,7 +17,7 @@ use sealane::protocol::{ClientMessage, Header, Side, VERSION};
 use sealane::session::{Desk, Limits, Registry, Service, Terms, serve};
 use sealane::storage::Vault;
 use sealane::types::{Digest, Grant, RemotePath, Secret, Username};
-use sealane::wire::FrameReader;
+use sealane::wire::{FrameReader, Memory};
 use tokio::io::{AsyncRead, AsyncWriteExt, duplex, split};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -121,6 +121,7 @@ fn service(directory: &Path) -> Service {
         exposure: Exposure::Network,
         limits: Limits::default(),
         desk: Desk::new(4),
+        memory: Memory::new(64 << 20),
     }
 }
 

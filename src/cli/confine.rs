@@ -36,7 +36,8 @@ pub(super) fn confine(settings: &Settings, config: &Path) -> Result<Confined, Fa
         .map_err(|error| Failure::new(Exit::Other, format!("cannot listen: {error}")))?;
     give_up_root(settings.user.as_deref(), local)?;
     let files = sandbox::harden().map_err(|error| refused(&error))?;
-    let vault = Vault::open(&settings.data).map_err(|error| data(&settings.data, &error))?;
+    let vault = Vault::open_with(&settings.data, settings.caps)
+        .map_err(|error| data(&settings.data, &error))?;
     let state = sandbox::enter(settings.sandbox, &plan(settings, config), &sandbox::System)
         .map_err(|error| refused(&error))?;
     let user = rustix::process::geteuid().as_raw();

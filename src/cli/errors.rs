@@ -63,6 +63,10 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
             failure(Exit::Space, format!("{what}: {text}{}", short.unwrap_or_default()))
                 .hint("the administrator must make room on the server")
         }
+        Status::TooManyFiles => failure(Exit::Space, format!("{what}: {text}"))
+            .hint("remove some with 'sealane rm', or ask the administrator: 'files_per_account' in the server's configuration"),
+        Status::TooManyPartials => failure(Exit::Space, format!("{what}: {text}"))
+            .hint("'sealane partial ls' shows them, and 'sealane partial rm' removes those that nobody will go on with"),
         Status::TooLarge => failure(Exit::Space, format!("{what}: {text}")),
         Status::NotFound => failure(Exit::NotFound, format!("{what}: {text}"))
             .hint("'sealane ls' shows what is there"),

@@ -116,6 +116,7 @@ fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Fa
         limits: settings.limits,
         login_deadline: settings.login_deadline,
         connections: settings.connections,
+        transfer_memory: settings.transfer_memory,
         congestion: settings.congestion,
         strangers: settings.strangers,
         drain: settings.drain,

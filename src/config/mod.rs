@@ -27,6 +27,7 @@ use crate::net::Congestion;
 use crate::sandbox;
 use crate::server::StrangerLimits;
 use crate::session;
+use crate::storage::Caps;
 
 /// Largest configuration file in bytes.
 pub const MAX_FILE: u64 = 256 * 1024;
@@ -58,6 +59,10 @@ pub struct Settings {
     pub limits: session::Limits,
     /// Connections served at once.
     pub connections: usize,
+    /// What an account may have at most, besides its bytes.
+    pub caps: Caps,
+    /// Bytes of files on their way through memory, in all sessions together.
+    pub transfer_memory: usize,
     /// How connections find out how fast they may send.
     pub congestion: Congestion,
     /// Those of them that have not logged in.

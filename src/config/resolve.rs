@@ -10,6 +10,7 @@ use crate::accounts::{DEFAULT_HOMES, HashCost, Hasher, HomeMap, LoginSettings};
 use crate::admin::{CertificateFiles, Reach};
 use crate::server::StrangerLimits;
 use crate::session;
+use crate::storage::Caps;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -39,9 +40,15 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
         limits: session::Limits {
             idle: file.limits.idle_seconds.seconds(),
             stall: file.limits.stall_seconds.seconds(),
+            slowest: file.limits.slowest_bytes_per_second.0,
             sessions: file.limits.sessions_per_account.count(),
         },
         connections: file.limits.connections.count(),
+        caps: Caps {
+            files: file.limits.files_per_account.0.into(),
+            partials: file.limits.partials_per_account.0.into(),
+        },
+        transfer_memory: file.limits.transfer_memory_mib.count() << 20,
         congestion: file.congestion,
         strangers: StrangerLimits {
             all: file.limits.strangers.count(),

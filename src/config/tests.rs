@@ -54,6 +54,7 @@ fn defaults_are_those_of_the_rooms() {
     assert_eq!((settings.login.workers, settings.login.queue), (login.workers, login.queue));
     assert_eq!(settings.login.queue_deadline, login.queue_deadline);
     assert_eq!((settings.limits.idle, settings.limits.stall), (limits.idle, limits.stall));
+    assert_eq!((settings.limits.slowest, settings.caps), (limits.slowest, Caps::default()));
     assert_eq!(settings.partial_expiry, Duration::from_secs(7 * 24 * 3600));
     assert_eq!(settings.reach.listen, SocketAddr::from(([127, 0, 0, 1], 9901)));
 }
@@ -94,6 +95,10 @@ fn every_key_arrives_where_it_belongs() {
         strangers = 10
         strangers_per_source = 13
         sessions_per_account = 14
+        slowest_bytes_per_second = 15
+        files_per_account = 16
+        partials_per_account = 17
+        transfer_memory_mib = 18
         drain_seconds = 12
         [process]
         user = "sealane"
@@ -121,7 +126,9 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((settings.limits.idle, settings.limits.stall), (seconds(9), seconds(10)));
     assert_eq!((settings.connections, settings.drain), (11, seconds(12)));
     assert_eq!((settings.strangers.all, settings.strangers.per_source), (10, 13));
-    assert_eq!(settings.limits.sessions, 14);
+    assert_eq!((settings.limits.sessions, settings.limits.slowest), (14, 15));
+    assert_eq!(settings.caps, Caps { files: 16, partials: 17 });
+    assert_eq!(settings.transfer_memory, 18 << 20);
     assert_eq!(settings.user.as_deref(), Some("sealane"));
     assert_eq!(settings.sandbox, sandbox::Mode::Required);
 }
@@ -132,8 +139,9 @@ fn a_misspelt_key_is_named_with_the_one_that_was_meant() {
     assert_eq!(
         error(text),
         "line 2, limits.idel_seconds: there is no key 'idel_seconds' here, expected one of: \
-         login_seconds, idle_seconds, stall_seconds, connections, strangers, strangers_per_source, \
-         sessions_per_account, recheck_seconds, drain_seconds"
+         login_seconds, idle_seconds, stall_seconds, slowest_bytes_per_second, connections, strangers, \
+         strangers_per_source, sessions_per_account, files_per_account, partials_per_account, \
+         transfer_memory_mib, recheck_seconds, drain_seconds"
     );
     assert_eq!(read(text).unwrap_err().hint().unwrap(), "did you mean 'idle_seconds'?");
     assert!(error("[limit]\n").starts_with("line 1, limit: there is no key 'limit' here"));
@@ -157,7 +165,7 @@ fn zero_is_refused_everywhere() {
             value.parse::<u32>().ok().map(|_| (section, key))
         })
         .collect();
-    assert_eq!(numbers.len(), 16);
+    assert_eq!(numbers.len(), 20);
     for (section, key) in numbers {
         for (value, limit) in [("0", "from 1 to"), ("-1", "from 1 to"), ("1e3", "from 1 to")] {
             let error = error(&format!("{section}\n{key} = {value}\n"));

@@ -79,6 +79,10 @@ statuses! {
     DiskFull = 301, "the server's disk is full";
     /// Larger than any file may be.
     TooLarge = 302, "the file is too large";
+    /// The account may have no more files and directories.
+    TooManyFiles = 303, "as many files and directories as the account may have";
+    /// As many interrupted uploads are kept as may be.
+    TooManyPartials = 304, "too many interrupted uploads are kept";
     /// The file changed while it was read.
     Changed = 400, "the file changed while it was being read";
     /// Bytes and digest do not agree.

@@ -48,7 +48,8 @@ impl Door {
             };
             // Nobody waits unheard: whoever finds no place is closed on, and may try again.
             let place = self.places.clone().try_acquire_owned().ok();
-            let stranger = self.gate.admit(peer.ip(), getrandom::u32().unwrap_or(0));
+            let roll = getrandom::u32().unwrap_or(0);
+            let stranger = self.gate.admit(peer.ip(), roll, std::time::Instant::now());
             let (Some(place), Some(stranger)) = (place, stranger) else {
                 debug!(%peer, "turned away: too many connections");
                 continue;
@@ -56,6 +57,7 @@ impl Door {
             let id = serial.fetch_add(1, Ordering::Relaxed);
             let span = info_span!("connection", id, %peer);
             let visit = self.registry.enter(id, peer);
+            let must_leave = stranger.must_leave();
             visit.at_login(move || stranger.leave_as_known());
             let guest = Guest {
                 keys: self.keys.current(),
@@ -68,6 +70,7 @@ impl Door {
                 tokio::select! {
                     () = guest.serve(stream, &visit) => {}
                     () = visit.ended() => info!("session ended: killed, or its login is not good any more"),
+                    () = must_leave.cancelled() => debug!("turned out: others wait, and it had not logged in"),
                 }
                 drop(place);
             };

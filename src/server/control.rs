@@ -170,6 +170,7 @@ impl Control {
             peer: session.peer.to_string(),
             seconds: session.age.as_secs(),
             transfers: session.transfers,
+            connections: session.connections,
             usage: session.account.as_ref().map(|(_, u)| (u.used, u.reserved, u.limit)),
             account: session.account.map(|(user, _)| user.to_string()),
             key: session.key,

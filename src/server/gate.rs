@@ -1,12 +1,18 @@
-//! How many may stand at the door: connections that have not logged in, in all and from one source.
+//! Who may stand at the door: connections that have not logged in, in all and from one source.
 //!
-//! From half of the places on, newcomers are turned away at random, the more the fuller it is: whoever fills
-//! the places turns away himself as well. Sources that somebody has logged in from since the start have
-//! places of their own: they wait behind no crowd. It holds numbers only; who is let in, the session decides.
+//! From half of the places on, newcomers are turned away at random, the more the fuller it is, but only those from
+//! the networks that most strangers are from. Who comes from elsewhere takes the place of the stranger that has stood there
+//! longest among the most numerous: a crowd keeps out itself. Where all are equally few, whoever has stood there for
+//! [`LINGER`] gives way. Sources that somebody has logged in from since the start have places of their own, and give
+//! way to nobody. It holds numbers only; who is let in, the session decides.
 
+use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
 
 /// Most connections that have not logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,6 +33,9 @@ impl Default for StrangerLimits {
 /// Sources that are remembered as known; the oldest is forgotten first.
 const KNOWN: usize = 4096;
 
+/// How long nobody has to give way for the sake of the crowd's own next one: much longer than an honest login takes.
+const LINGER: Duration = Duration::from_secs(5);
+
 /// The strangers at the door. Cloning shares them.
 #[derive(Clone, Debug)]
 pub(super) struct Gate {
@@ -36,17 +45,30 @@ pub(super) struct Gate {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many there are from each source.
-    sources: HashMap<IpAddr, usize>,
+    /// Oldest first.
+    strangers: VecDeque<Stranger>,
+    last: u64,
     /// Where somebody has logged in from, newest last.
     known: VecDeque<IpAddr>,
+}
+
+#[derive(Debug)]
+struct Stranger {
+    number: u64,
+    source: IpAddr,
+    network: IpAddr,
+    is_known: bool,
+    since: Instant,
+    leave: CancellationToken,
 }
 
 /// A place at the door; free again when dropped.
 #[derive(Debug)]
 pub(super) struct Place {
     gate: Gate,
+    number: u64,
     source: IpAddr,
+    leave: CancellationToken,
 }
 
 impl Gate {
@@ -55,17 +77,30 @@ impl Gate {
     }
 
     /// A place for somebody from `peer`, if there is one; `roll` is any number, drawn anew each time.
-    pub(super) fn admit(&self, peer: IpAddr, roll: u32) -> Option<Place> {
-        let source = block(peer);
+    pub(super) fn admit(&self, peer: IpAddr, roll: u32, now: Instant) -> Option<Place> {
+        let (source, network) = (block(peer), network(peer));
         let mut state = self.lock();
         let is_known = state.known.contains(&source);
-        let count: usize = state.sources.values().sum();
-        let here = state.sources.get(&source).copied().unwrap_or(0);
-        if here >= self.limits.per_source || (!is_known && self.is_turned_away(count, roll)) {
+        let here = state.strangers.iter().filter(|stranger| stranger.source == source).count();
+        if here >= self.limits.per_source {
             return None;
         }
-        state.sources.insert(source, here + 1);
-        Some(Place { gate: self.clone(), source })
+        let count = state.strangers.len();
+        if !is_known && count > self.limits.all / 2 {
+            let crowd = state.crowd(network);
+            if count >= self.limits.all {
+                let place = crowd.or_else(|| state.eldest(|one| now - one.since >= LINGER))?;
+                state.turn_out(place);
+            } else if crowd.is_none() && self.is_turned_away(count, roll) {
+                return None;
+            }
+        }
+        state.last += 1;
+        let (number, leave) = (state.last, CancellationToken::new());
+        let stranger =
+            Stranger { number, source, network, is_known, since: now, leave: leave.clone() };
+        state.strangers.push_back(stranger);
+        Some(Place { gate: self.clone(), number, source, leave })
     }
 
     fn is_turned_away(&self, count: usize, roll: u32) -> bool {
@@ -79,7 +114,44 @@ impl Gate {
     }
 }
 
+impl State {
+    /// Of the network that most strangers are from, the source that most are from, and of those the eldest; `None` if
+    /// `newcomer` would be one of as many.
+    fn crowd(&self, newcomer: IpAddr) -> Option<usize> {
+        let mut networks: HashMap<IpAddr, usize> = HashMap::new();
+        let mut sources: HashMap<IpAddr, usize> = HashMap::new();
+        for stranger in self.strangers.iter().filter(|stranger| !stranger.is_known) {
+            *networks.entry(stranger.network).or_default() += 1;
+            *sources.entry(stranger.source).or_default() += 1;
+        }
+        let most = networks.values().max().copied().unwrap_or(0);
+        if networks.get(&newcomer).map_or(1, |count| count + 1) >= most {
+            return None;
+        }
+        let crowded = |stranger: &Stranger| networks.get(&stranger.network) == Some(&most);
+        let size = |stranger: &Stranger| sources.get(&stranger.source).copied().unwrap_or(0);
+        let strangers = self.strangers.iter().enumerate();
+        let crowd = strangers.filter(|(_, one)| !one.is_known && crowded(one));
+        crowd.max_by_key(|(place, one)| (size(one), Reverse(*place))).map(|(place, _)| place)
+    }
+
+    fn eldest(&self, may_go: impl Fn(&Stranger) -> bool) -> Option<usize> {
+        self.strangers.iter().position(|stranger| !stranger.is_known && may_go(stranger))
+    }
+
+    fn turn_out(&mut self, place: usize) {
+        if let Some(stranger) = self.strangers.remove(place) {
+            stranger.leave.cancel();
+        }
+    }
+}
+
 impl Place {
+    /// Cancelled once its holder has to go, to make room for somebody else.
+    pub(super) fn must_leave(&self) -> CancellationToken {
+        self.leave.clone()
+    }
+
     /// Gives the place back because its holder has logged in: its source is known from now on.
     pub(super) fn leave_as_known(self) {
         let mut state = self.gate.lock();
@@ -95,21 +167,28 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
-        match state.sources.get_mut(&self.source) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(state.sources.remove(&self.source)),
-        }
+        state.strangers.retain(|stranger| stranger.number != self.number);
     }
 }
 
 /// Addresses that one person has: an IPv4 address, a /64 of IPv6.
 fn block(address: IpAddr) -> IpAddr {
+    part(address, 32, 64)
+}
+
+/// Addresses that are handed out together: a /24 of IPv4, a /48 of IPv6.
+fn network(address: IpAddr) -> IpAddr {
+    part(address, 24, 48)
+}
+
+fn part(address: IpAddr, four: u32, six: u32) -> IpAddr {
     match address.to_canonical() {
-        IpAddr::V6(address) => {
-            let network = u128::from(address) & !u128::from(u64::MAX);
-            IpAddr::V6(Ipv6Addr::from(network))
+        IpAddr::V4(address) => {
+            Ipv4Addr::from_bits(address.to_bits() & !(u32::MAX.unbounded_shr(four))).into()
         }
-        address => address,
+        IpAddr::V6(address) => {
+            Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX.unbounded_shr(six))).into()
+        }
     }
 }
 
@@ -125,20 +204,38 @@ mod tests {
         IpAddr::from([10, 0, 0, number])
     }
 
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+
+    fn at(second: u64) -> Instant {
+        *START + Duration::from_secs(second)
+    }
+
+    impl Gate {
+        /// With a roll that only a full house turns away.
+        fn at(&self, peer: IpAddr, second: u64) -> Option<Place> {
+            let room = self.limits.all - self.limits.all / 2;
+            self.admit(peer, room as u32 - 1, at(second))
+        }
+    }
+
+    fn stays(place: &Place) -> bool {
+        !place.leave.is_cancelled()
+    }
+
     #[test]
     fn one_source_has_its_places_and_no_more_until_some_are_free() {
         let gate = gate(100, 2);
-        let first = gate.admit(address(1), 99).unwrap();
-        let _second = gate.admit(address(1), 99).unwrap();
-        assert!(gate.admit(address(1), 99).is_none());
-        assert!(gate.admit("::ffff:10.0.0.1".parse().unwrap(), 99).is_none());
-        assert!(gate.admit(address(2), 99).is_some());
+        let first = gate.at(address(1), 0).unwrap();
+        let _second = gate.at(address(1), 0).unwrap();
+        assert!(gate.at(address(1), 0).is_none());
+        assert!(gate.at("::ffff:10.0.0.1".parse().unwrap(), 0).is_none());
+        assert!(gate.at(address(2), 0).is_some());
         drop(first);
-        assert!(gate.admit(address(1), 99).is_some());
+        assert!(gate.at(address(1), 0).is_some());
         let six = |text: &str| text.parse().unwrap();
-        let _near = [gate.admit(six("2001:db8::1"), 99), gate.admit(six("2001:db8::2:1"), 99)];
-        assert!(gate.admit(six("2001:db8::ffff:ffff:ffff:ffff"), 99).is_none());
-        assert!(gate.admit(six("2001:db8:0:1::1"), 99).is_some());
+        let _near = [gate.at(six("2001:db8::1"), 0), gate.at(six("2001:db8::2:1"), 0)];
+        assert!(gate.at(six("2001:db8::ffff:ffff:ffff:ffff"), 0).is_none());
+        assert!(gate.at(six("2001:db8:0:1::1"), 0).is_some());
     }
 
     #[test]
@@ -154,25 +251,73 @@ mod tests {
         assert_eq!((refused_at[51], refused_at[75], refused_at[100]), (1, 25, 50));
         // Never more than there are places, whatever is rolled; and all are given back.
         for number in 0..200 {
-            places.extend(gate.admit(address(number), 49));
+            places.extend(gate.at(address(number), 0));
         }
         assert_eq!(places.len(), 100);
+        assert!(gate.admit(address(201), 0, at(0)).is_none() && places.iter().all(stays));
+        drop(places.split_off(80));
+        assert!(gate.admit(address(201), 0, at(0)).is_none(), "not turned away early");
         places.clear();
-        assert!(gate.lock().sources.is_empty());
+        assert!(gate.lock().strangers.is_empty());
+    }
+
+    #[test]
+    fn a_crowd_keeps_out_itself_and_nobody_from_elsewhere() {
+        let gate = gate(8, 4);
+        let mut crowd: Vec<_> =
+            [1, 2, 2, 3, 3, 3, 4, 4].map(|number| gate.at(address(number), 0).unwrap()).into();
+        assert!(gate.at(address(5), 0).is_none(), "one more of the crowd");
+        // The eldest of the address that has most goes; then the next, as long as they are more.
+        let other = |number: u8| gate.at(IpAddr::from([192, 0, 2, number]), 0);
+        let first = other(1).unwrap();
+        assert!(!stays(&crowd[3]) && crowd.iter().filter(|place| stays(place)).count() == 7);
+        let second = other(2).unwrap();
+        assert!(!stays(&crowd[1]), "all have two, and this is the eldest of them but one");
+        let [third, fourth] = [3, 4].map(|number| other(number).unwrap());
+        assert!(other(5).is_none(), "they would be more than the crowd");
+        assert!([&first, &second, &third, &fourth].into_iter().all(stays));
+        // The places of those who went are not given back twice.
+        crowd.retain(stays);
+        assert_eq!((crowd.len(), gate.lock().strangers.len()), (4, 8));
+        // Nor is it left to chance before the house is full.
+        drop([third, fourth]);
+        assert!(gate.admit(address(9), 0, at(0)).is_none());
+        assert!(gate.admit(IpAddr::from([198, 51, 100, 1]), 0, at(0)).is_some());
+    }
+
+    #[test]
+    fn where_all_are_equally_few_the_eldest_gives_way_once_it_had_its_time() {
+        let gate = gate(4, 2);
+        let from = |number: u8| IpAddr::from([10, number, 0, 1]);
+        let early = gate.at(from(1), 0).unwrap();
+        let late: Vec<_> = (2..5).map(|number| gate.at(from(number), 4).unwrap()).collect();
+        assert!(gate.at(from(5), 4).is_none());
+        let newcomer = gate.at(from(5), 5).unwrap();
+        assert!(!stays(&early) && stays(&newcomer) && late.iter().all(stays));
+        assert!(gate.at(from(6), 5).is_none(), "nobody else has been here so long");
     }
 
     #[test]
     fn a_known_source_waits_behind_no_crowd() {
         let gate = gate(4, 2);
-        gate.admit(address(1), 0).unwrap().leave_as_known();
-        let crowd: Vec<_> = (2..9).filter_map(|number| gate.admit(address(number), 99)).collect();
+        gate.at(address(1), 0).unwrap().leave_as_known();
+        let crowd: Vec<_> = (2..9).filter_map(|number| gate.at(address(number), 0)).collect();
         assert_eq!(crowd.len(), 4);
-        assert!(gate.admit(address(50), 99).is_none());
-        let _mine = [gate.admit(address(1), 0).unwrap(), gate.admit(address(1), 0).unwrap()];
-        assert!(gate.admit(address(1), 99).is_none(), "but has no more than its places");
+        assert!(gate.at(address(50), 0).is_none());
+        let mine = [gate.at(address(1), 0).unwrap(), gate.at(address(1), 0).unwrap()];
+        assert!(gate.at(address(1), 0).is_none(), "but has no more than its places");
+        // And it gives way to nobody.
+        let others = (0..9).filter_map(|number| gate.at(IpAddr::from([192, 0, number, 1]), 100));
+        assert_eq!(others.collect::<Vec<_>>().len(), 4);
+        assert!(mine.iter().all(stays) && crowd.iter().all(|place| !stays(place)));
         for number in 0..KNOWN {
-            let source = IpAddr::from((number as u32).to_be_bytes());
-            Place { gate: gate.clone(), source }.leave_as_known();
+            let place = Place {
+                gate: gate.clone(),
+                number: 0,
+                source: IpAddr::from((number as u32).to_be_bytes()),
+                leave: CancellationToken::new(),
+            };
+            place.leave_as_known();
         }
         assert_eq!(gate.lock().known.len(), KNOWN);
     }

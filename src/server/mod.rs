@@ -29,6 +29,7 @@ use crate::accounts::{Authenticator, Exposure};
 use crate::net::{self, Congestion};
 use crate::session::{Desk, Limits, Registry, Service};
 use crate::storage::Vault;
+use crate::wire::Memory;
 
 /// Everything a server needs, in the rooms' own types.
 #[derive(Debug)]
@@ -45,6 +46,9 @@ pub struct Settings {
     pub login_deadline: Duration,
     /// Connections at once; further ones are closed. At least 1.
     pub connections: usize,
+    /// Bytes of files that all sessions together may hold on the way to the disk or, small ones, from it; besides that,
+    /// each connection one chunk and each session one small file in either direction.
+    pub transfer_memory: usize,
     /// How connections find out how fast they may send.
     pub congestion: Congestion,
     /// Those of them that have not logged in.
@@ -100,6 +104,7 @@ pub async fn run(
         limits: settings.limits,
         // The rest is for sessions of their own.
         desk: Desk::new(settings.connections / 2),
+        memory: Memory::new(settings.transfer_memory),
     };
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
     let mut door = accept::Door {

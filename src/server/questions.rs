@@ -53,6 +53,8 @@ pub struct SessionStatus {
     pub key: Option<String>,
     /// Files on the move.
     pub transfers: usize,
+    /// Its own connection, and those that have joined it.
+    pub connections: usize,
     /// Bytes the account uses, has reserved, and may use.
     pub usage: Option<(u64, u64, u64)>,
 }
@@ -104,7 +106,7 @@ pub struct AccountsStatus {
 pub struct Status {
     /// Process number.
     pub pid: u32,
-    /// Connections, oldest first.
+    /// Sessions, oldest first, and connections that have not logged in.
     pub sessions: Vec<SessionStatus>,
     /// Passwords checked since the start.
     pub evaluations: u64,

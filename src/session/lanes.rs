@@ -36,6 +36,8 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 /// What a session shares with the connections that join it.
 #[derive(Debug)]
 pub(super) struct Shared {
+    /// Its number, as in the log.
+    session: u64,
     caller: Arc<Caller>,
     home: SharedHome,
     routes: Routes,
@@ -48,6 +50,7 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(
+        session: u64,
         caller: Arc<Caller>,
         home: SharedHome,
         routes: Routes,
@@ -55,7 +58,7 @@ impl Shared {
     ) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(limits::CONNECTIONS - 1));
         let (last_id, over) = (AtomicU32::new(0), CancellationToken::new());
-        Arc::new(Self { caller, home, routes, exporter, places, last_id, over })
+        Arc::new(Self { session, caller, home, routes, exporter, places, last_id, over })
     }
 
     pub(super) fn asked(&self, id: u32) {
@@ -103,6 +106,10 @@ pub(super) struct Seat {
 }
 
 impl Seat {
+    pub(super) fn session(&self) -> u64 {
+        self.shared.session
+    }
+
     pub(super) fn principal(&self) -> &Principal {
         &self.shared.caller.principal
     }
@@ -165,7 +172,12 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
     let ClientMessage::Join(join) = ClientMessage::decode(Kind::Join, &body)? else {
         return Err(FrameError::State(header.kind).into());
     };
-    let seat = exporter.and_then(|own| service.desk.redeem(&join, own, Instant::now()));
+    let mut seat = exporter.and_then(|own| service.desk.redeem(&join, own, Instant::now()));
+    if let Some(joining) = &seat
+        && !may_come_from(peer, joining.principal(), service).await
+    {
+        seat = None;
+    }
     if seat.is_none() {
         warn!(%peer, "a further connection was refused");
         service.authenticator.join_refused(peer);
@@ -173,6 +185,19 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
         out.send(refused.encode(0)).await?;
     }
     Ok(seat)
+}
+
+/// Whether the login of the session would be good from there as well: a key may be bound to networks.
+async fn may_come_from(peer: IpAddr, principal: &Principal, service: &Service) -> bool {
+    let (logins, principal) = (service.authenticator.clone(), principal.clone());
+    let checked = tokio::task::spawn_blocking(move || {
+        let outcome = logins.recheck(&principal, peer);
+        if let Err(reason) = &outcome {
+            info!(user = %principal.name(), %peer, %reason, "a further connection may not come from there");
+        }
+        outcome.is_ok()
+    });
+    checked.await.unwrap_or(false)
 }
 
 /// Serves a connection that has joined, until it or its session ends.

@@ -91,6 +91,12 @@ impl From<StorageError> for Refusal {
                 return Self::new(Status::Quota).short(short, limit);
             }
             StorageError::Root => Status::Root,
+            StorageError::TooManyFiles { limit } => {
+                return Self::new(Status::TooManyFiles).short(None, Some(*limit));
+            }
+            StorageError::TooManyPartials { limit } => {
+                return Self::new(Status::TooManyPartials).short(None, Some(*limit));
+            }
             StorageError::Superseded => Status::Superseded,
             _ => return Self::internal(error),
         };

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -35,8 +35,8 @@ struct Inner {
     peer: SocketAddr,
     since: Instant,
     login: Mutex<Option<(Principal, SharedHome)>>,
-    /// It has joined a session, and ends with that.
-    is_lane: AtomicBool,
+    /// The session that it has joined, and ends with.
+    joined: OnceLock<u64>,
     transfers: AtomicUsize,
     end: CancellationToken,
     at_login: Mutex<Option<AtLogin>>,
@@ -55,7 +55,7 @@ impl fmt::Debug for AtLogin {
 #[derive(Debug)]
 pub(super) struct Transfer(Arc<Inner>);
 
-/// One connection as an administrator sees it.
+/// One session as an administrator sees it, or a connection that may become one.
 #[derive(Clone, Debug)]
 pub struct SessionInfo {
     /// Its number, as in the log.
@@ -70,6 +70,8 @@ pub struct SessionInfo {
     pub key: Option<String>,
     /// Files on the move.
     pub transfers: usize,
+    /// Its own connection, and those that have joined it.
+    pub connections: usize,
 }
 
 impl Registry {
@@ -81,7 +83,7 @@ impl Registry {
             peer,
             since: Instant::now(),
             login: Mutex::default(),
-            is_lane: AtomicBool::new(false),
+            joined: OnceLock::new(),
             transfers: AtomicUsize::new(0),
             end: CancellationToken::new(),
             at_login: Mutex::default(),
@@ -90,30 +92,37 @@ impl Registry {
         Visit { registry: self.clone(), inner }
     }
 
-    /// Every connection, oldest first.
+    /// Every session, oldest first, and whoever has not logged in yet. Connections that have joined one are counted there.
     #[must_use]
     pub fn sessions(&self) -> Vec<SessionInfo> {
-        self.visits().values().map(|visit| visit.info()).collect()
+        let visits = self.visits();
+        let mut lanes: BTreeMap<u64, usize> = BTreeMap::new();
+        visits.values().filter_map(|visit| visit.joined.get()).for_each(|session| {
+            *lanes.entry(*session).or_default() += 1;
+        });
+        let own = visits.values().filter(|visit| !visit.is_lane());
+        let connections = |visit: &Inner| 1 + lanes.get(&visit.id).copied().unwrap_or(0);
+        own.map(|visit| SessionInfo { connections: connections(visit), ..visit.info() }).collect()
     }
 
-    /// Ends the sessions for which `is_meant` says so; gives how many. What they were uploading stays
-    /// as a partial.
+    /// Ends the sessions for which `is_meant` says so, with all that has joined them; gives how many. What they were
+    /// uploading stays as a partial.
     pub fn end(&self, is_meant: impl Fn(&SessionInfo) -> bool) -> usize {
         let visits: Vec<_> = self.visits().values().cloned().collect();
-        let meant = visits.iter().filter(|visit| is_meant(&visit.info()));
+        let own = visits.iter().filter(|visit| !visit.is_lane());
+        let meant = own.filter(|visit| is_meant(&visit.info()));
         meant.map(|visit| visit.end.cancel()).count()
     }
 
-    /// Ends the sessions whose login is not good any more, by what `is_good` says of it and of where it came from;
-    /// gives how many. It blocks as `is_good` does.
+    /// Ends the sessions whose login is not good any more, by what `is_good` says of it and of where it came from,
+    /// and further connections that may not come from where they do; gives how many sessions. It blocks as `is_good` does.
     pub fn recheck(&self, is_good: impl Fn(&Principal, IpAddr) -> bool) -> usize {
         let visits: Vec<_> = self.visits().values().cloned().collect();
-        // What has joined a session ends with it, and is nobody's login.
-        let ended = visits.iter().filter(|visit| !visit.is_lane()).filter(|visit| {
+        let ended = visits.iter().filter(|visit| {
             let principal = visit.login().as_ref().map(|(principal, _)| principal.clone());
             principal.is_some_and(|principal| !is_good(&principal, visit.peer.ip()))
         });
-        ended.map(|visit| visit.end.cancel()).count()
+        ended.inspect(|visit| visit.end.cancel()).filter(|visit| !visit.is_lane()).count()
     }
 
     fn visits(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Inner>>> {
@@ -122,6 +131,11 @@ impl Registry {
 }
 
 impl Visit {
+    /// Its number, as in the log.
+    pub(super) fn id(&self) -> u64 {
+        self.inner.id
+    }
+
     /// Where it comes from.
     #[must_use]
     pub fn peer(&self) -> SocketAddr {
@@ -155,9 +169,9 @@ impl Visit {
         true
     }
 
-    /// Notes whose session it has joined; it is not counted as one.
-    pub(super) fn joined(&self, principal: &Principal, home: &SharedHome) {
-        self.inner.is_lane.store(true, Ordering::Release);
+    /// Notes which session it has joined, and whose that is; it is not counted as one.
+    pub(super) fn joined(&self, session: u64, principal: &Principal, home: &SharedHome) {
+        let _ = self.inner.joined.set(session);
         *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
         self.is_known();
     }
@@ -181,7 +195,7 @@ impl Inner {
     }
 
     fn is_lane(&self) -> bool {
-        self.is_lane.load(Ordering::Acquire)
+        self.joined.get().is_some()
     }
 
     fn at_login(&self) -> MutexGuard<'_, Option<AtLogin>> {
@@ -198,6 +212,7 @@ impl Inner {
             account: login.map(|(who, home)| (who.name().clone(), home.usage_for_administrator())),
             key: login.and_then(|(who, _)| who.key()).map(label),
             transfers: self.transfers.load(Ordering::Relaxed),
+            connections: 1,
         }
     }
 }

@@ -15,7 +15,7 @@ use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
 use crate::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
 use crate::types::{Layout, Username};
-use crate::wire::FrameSender;
+use crate::wire::{FrameSender, Loan, Memory, Share};
 
 /// Small files of one session in memory at once, in KiB, on their way up; and as much again down.
 const SMALL_FILES_KIB: u32 = 8 * 1024;
@@ -30,8 +30,8 @@ pub(super) struct Requests {
     requests: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
     /// KiB of small files that arrive, and of those that are sent.
-    arriving: Arc<Semaphore>,
-    leaving: Arc<Semaphore>,
+    arriving: (Arc<Semaphore>, Share),
+    leaving: (Arc<Semaphore>, Share),
     pub(super) small_files: SmallFiles,
     cancels: Cancels,
     /// Set once the session ends.
@@ -54,7 +54,7 @@ pub(super) struct Context {
     pub(super) cancelled: CancellationToken,
     routes: Routes,
     transfers: Arc<Semaphore>,
-    memory: Arc<Semaphore>,
+    memory: (Arc<Semaphore>, Share),
     over: Arc<AtomicBool>,
     pub(super) notary: Signing,
     _registration: Registration,
@@ -82,8 +82,8 @@ impl Context {
 
     /// Waits until a small file of `size` bytes may be in memory; `None` once the request is
     /// cancelled.
-    pub(super) async fn memory_for(&self, size: u64) -> Option<OwnedSemaphorePermit> {
-        self.or_cancelled(Arc::clone(&self.memory).acquire_many_owned(kib(size))).await
+    pub(super) async fn memory_for(&self, size: u64) -> Option<Room> {
+        self.or_cancelled(room(&self.memory, size)).await
     }
 
     /// Whether the session ends: then that says all there is to say about this request. A refusal would tell
@@ -92,10 +92,10 @@ impl Context {
         self.over.load(Ordering::Relaxed)
     }
 
-    async fn or_cancelled(
+    async fn or_cancelled<T>(
         &self,
-        permit: impl Future<Output = Result<OwnedSemaphorePermit, AcquireError>>,
-    ) -> Option<OwnedSemaphorePermit> {
+        permit: impl Future<Output = Result<T, AcquireError>>,
+    ) -> Option<T> {
         tokio::select! {
             permit = permit => permit.ok(),
             () = self.cancelled.cancelled() => None,
@@ -137,17 +137,18 @@ impl Requests {
         caller: Arc<Caller>,
         out: FrameSender,
         notary: Signing,
+        memory: &Memory,
     ) -> Self {
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         Self {
             home,
             caller,
             out,
-            routes: Routes::default(),
+            routes: Routes::within(memory),
             requests: permits(limits::MAX_REQUESTS),
             transfers: permits(limits::MAX_TRANSFERS),
-            arriving: permits(SMALL_FILES_KIB),
-            leaving: permits(SMALL_FILES_KIB),
+            arriving: (permits(SMALL_FILES_KIB), memory.share()),
+            leaving: (permits(SMALL_FILES_KIB), memory.share()),
             small_files: SmallFiles::default(),
             cancels: Cancels::default(),
             over: Arc::default(),
@@ -157,8 +158,8 @@ impl Requests {
 
     /// Waits until there is room for one more small file of `size` bytes in memory. It waits for the
     /// disk and, if the peer does not read its answers, for the peer.
-    pub(super) async fn memory_for(&self, size: u32) -> Option<OwnedSemaphorePermit> {
-        Arc::clone(&self.arriving).acquire_many_owned(kib(size.into())).await.ok()
+    pub(super) async fn memory_for(&self, size: u32) -> Option<Room> {
+        room(&self.arriving, size.into()).await.ok()
     }
 
     /// Says whether one more request may begin, and holds its place while the permits live.
@@ -199,7 +200,7 @@ impl Requests {
             routes: self.routes.clone(),
             cancelled,
             transfers: Arc::clone(&self.transfers),
-            memory: Arc::clone(&self.leaving),
+            memory: self.leaving.clone(),
             over: Arc::clone(&self.over),
             notary: self.notary.clone(),
             _registration: registration,
@@ -221,6 +222,20 @@ impl Requests {
         lock(&self.cancels).values().for_each(CancellationToken::cancel);
         self.routes.close_all();
     }
+}
+
+/// Room in memory for a small file: of its session, and of the server.
+#[derive(Debug)]
+pub(super) struct Room {
+    _session: OwnedSemaphorePermit,
+    _server: Loan,
+}
+
+async fn room(of: &(Arc<Semaphore>, Share), size: u64) -> Result<Room, AcquireError> {
+    let (session, server) = of;
+    let _session = Arc::clone(session).acquire_many_owned(kib(size)).await?;
+    let _server = server.loan(usize::try_from(size).unwrap_or(usize::MAX)).await;
+    Ok(Room { _session, _server })
 }
 
 fn kib(size: u64) -> u32 {

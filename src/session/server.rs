@@ -24,7 +24,9 @@ use crate::protocol::message::{Keys, Tokens};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use crate::storage::{Home, Vault};
 use crate::types::Pin;
-use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
+use crate::wire::{
+    FrameReader, FrameSender, Memory, SLOWEST, Stall, WireError, outbox, write_frames,
+};
 
 /// Time limits of a session. Zero is not "unlimited": it is no time at all.
 #[derive(Clone, Copy, Debug)]
@@ -33,14 +35,17 @@ pub struct Limits {
     pub idle: Duration,
     /// Time without a byte taken or given in the middle of a frame.
     pub stall: Duration,
+    /// Bytes a second in the middle of a frame; whoever is slower for as long as `stall` is given up. At least 1.
+    pub slowest: u32,
     /// Sessions of one account at the same time. At least 1.
     pub sessions: usize,
 }
 
 impl Default for Limits {
-    /// 5 minutes idle, 60 seconds of stall, 16 sessions an account.
+    /// 5 minutes idle, 60 seconds of stall or below 1 KiB/s, 16 sessions an account.
     fn default() -> Self {
-        Self { idle: Duration::from_secs(300), stall: Duration::from_secs(60), sessions: 16 }
+        let (idle, stall) = (Duration::from_secs(300), Duration::from_secs(60));
+        Self { idle, stall, slowest: SLOWEST, sessions: 16 }
     }
 }
 
@@ -57,6 +62,8 @@ pub struct Service {
     pub limits: Limits,
     /// Gives out tokens for further connections.
     pub desk: Desk,
+    /// For what arrives, in all sessions together.
+    pub memory: Memory,
 }
 
 /// What a server knows of one connection before anything is said on it.
@@ -112,9 +119,10 @@ where
 {
     let (read, write) = split(stream);
     let (out, outbox) = outbox();
-    let stall = service.limits.stall;
-    let writer = tokio::spawn(write_frames(write, outbox, stall));
-    let mut reader = FrameReader::new(read, Side::Client, stall);
+    let Limits { stall, slowest, .. } = service.limits;
+    let pace = Stall { within: stall, slowest };
+    let writer = tokio::spawn(write_frames(write, outbox, pace));
+    let mut reader = FrameReader::new(read, Side::Client, pace);
     let greeting = greet(&mut reader, &out, service, visit, &terms);
     let greeted = tokio::select! {
         greeted = timeout_at(terms.deadline, greeting) => Some(greeted),
@@ -126,7 +134,7 @@ where
         Some(Ok(Err(error))) => Err(error),
         Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
         Some(Ok(Ok(Some(Greeted::Lane(seat))))) => {
-            visit.joined(seat.principal(), seat.home());
+            visit.joined(seat.session(), seat.principal(), seat.home());
             lanes::serve(seat, reader, out.clone(), service.limits).await
         }
         Some(Ok(Ok(Some(Greeted::LoggedIn(principal, home, last_id))))) => {
@@ -135,9 +143,11 @@ where
             let principal = *principal;
             let caller = Arc::new(Caller { authenticator, principal, shown: client_key });
             let signing = notary.map(|it| (caller.principal.name().clone(), it));
-            let requests = Requests::new(home.clone(), caller.clone(), out.clone(), signing);
+            let requests =
+                Requests::new(home.clone(), caller.clone(), out.clone(), signing, &service.memory);
             let routes = requests.routes.clone();
-            let shared = |own| Host(Shared::new(caller.clone(), home, routes, own));
+            let id = visit.id();
+            let shared = |own| Host(Shared::new(id, caller.clone(), home, routes, own));
             let session = Authenticated {
                 visit,
                 reader,
@@ -271,10 +281,10 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         drop(body);
         match self.requests.admit(&message, draining) {
             Err(refusal) => self.out.send(refusal.into_message().encode(header.id)).await,
-            Ok(mut held) => {
+            Ok(held) => {
                 let context = self.requests.context(header.id);
-                held.extend(room.flatten());
                 if let ClientMessage::PutSmall(request, bytes) = message {
+                    let held = (held, room.flatten());
                     let arrived = Arrived { context, request, bytes, held };
                     if let Some(work) = self.requests.small_files.push(arrived) {
                         self.tasks.spawn(work);

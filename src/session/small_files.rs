@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::refusal::Refusal;
-use super::requests::Context;
+use super::requests::{Context, Room};
 use super::server::{SharedHome, refuse};
 use crate::protocol::message::{PutSmall, SizeRoot};
 use crate::protocol::{Kind, ServerMessage, Status, limits};
@@ -36,7 +36,7 @@ pub(super) struct Arrived {
     pub(super) context: Context,
     pub(super) request: PutSmall,
     pub(super) bytes: Vec<u8>,
-    pub(super) held: Vec<OwnedSemaphorePermit>,
+    pub(super) held: (Vec<OwnedSemaphorePermit>, Option<Room>),
 }
 
 impl SmallFiles {

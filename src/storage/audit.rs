@@ -56,10 +56,12 @@ pub(super) fn against_ledger(
     // now may be given up: what it leaves counts neither here nor in this snapshot.
     let (usage, reserved_for) = ledger.snapshot();
     let mut audit = Audit { ledger: Some(usage), ..Audit::default() };
-    audit.files = walk::count(root)?;
-    audit.count_partials(partials, |stem| reserved_for.contains(stem))?;
+    let files = walk::count(root)?;
+    audit.files = files.bytes;
+    let trash = audit.count_partials(partials, |stem| reserved_for.contains(stem))?;
     if repair {
         ledger.correct(audit.drift());
+        ledger.set_names(files.names + trash);
     }
     Ok(audit)
 }
@@ -77,7 +79,7 @@ pub fn audit_on_disk(
     let data = Directory::open_root(data)?;
     let mut audit = Audit::default();
     if let Some(root) = present(data.descend(place))? {
-        audit.files = walk::count(&root)?;
+        audit.files = walk::count(&root)?.bytes;
     }
     let partials = RemotePath::parse(&format!("partials/{owner}"))
         .map_err(|_| StorageError::NotFound)
@@ -89,11 +91,13 @@ pub fn audit_on_disk(
 }
 
 impl Audit {
+    /// Gives how many names there are in the trash.
     fn count_partials(
         &mut self,
         partials: &Directory,
         is_reserved: impl Fn(&str) -> bool,
-    ) -> Result<(), StorageError> {
+    ) -> Result<u64, StorageError> {
+        let mut names = 0;
         for name in partials.names()? {
             let name = name?;
             // One that was given up just now.
@@ -101,7 +105,9 @@ impl Audit {
             let stem = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
             let (sum, bytes) = match stem {
                 _ if facts.kind == EntryKind::Directory => {
-                    (&mut self.trash, walk::count(&partials.child(&name)?)?)
+                    let trash = walk::count(&partials.child(&name)?)?;
+                    names += trash.names;
+                    (&mut self.trash, trash.bytes)
                 }
                 Some(stem) if is_reserved(stem) => (&mut self.uploading, facts.size),
                 Some(_) => (&mut self.partials, facts.size),
@@ -109,7 +115,7 @@ impl Audit {
             };
             *sum = sum.saturating_add(bytes);
         }
-        Ok(())
+        Ok(names)
     }
 }
 

@@ -31,6 +31,7 @@ impl Home {
             (EntryKind::Directory, false) => {
                 let _names = pass.lock_names();
                 directory.remove_directory(name)?;
+                pass.ledger().remove_name(0);
             }
             _ => unlink(&pass, &directory, name)?,
         }
@@ -89,7 +90,9 @@ impl Home {
                 require_replaceable(&moved, present)?;
             }
             source.rename(old_name, &target, new_name, present.is_some())?;
-            pass.ledger().refund(present.map_or(0, |present| present.size));
+            if let Some(present) = present {
+                pass.ledger().remove_name(present.size);
+            }
         }
         target.sync()?;
         source.sync()
@@ -104,7 +107,7 @@ fn remove_tree(pass: &Pass, directory: &Directory, name: &str) -> Result<(), Sto
     };
     let moved = moved.and_then(|()| directory.sync());
     let unlink = |directory: &Directory, name: &CStr| unlink(pass, directory, name);
-    walk::clear(&trash, unlink, || pass.lock_names())?;
+    walk::clear(&trash, unlink, || pass.lock_names(), || pass.ledger().remove_name(0))?;
     let _names = pass.lock_names();
     pass.partials().remove_directory(trash_name.as_str())?;
     moved
@@ -127,7 +130,7 @@ fn unlink(pass: &Pass, directory: &Directory, name: impl Arg + Copy) -> Result<(
     let _names = pass.lock_names();
     let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
     directory.unlink(name)?;
-    pass.ledger().refund(facts.size);
+    pass.ledger().remove_name(facts.size);
     Ok(())
 }
 

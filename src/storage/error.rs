@@ -86,6 +86,18 @@ pub enum StorageError {
     /// A newer upload to the same name took over.
     #[error("a newer upload to the same name took over")]
     Superseded,
+    /// The account has as many files and directories as it may have.
+    #[error("the account has as many files and directories as it may have: {limit}")]
+    TooManyFiles {
+        /// So many.
+        limit: u64,
+    },
+    /// As many uploads were interrupted and not taken up again as may be kept.
+    #[error("{limit} interrupted uploads are kept, and there may be no more")]
+    TooManyPartials {
+        /// So many.
+        limit: u64,
+    },
     /// The home itself cannot be removed, renamed or replaced.
     #[error("this cannot be done to the home itself")]
     Root,

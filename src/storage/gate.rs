@@ -14,7 +14,8 @@ use super::audit::{self, Audit};
 use super::claims::Claims;
 use super::jail::{Directory, EntryKind};
 use super::ledger::{Ledger, Usage};
-use super::vault::Lease;
+use super::vault::{Caps, Lease};
+use super::walk::Count;
 use super::{StorageError, walk};
 use crate::types::{Grant, Permission, RemotePath};
 
@@ -79,6 +80,8 @@ pub(super) struct Files {
     /// of the disk falls between two of them.
     names: Mutex<()>,
     trash_number: AtomicU64,
+    /// Interrupted uploads that may be kept.
+    most_partials: u64,
     _lease: Arc<Lease>,
 }
 
@@ -149,6 +152,40 @@ impl Pass {
         self.files.lock_names()
     }
 
+    /// Makes a directory, durably, and counts it.
+    pub(super) fn make_directory(
+        &self,
+        holder: &Directory,
+        name: &str,
+    ) -> Result<(), StorageError> {
+        {
+            let _names = self.lock_names();
+            self.ledger().add_name()?;
+            holder.make(name, 0o777).inspect_err(|_| self.ledger().remove_name(0))?;
+        }
+        holder.sync().inspect_err(|_| {
+            // One that may not last would be taken by a later attempt for one that does.
+            let _names = self.lock_names();
+            if holder.remove_directory(name).is_ok() {
+                self.ledger().remove_name(0);
+            }
+        })
+    }
+
+    /// Nothing, if one upload more may be begun that can be interrupted. Those under way do not count: they are
+    /// bounded by what sessions may have under way.
+    pub(super) fn require_place_for_partial(&self) -> Result<(), StorageError> {
+        let (_, under_way) = self.ledger().snapshot();
+        let mut kept = 0;
+        for name in self.partials().names()? {
+            let name = name?;
+            let stem = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
+            kept += u64::from(stem.is_some_and(|stem| !under_way.contains(stem)));
+        }
+        let limit = self.files.most_partials;
+        if kept < limit { Ok(()) } else { Err(StorageError::TooManyPartials { limit }) }
+    }
+
     pub(super) fn next_trash(&self) -> u64 {
         self.files.trash_number.fetch_add(1, Ordering::Relaxed)
     }
@@ -182,19 +219,23 @@ impl Files {
         root: Directory,
         partials: Directory,
         limit: u64,
+        caps: Caps,
         lease: Arc<Lease>,
     ) -> Result<Self, StorageError> {
         let mut used = walk::count(&root)?;
         for name in partials.names()? {
-            used = used.saturating_add(left(&partials, &name?)?);
+            let left = left(&partials, &name?)?;
+            used.bytes = used.bytes.saturating_add(left.bytes);
+            used.names += left.names;
         }
         Ok(Self {
             root,
             partials,
-            ledger: Ledger::new(used, limit),
+            ledger: Ledger::of(used, limit, caps.files),
             claims: Arc::default(),
             names: Mutex::default(),
             trash_number: AtomicU64::new(0),
+            most_partials: caps.partials,
             _lease: lease,
         })
     }
@@ -224,18 +265,18 @@ impl Files {
     }
 }
 
-/// Bytes of one name among the partials, after clearing trash.
-fn left(partials: &Directory, name: &CStr) -> Result<u64, StorageError> {
-    let Some(facts) = partials.look(name)? else { return Ok(0) };
+/// What one name among the partials stands for, after clearing trash. A partial is no file yet.
+fn left(partials: &Directory, name: &CStr) -> Result<Count, StorageError> {
+    let Some(facts) = partials.look(name)? else { return Ok(Count::default()) };
     if facts.kind == EntryKind::Directory {
         let trash = partials.child(name)?;
         // What cannot be removed goes on counting.
-        let cleared = walk::clear(&trash, |directory, name| directory.unlink(name), || ())
+        let cleared = walk::clear(&trash, |directory, name| directory.unlink(name), || (), || ())
             .and_then(|()| partials.remove_directory(name));
-        return if cleared.is_err() { walk::count(&trash) } else { Ok(0) };
+        return if cleared.is_err() { walk::count(&trash) } else { Ok(Count::default()) };
     }
     let is_partial = name.to_bytes().ends_with(PART.as_bytes());
-    Ok(if is_partial { facts.size } else { 0 })
+    Ok(Count { bytes: if is_partial { facts.size } else { 0 }, names: 0 })
 }
 
 /// Removes partials and their notes that were last written to before `older_than`, and notes of none.

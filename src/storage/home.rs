@@ -153,7 +153,10 @@ impl Home {
         if parents {
             let mut here = pass.root().descend(&RemotePath::default())?;
             for name in path.components() {
-                here = here.child_or_make(name, 0o777)?;
+                here = match here.child(name) {
+                    Err(StorageError::NotFound) => made(&pass, &here, name)?,
+                    there => there?,
+                };
             }
             return Ok(());
         }
@@ -161,8 +164,17 @@ impl Home {
             Err(StorageError::Root) => return Err(StorageError::Exists),
             holder => holder?,
         };
-        directory.make_durably(name, 0o777)
+        pass.make_directory(&directory, name)
     }
+}
+
+/// A directory in `here` that was missing; somebody else may make it meanwhile.
+fn made(pass: &Pass, here: &Directory, name: &str) -> Result<Directory, StorageError> {
+    match pass.make_directory(here, name) {
+        Ok(()) | Err(StorageError::Exists) => {}
+        Err(error) => return Err(error),
+    }
+    here.child(name)
 }
 
 fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {

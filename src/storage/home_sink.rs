@@ -56,7 +56,11 @@ impl HomeSink {
         let (left, mut reservation) = {
             // Whoever counts the disk sees a partial either as used or as reserved.
             let _names = pass.lock_names();
-            let left = pass.partials().look(part.as_str())?.map_or(0, |facts| facts.size);
+            let there = pass.partials().look(part.as_str())?;
+            if resume && there.is_none() {
+                pass.require_place_for_partial()?;
+            }
+            let left = there.map_or(0, |facts| facts.size);
             (left, pass.ledger().reserve(&stem, size, left)?)
         };
         require_space(pass.partials(), size.saturating_sub(left))?;
@@ -182,7 +186,7 @@ impl Staged for HomeSink {
         let _names = self.pass.lock_names();
         self.claim.check()?;
         // Once more: it took a while to come here.
-        let replaced = replaceable(&self.target, &self.name)?.map_or(0, |facts| facts.size);
+        let replaced = replaceable(&self.target, &self.name)?.map(|facts| facts.size);
         let part = self.part_name();
         self.pass.partials().rename(part.as_str(), &self.target, self.name.as_str(), true)?;
         if let Some(reservation) = self.take_reservation() {

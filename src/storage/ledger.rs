@@ -1,12 +1,14 @@
-//! The quota of one account: what it uses and what its running transfers may still write.
+//! The quota of one account: what it uses and what its running transfers may still write, in bytes and in names.
 //!
-//! `used + reserved` never passes the limit by a reservation, however many threads ask. It does
+//! `used + reserved` never passes the limit by a reservation, however many threads ask, and neither do the names that
+//! there are with those that uploads will make. It does
 //! no IO: callers report what happened on the disk.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::StorageError;
+use super::walk::Count;
 
 /// What an account uses, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,12 +31,21 @@ struct Book {
     usage: Usage,
     /// The partials that reservations stand for, by their stems: their bytes are not in `used`.
     reserved_for: HashSet<String>,
+    /// Files and directories. Each reservation stands for one more.
+    names: u64,
+    most_names: u64,
 }
 
 impl Ledger {
     pub(super) fn new(used: u64, limit: u64) -> Arc<Self> {
-        let usage = Usage { used, reserved: 0, limit };
-        Arc::new(Self(Mutex::new(Book { usage, reserved_for: HashSet::new() })))
+        Self::of(Count { bytes: used, names: 0 }, limit, u64::MAX)
+    }
+
+    pub(super) fn of(used: Count, limit: u64, most_names: u64) -> Arc<Self> {
+        let usage = Usage { used: used.bytes, reserved: 0, limit };
+        let names = used.names;
+        let book = Book { usage, reserved_for: HashSet::new(), names, most_names };
+        Arc::new(Self(Mutex::new(book)))
     }
 
     // Every change below is one step, so a poisoned lock still guards a whole state.
@@ -62,6 +73,26 @@ impl Ledger {
         self.lock().usage.limit = limit;
     }
 
+    /// Takes `names` for what was found.
+    pub(super) fn set_names(&self, names: u64) {
+        self.lock().names = names;
+    }
+
+    /// A directory is about to be made.
+    pub(super) fn add_name(&self) -> Result<(), StorageError> {
+        let mut book = self.lock();
+        book.require_name()?;
+        book.names += 1;
+        Ok(())
+    }
+
+    /// A file or directory is gone, and its `bytes` with it.
+    pub(super) fn remove_name(&self, bytes: u64) {
+        let mut book = self.lock();
+        book.names = book.names.saturating_sub(1);
+        book.usage.used = book.usage.used.saturating_sub(bytes);
+    }
+
     /// Bytes left the disk.
     pub(super) fn refund(&self, bytes: u64) {
         let mut book = self.lock();
@@ -78,6 +109,7 @@ impl Ledger {
     ) -> Result<Reservation, StorageError> {
         let bytes = size.max(partial);
         let mut book = self.lock();
+        book.require_name()?;
         let usage = &mut book.usage;
         let used = usage.used.saturating_sub(partial);
         let wanted = used.checked_add(usage.reserved).and_then(|sum| sum.checked_add(bytes));
@@ -89,7 +121,16 @@ impl Ledger {
         usage.reserved = usage.reserved.saturating_add(bytes);
         book.reserved_for.insert(stem.to_owned());
         let (ledger, stem) = (Arc::clone(self), stem.to_owned());
-        Ok(Reservation { ledger, stem, bytes, kept: partial, replaced: 0 })
+        Ok(Reservation { ledger, stem, bytes, kept: partial, replaced: 0, is_new: false })
+    }
+}
+
+impl Book {
+    /// Nothing, if there may be one name more.
+    fn require_name(&self) -> Result<(), StorageError> {
+        let names = self.names.saturating_add(self.reserved_for.len() as u64);
+        let limit = self.most_names;
+        if names < limit { Ok(()) } else { Err(StorageError::TooManyFiles { limit }) }
     }
 }
 
@@ -101,6 +142,8 @@ pub(super) struct Reservation {
     bytes: u64,
     kept: u64,
     replaced: u64,
+    /// There is a name now that was not there before.
+    is_new: bool,
 }
 
 impl Reservation {
@@ -118,10 +161,11 @@ impl Reservation {
         self.kept = bytes.min(self.bytes);
     }
 
-    /// Ends it with everything on disk under its name, where `replaced` bytes were before.
-    pub(super) fn convert(mut self, replaced: u64) {
+    /// Ends it with everything on disk under its name, where a file of `replaced` bytes was before.
+    pub(super) fn convert(mut self, replaced: Option<u64>) {
         self.kept = self.bytes;
-        self.replaced = replaced;
+        self.replaced = replaced.unwrap_or(0);
+        self.is_new = replaced.is_none();
     }
 }
 
@@ -129,6 +173,7 @@ impl Drop for Reservation {
     fn drop(&mut self) {
         let mut book = self.ledger.lock();
         book.reserved_for.remove(&self.stem);
+        book.names = book.names.saturating_add(self.is_new.into());
         let usage = &mut book.usage;
         usage.reserved = usage.reserved.saturating_sub(self.bytes);
         usage.used = usage.used.saturating_add(self.kept).saturating_sub(self.replaced);
@@ -174,7 +219,7 @@ mod tests {
         assert_eq!(ledger.usage(), Usage { used: 20, reserved: 80, limit: 100 });
         resumed.keep(50);
         assert_eq!(ledger.usage(), Usage { used: 70, reserved: 0, limit: 100 });
-        ledger.reserve("x", 80, 50).unwrap().convert(15);
+        ledger.reserve("x", 80, 50).unwrap().convert(Some(15));
         assert_eq!(ledger.usage(), Usage { used: 85, reserved: 0, limit: 100 });
     }
 
@@ -182,7 +227,7 @@ mod tests {
     fn an_upload_that_ends_leaves_the_others_what_they_reserved() {
         let ledger = Ledger::new(0, 100);
         let (one, two) = (ledger.reserve("x", 40, 0).unwrap(), ledger.reserve("y", 30, 0).unwrap());
-        one.convert(0);
+        one.convert(None);
         assert_eq!(ledger.usage(), Usage { used: 40, reserved: 30, limit: 100 });
         drop(two);
         assert_eq!(ledger.usage(), Usage { used: 40, reserved: 0, limit: 100 });
@@ -197,6 +242,23 @@ mod tests {
         assert_eq!(ledger.usage(), Usage { used: 0, reserved: 10, limit: 100 });
         drop(cut);
         assert_eq!(ledger.usage(), Usage { used: 10, reserved: 0, limit: 100 });
+    }
+
+    #[test]
+    fn names_are_counted_and_each_upload_stands_for_one() {
+        let ledger = Ledger::of(Count { bytes: 0, names: 1 }, 100, 3);
+        let is_full = || matches!(ledger.add_name(), Err(StorageError::TooManyFiles { limit: 3 }));
+        let (new, replacing) = (ledger.reserve("x", 1, 0), ledger.reserve("y", 1, 0));
+        assert!(is_full() && ledger.reserve("z", 1, 0).is_err());
+        replacing.unwrap().convert(Some(1));
+        ledger.add_name().unwrap();
+        assert!(is_full());
+        new.unwrap().convert(None);
+        assert!(is_full());
+        ledger.remove_name(0);
+        drop(ledger.reserve("x", 1, 0).unwrap());
+        ledger.add_name().unwrap();
+        assert!(is_full());
     }
 
     #[test]

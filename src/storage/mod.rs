@@ -47,4 +47,4 @@ pub use seam::{FileMeta, Sink, Source};
 pub use source::{FileIdentity, FileSource};
 pub use stream::StreamSink;
 pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};
-pub use vault::Vault;
+pub use vault::{Caps, Vault};

@@ -28,9 +28,27 @@ const HOMES: &str = "homes";
 const PARTIALS: &str = "partials";
 const LOCK: &str = ".lock";
 
+/// What an account may have at most, besides its bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Caps {
+    /// Files and directories. Each upload under way counts as one until it ends, one that replaces a file as well.
+    pub files: u64,
+    /// Interrupted uploads that are kept: with as many, no new file of more than one message can be begun, but those
+    /// can be taken up again. Uploads that were under way when there were fewer may come on top.
+    pub partials: u64,
+}
+
+impl Default for Caps {
+    /// 1 000 000 files and directories, 256 interrupted uploads.
+    fn default() -> Self {
+        Self { files: 1_000_000, partials: 256 }
+    }
+}
+
 /// An open data directory.
 #[derive(Debug)]
 pub struct Vault {
+    caps: Caps,
     data: Directory,
     partials: Directory,
     leases: Mutex<Vec<Weak<Lease>>>,
@@ -52,7 +70,15 @@ impl Vault {
     /// # Errors
     /// [`StorageError::DataDirectory`] if that fails or another server uses it.
     pub fn open(data: &Path) -> Result<Arc<Self>, StorageError> {
-        Self::open_locked(data).map_err(|error| StorageError::DataDirectory {
+        Self::open_with(data, Caps::default())
+    }
+
+    /// As [`Vault::open`], for accounts that may have what `caps` says.
+    ///
+    /// # Errors
+    /// As [`Vault::open`].
+    pub fn open_with(data: &Path, caps: Caps) -> Result<Arc<Self>, StorageError> {
+        Self::open_locked(data, caps).map_err(|error| StorageError::DataDirectory {
             path: data.to_owned(),
             reason: match error {
                 StorageError::InUse => io::Error::other("another server is using it"),
@@ -62,7 +88,7 @@ impl Vault {
         })
     }
 
-    fn open_locked(data: &Path) -> Result<Arc<Self>, StorageError> {
+    fn open_locked(data: &Path, caps: Caps) -> Result<Arc<Self>, StorageError> {
         create_directories(data, 0o700).map_err(|error| match error.kind {
             FsErrorKind::Io(error) => StorageError::from(error),
             other => StorageError::Io(io::Error::other(other)),
@@ -72,7 +98,7 @@ impl Vault {
         lock_file(&lock)?;
         data.child_or_make(HOMES, 0o700)?;
         let partials = data.child_or_make(PARTIALS, 0o700)?;
-        Ok(Arc::new(Self { data, partials, leases: Mutex::default(), lock }))
+        Ok(Arc::new(Self { caps, data, partials, leases: Mutex::default(), lock }))
     }
 
     fn leases(&self) -> MutexGuard<'_, Vec<Weak<Lease>>> {
@@ -119,7 +145,7 @@ impl Vault {
             root = root.child_or_make(name, 0o700)?;
         }
         let partials = self.partials.child_or_make(owner.as_str(), 0o700)?;
-        let files = Arc::new(Files::open(root, partials, limit, Arc::clone(&lease))?);
+        let files = Arc::new(Files::open(root, partials, limit, self.caps, Arc::clone(&lease))?);
         *opened = Arc::downgrade(&files);
         Ok(files)
     }

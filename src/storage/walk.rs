@@ -9,9 +9,18 @@ use super::StorageError;
 use super::jail::{Directory, EntryKind};
 use crate::types::RemotePath;
 
-/// Sizes of all regular files below `root`, in bytes. Nothing may change there meanwhile.
-pub(super) fn count(root: &Directory) -> Result<u64, StorageError> {
-    let mut total = 0;
+/// What is below a directory.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Count {
+    /// Sizes of all regular files.
+    pub(super) bytes: u64,
+    /// Files, directories, and whatever else has a name.
+    pub(super) names: u64,
+}
+
+/// Counts what is below `root`. Nothing may change there meanwhile.
+pub(super) fn count(root: &Directory) -> Result<Count, StorageError> {
+    let mut total = Count::default();
     let mut here = root.descend(&RemotePath::default())?;
     let mut levels = vec![Level::read(&here, &mut total)?];
     while let Some(level) = levels.last_mut() {
@@ -45,12 +54,13 @@ struct Level {
 }
 
 impl Level {
-    fn read(directory: &Directory, total: &mut u64) -> Result<Self, StorageError> {
+    fn read(directory: &Directory, total: &mut Count) -> Result<Self, StorageError> {
         let mut below = Vec::new();
         for name in directory.names()? {
             let name = name?;
             let Some(facts) = directory.look(&name)? else { continue };
-            *total = total.saturating_add(facts.size);
+            total.bytes = total.bytes.saturating_add(facts.size);
+            total.names += 1;
             if facts.kind == EntryKind::Directory {
                 below.push(name);
             }
@@ -60,7 +70,7 @@ impl Level {
 }
 
 /// Removes everything in `trash`, with `unlink` for each name that is not a directory. What `hold` gives
-/// is kept while a directory is moved or removed.
+/// is kept while a directory is moved or removed; `gone` is called for each that was removed.
 ///
 /// Directories are lifted to the top of `trash` before they are emptied, so that each is reached
 /// from there in one step.
@@ -68,6 +78,7 @@ pub(super) fn clear<G>(
     trash: &Directory,
     mut unlink: impl FnMut(&Directory, &CStr) -> Result<(), StorageError>,
     hold: impl Fn() -> G,
+    gone: impl Fn(),
 ) -> Result<(), StorageError> {
     let mut lifted = 0u64;
     loop {
@@ -91,8 +102,9 @@ pub(super) fn clear<G>(
             }
             let _held = hold();
             match trash.remove_directory(&name) {
+                Ok(()) => gone(),
                 // An upload that was running put its file there just now.
-                Ok(()) | Err(StorageError::NotEmpty) => {}
+                Err(StorageError::NotEmpty) => {}
                 Err(error) => return Err(error),
             }
         }

@@ -12,7 +12,7 @@ use tokio::io::AsyncRead;
 
 use super::routes::Routes;
 use crate::protocol::Header;
-use crate::wire::{FrameReader, FrameSender, WireError};
+use crate::wire::{FrameReader, FrameSender, Share, WireError};
 
 /// Number of the session's own connection among the lanes.
 pub(super) const OWN: u32 = 0;
@@ -105,11 +105,17 @@ pub struct Lane {
     routes: Routes,
     number: u32,
     out: FrameSender,
+    share: Option<Share>,
 }
 
 impl Lane {
     pub(super) fn new(routes: Routes, number: u32, out: FrameSender) -> Self {
-        Self { routes, number, out }
+        let share = routes.another_share();
+        Self { routes, number, out, share }
+    }
+
+    pub(super) fn share(&self) -> Option<&Share> {
+        self.share.as_ref()
     }
 
     pub(super) fn number(&self) -> u32 {

@@ -17,7 +17,7 @@ use crate::protocol::frame::{self, AGAIN, ChunkPrefix, ClaimsPage, FrameError};
 use crate::protocol::pieces::PiecesPage;
 use crate::protocol::{Header, Kind, limits};
 use crate::types::{Digest, Layout};
-use crate::wire::{BufferPool, ChunkBuffer, FrameReader, FrameSender, WireError};
+use crate::wire::{BufferPool, ChunkBuffer, FrameReader, FrameSender, Memory, Share, WireError};
 
 /// Pages of claims that may wait for their sender.
 const EVENTS: usize = 64;
@@ -81,6 +81,9 @@ impl Delivery {
 pub struct Routes {
     deliveries: Arc<Mutex<HashMap<u32, Delivery>>>,
     lanes: Lanes,
+    /// What the session's own connection may use of the server's memory; `None` for a client.
+    share: Option<Share>,
+    memory: Option<Memory>,
 }
 
 /// Keeps a transfer's route open; dropping it closes the route and so ends the transfer.
@@ -158,14 +161,31 @@ impl SendingEnd {
 }
 
 impl Routes {
+    /// Transfers that receive into memory which other sessions use too.
+    #[must_use]
+    pub fn within(memory: &Memory) -> Self {
+        Self { share: Some(memory.share()), memory: Some(memory.clone()), ..Self::default() }
+    }
+
+    /// What a further connection may use of the memory.
+    pub(super) fn another_share(&self) -> Option<Share> {
+        self.memory.as_ref().map(Memory::share)
+    }
+
     /// Opens the route of a transfer that receives a file of `layout` under `id`.
     #[must_use]
     pub fn receive(&self, id: u32, layout: Layout) -> (Route, ReceivingEnd) {
         let own = limits::WINDOW;
         let others = buffers(&layout).saturating_sub(own).max(1);
         let (chunks, incoming) = mpsc::channel(own + others + 1);
-        let pool =
-            |count| Arc::new(tokio::sync::Mutex::new(BufferPool::new(count, buffer_size(&layout))));
+        let size = buffer_size(&layout);
+        let pool = |count| {
+            let pool = match &self.share {
+                Some(share) => BufferPool::sharing(count, size, share),
+                None => BufferPool::new(count, size),
+            };
+            Arc::new(tokio::sync::Mutex::new(pool))
+        };
         let closed = CancellationToken::new();
         let (pool, lane_pool, _until_closed) =
             (pool(own), pool(others), closed.clone().drop_guard());
@@ -346,7 +366,8 @@ impl Routes {
         }
         let pool = Arc::clone(if lane.is_some() { &inlet.lane_pool } else { &inlet.pool });
         drop(inlet);
-        let mut buffer = pool.lock().await.take().await;
+        let share = lane.map_or(self.share.as_ref(), Lane::share);
+        let mut buffer = pool.lock().await.take_of(share).await;
         reader.fill(buffer.resize(length)).await?;
         if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
             let incoming = match header.kind {

@@ -5,6 +5,7 @@
 
 use tokio::sync::mpsc;
 
+use super::memory::{Loan, Share, User};
 use crate::protocol::frame::{ChunkPrefix, HEADER};
 use crate::protocol::{Header, Kind, limits};
 
@@ -16,6 +17,7 @@ pub struct ChunkBuffer {
     bytes: Vec<u8>,
     length: usize,
     home: mpsc::UnboundedSender<Vec<u8>>,
+    loan: Option<Loan>,
 }
 
 impl ChunkBuffer {
@@ -52,8 +54,13 @@ impl ChunkBuffer {
 
 impl Drop for ChunkBuffer {
     fn drop(&mut self) {
+        let mut bytes = std::mem::take(&mut self.bytes);
+        if let Some(loan) = &self.loan {
+            // Only the place goes home.
+            loan.give_back(std::mem::take(&mut bytes));
+        }
         // The pool may be gone: then the memory is freed here.
-        let _ = self.home.send(std::mem::take(&mut self.bytes));
+        let _ = self.home.send(bytes);
     }
 }
 
@@ -66,6 +73,7 @@ pub struct BufferPool {
     home: mpsc::UnboundedSender<Vec<u8>>,
     unmade: usize,
     chunk_size: usize,
+    shared: Option<User>,
 }
 
 impl BufferPool {
@@ -73,7 +81,26 @@ impl BufferPool {
     #[must_use]
     pub fn new(count: usize, chunk_size: usize) -> Self {
         let (home, free) = mpsc::unbounded_channel();
-        Self { free, home, unmade: count, chunk_size }
+        Self { free, home, unmade: count, chunk_size, shared: None }
+    }
+
+    /// As [`BufferPool::new`], of memory that others use too: [`BufferPool::take_of`] takes it.
+    #[must_use]
+    pub fn sharing(count: usize, chunk_size: usize, share: &Share) -> Self {
+        Self { shared: Some(share.memory().user()), ..Self::new(count, chunk_size) }
+    }
+
+    /// As [`BufferPool::take`]; waits also until `share` has room, if the pool was made of such memory.
+    ///
+    /// Cancel safe: no buffer is lost.
+    pub async fn take_of(&mut self, share: Option<&Share>) -> ChunkBuffer {
+        let Some(share) = share.filter(|_| self.shared.is_some()) else { return self.take().await };
+        // Without memory as yet, and so it comes back.
+        let mut buffer = self.take().await;
+        let loan = share.loan(self.chunk_size).await;
+        buffer.bytes = loan.take(ROOM + self.chunk_size);
+        buffer.loan = Some(loan);
+        buffer
     }
 
     /// Waits for a free buffer.
@@ -104,11 +131,12 @@ impl BufferPool {
             return None;
         }
         self.unmade -= 1;
-        Some(self.wrap(vec![0; ROOM + self.chunk_size]))
+        let own = self.shared.is_none().then(|| vec![0; ROOM + self.chunk_size]);
+        Some(self.wrap(own.unwrap_or_default()))
     }
 
     fn wrap(&self, bytes: Vec<u8>) -> ChunkBuffer {
-        ChunkBuffer { bytes, length: 0, home: self.home.clone() }
+        ChunkBuffer { bytes, length: 0, home: self.home.clone(), loan: None }
     }
 }
 
@@ -117,6 +145,7 @@ mod tests {
     use super::*;
     use crate::protocol::Side;
     use crate::types::Digest;
+    use crate::wire::Memory;
 
     #[test]
     fn a_sealed_buffer_is_a_whole_frame() {
@@ -140,5 +169,18 @@ mod tests {
         assert!(pool.at_once().is_none());
         drop(first);
         assert_eq!(pool.take().await.resize(99).len(), 10);
+    }
+
+    #[tokio::test]
+    async fn a_pool_of_shared_memory_has_no_more_than_its_count_either() {
+        let share = Memory::new(1 << 20).share();
+        let mut pool = BufferPool::sharing(2, 1 << 19, &share);
+        let mut first = pool.take_of(Some(&share)).await;
+        let _second = pool.take_of(Some(&share)).await;
+        assert_eq!(first.resize(usize::MAX).len(), 1 << 19);
+        assert!(pool.at_once().is_none());
+        drop(first);
+        let mut third = pool.take_of(Some(&share)).await;
+        assert_eq!(third.resize(10).len(), 10);
     }
 }

@@ -5,12 +5,14 @@
 
 mod buffer;
 mod error;
+mod memory;
 mod patience;
 mod read;
 mod write;
 
 pub use buffer::{BufferPool, ChunkBuffer};
 pub use error::WireError;
-pub use patience::SLOWEST;
+pub use memory::{Loan, Memory, Share};
+pub use patience::{SLOWEST, Stall};
 pub use read::FrameReader;
 pub use write::{FrameSender, Outbox, outbox, write_frames};

@@ -7,20 +7,36 @@ use tokio::time::{Instant, timeout};
 
 use super::WireError;
 
-/// Bytes a second below which a peer that is always late is given up at last. Nobody's link is so slow, and
-/// without it one byte a minute would hold a connection for ever.
+/// Bytes a second below which a peer that is always late is given up at last, if nothing else is said. Nobody's link is so
+/// slow, and without it one byte a minute would hold a connection for ever.
 pub const SLOWEST: u32 = 1024;
+
+/// When a peer is given up in the middle of a frame. A [`Duration`] becomes one with [`SLOWEST`].
+#[derive(Clone, Copy, Debug)]
+pub struct Stall {
+    /// Time without a byte.
+    pub within: Duration,
+    /// Bytes a second; whoever is slower for as long is given up too. 0 counts as 1.
+    pub slowest: u32,
+}
+
+impl From<Duration> for Stall {
+    fn from(within: Duration) -> Self {
+        Self { within, slowest: SLOWEST }
+    }
+}
 
 /// What is left of the time for one peer and one direction.
 #[derive(Debug)]
 pub(super) struct Patience {
     left: Duration,
     whole: Duration,
+    slowest: u32,
 }
 
 impl Patience {
-    pub(super) fn new(whole: Duration) -> Self {
-        Self { left: whole, whole }
+    pub(super) fn new(stall: Stall) -> Self {
+        Self { left: stall.within, whole: stall.within, slowest: stall.slowest.max(1) }
     }
 
     /// Waits for `step`, which moves as many bytes as it says.
@@ -31,7 +47,7 @@ impl Patience {
         let count = self.wait_for(step).await?;
         let earned =
             Duration::from_secs(1).saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        self.left = self.left.saturating_add(earned / SLOWEST).min(self.whole);
+        self.left = self.left.saturating_add(earned / self.slowest).min(self.whole);
         Ok(count)
     }
 
@@ -53,7 +69,11 @@ mod tests {
 
     /// Seconds until a peer is given up that moves `bytes` after each `pause`; `None` if it never is.
     async fn lasts(bytes: usize, pause: Duration) -> Option<u64> {
-        let mut patience = Patience::new(Duration::from_secs(60));
+        lasts_above(SLOWEST, bytes, pause).await
+    }
+
+    async fn lasts_above(slowest: u32, bytes: usize, pause: Duration) -> Option<u64> {
+        let mut patience = Patience::new(Stall { within: Duration::from_secs(60), slowest });
         let since = Instant::now();
         for _ in 0..1000 {
             let step = async {
@@ -77,5 +97,9 @@ mod tests {
         assert_eq!(lasts(100_000, 61 * second).await, Some(60));
         // Half the rate lasts twice as long.
         assert!(matches!(lasts(512, second).await, Some(118..=121)));
+        // Another rate is another bound, and none is no rate at all.
+        assert_eq!(lasts_above(2000, 1025, second).await, lasts(525, second).await);
+        assert_eq!(lasts_above(512, 513, second).await, None);
+        assert_eq!(lasts_above(0, 2, second).await, None);
     }
 }

@@ -1,12 +1,10 @@
 //! The reading half of a connection.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::WireError;
-use super::patience::Patience;
+use super::patience::{Patience, Stall};
 use crate::protocol::frame::HEADER;
 use crate::protocol::{Header, Side};
 
@@ -18,7 +16,7 @@ const FIRST_STEP: usize = 4 * 1024;
 pub struct FrameReader<R> {
     stream: R,
     from: Side,
-    stall: Duration,
+    stall: Stall,
     header: [u8; HEADER],
     filled: usize,
     /// When the first byte of the header came: a wait that is cancelled and begun anew gains nothing.
@@ -28,10 +26,11 @@ pub struct FrameReader<R> {
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader of what `from` sends. Inside a frame, waiting `stall` without a byte is an error, and so
-    /// is a frame that keeps coming more slowly than [`SLOWEST`](super::SLOWEST).
+    /// A reader of what `from` sends. Inside a frame, waiting as long as `stall` says without a byte is an error, and so
+    /// is a frame that keeps coming more slowly.
     #[must_use]
-    pub fn new(stream: R, from: Side, stall: Duration) -> Self {
+    pub fn new(stream: R, from: Side, stall: impl Into<Stall>) -> Self {
+        let stall = stall.into();
         let (began, patience) = (Instant::now(), Patience::new(stall));
         Self { stream, from, stall, header: [0; HEADER], filled: 0, began, patience }
     }
@@ -51,9 +50,9 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             let read = self.stream.read(room);
             let count = match self.filled {
                 0 => read.await?,
-                _ => timeout_at(self.began + self.stall, read)
+                _ => timeout_at(self.began + self.stall.within, read)
                     .await
-                    .map_err(|_| WireError::Stalled(self.stall))??,
+                    .map_err(|_| WireError::Stalled(self.stall.within))??,
             };
             match count {
                 0 if self.filled == 0 => return Ok(None),
@@ -128,6 +127,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
 mod tests {
     use super::*;
     use crate::protocol::{FrameError, Kind};
+    use std::time::Duration;
     use tokio::io::AsyncWriteExt;
     use tokio::time::timeout;
 

@@ -5,14 +5,12 @@
 //! receiver that waited for the network while the network waited for it would stand still for ever;
 //! it holds at most one frame of 14 bytes for each chunk received.
 
-use std::time::Duration;
-
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::patience::Patience;
+use super::patience::{Patience, Stall};
 use super::{ChunkBuffer, WireError};
 use crate::protocol::frame::Acknowledgement;
 
@@ -136,13 +134,14 @@ impl FrameSender {
 /// Short frames that are queued together are written together; the stream is flushed whenever the queue is empty. Meant to be the only task that writes to `stream`.
 ///
 /// # Errors
-/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for `stall`, or keeps taking
-/// them more slowly than [`SLOWEST`](super::SLOWEST).
+/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for as long as `stall` says, or keeps taking
+/// them more slowly.
 pub async fn write_frames<W: AsyncWrite + Unpin>(
     stream: W,
     mut outbox: Outbox,
-    stall: Duration,
+    stall: impl Into<Stall>,
 ) -> Result<(), WireError> {
+    let stall = stall.into();
     let mut acknowledging = true;
     let mut writing = Writing { stream, staged: Vec::new(), patience: Patience::new(stall) };
     loop {
@@ -225,6 +224,7 @@ mod tests {
     use super::*;
     use std::pin::Pin;
     use std::task::{Context, Poll};
+    use std::time::Duration;
     use tokio::io::AsyncReadExt;
 
     const STALL: Duration = Duration::from_secs(5);

@@ -40,8 +40,7 @@ fn table(status: &Status) -> Vec<String> {
     if status.sessions.is_empty() {
         return Vec::new();
     }
-    let titles =
-        ["ID", "ACCOUNT", "KEY", "FROM", "SECONDS", "TRANSFERS", "USES"].map(str::to_owned);
+    let titles = ["ID", "ACCOUNT", "KEY", "FROM", "SECONDS", "CONNECTIONS", "TRANSFERS", "USES"];
     let rows = status.sessions.iter().map(|session| {
         let usage = session.usage.map(|(used, reserved, limit)| {
             format!("{} of {}", size::human(used.saturating_add(reserved)), size::human(limit))
@@ -52,11 +51,12 @@ fn table(status: &Status) -> Vec<String> {
             session.key.clone().unwrap_or_else(|| "-".into()),
             session.peer.clone(),
             session.seconds.to_string(),
+            session.connections.to_string(),
             session.transfers.to_string(),
             usage.unwrap_or_else(|| "-".into()),
         ]
     });
-    aligned(&std::iter::once(titles).chain(rows).collect::<Vec<_>>())
+    aligned(&std::iter::once(titles.map(str::to_owned)).chain(rows).collect::<Vec<_>>())
 }
 
 /// What state the accounts are in, and every record that is damaged.

@@ -77,9 +77,11 @@ fn a_removal_holds_on_while_it_moves_and_removes_directories() {
     std::fs::write(dir.path().join("a/b/c/f"), "").unwrap();
     let (trash, held) = (Directory::open_root(dir.path()).unwrap(), Cell::new(0));
     let unlink = |directory: &Directory, name: &CStr| directory.unlink(name);
-    walk::clear(&trash, unlink, || held.set(held.get() + 1)).unwrap();
+    let gone = Cell::new(0);
+    let count = || gone.set(gone.get() + 1);
+    walk::clear(&trash, unlink, || held.set(held.get() + 1), count).unwrap();
     // b out of a, c out of b, and each of the three.
-    assert_eq!(held.get(), 5);
+    assert_eq!((held.get(), gone.get()), (5, 3));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use proptest::prelude::*;
 
 use super::*;
-use crate::storage::Usage;
+use crate::storage::{Caps, Usage};
 
 #[test]
 fn ten_of_thirty_two_uploads_fit() {
@@ -248,4 +248,79 @@ fn partials_are_told_page_by_page_and_go_only_when_nobody_fills_them() {
         (10, 0)
     );
     assert_eq!(fixture.partials().len(), 2);
+}
+
+/// A home in which there may be `files` names and `partials` interrupted uploads.
+fn capped(data: TempDir, files: u64, partials: u64) -> Fixture {
+    let vault = Vault::open_with(data.path(), Caps { files, partials }).unwrap();
+    let home = open(&vault, "ahpu", "homes/ahpu", 1 << 30).unwrap();
+    Fixture { vault, home, data }
+}
+
+#[test]
+fn an_account_has_so_many_files_and_directories_and_no_more() {
+    let fixture = capped(tempfile::tempdir().unwrap(), 5, 9);
+    let make = |fixture: &Fixture, name: &str| fixture.home.make_directory(&path(name), true);
+    let full = |fixture: &Fixture| {
+        refused!(fixture.sink("more", 0), StorageError::TooManyFiles { limit: 5 });
+        refused!(make(fixture, "more"), StorageError::TooManyFiles { limit: 5 });
+        let one = path("more/deep");
+        refused!(fixture.home.make_directory(&one, false), StorageError::NotFound);
+    };
+    make(&fixture, "a/b").unwrap();
+    make(&fixture, "a/b").unwrap();
+    fixture.put("a/b/f", b"1");
+    fixture.put("g", b"");
+    let under_way = fixture.sink("h", 1).unwrap();
+    full(&fixture);
+    drop(under_way);
+    fixture.put("g", b"replaced");
+    make(&fixture, "c").unwrap();
+    full(&fixture);
+    // Whatever takes a name away makes room for one.
+    fixture.home.remove(&path("c"), false).unwrap();
+    make(&fixture, "c").unwrap();
+    full(&fixture);
+    fixture.home.rename(&path("g"), &path("a/b/f"), true).unwrap();
+    make(&fixture, "d").unwrap();
+    full(&fixture);
+    refused!(fixture.home.make_directory(&path("d/d/d"), true), StorageError::TooManyFiles { .. });
+    fixture.home.remove(&path("a"), true).unwrap();
+    for name in ["x", "y", "z"] {
+        fixture.put(name, b"");
+    }
+    full(&fixture);
+    // They are counted anew at each start, and set right with the bytes.
+    let Fixture { vault, home, data } = fixture;
+    drop((vault, home));
+    let fixture = capped(data, 5, 9);
+    full(&fixture);
+    std::fs::remove_file(fixture.disk("x")).unwrap();
+    full(&fixture);
+    fixture.vault.audit(&Username::parse("ahpu").unwrap(), true).unwrap();
+    fixture.put("x", b"");
+    full(&fixture);
+}
+
+#[test]
+fn so_many_interrupted_uploads_are_kept_and_can_be_taken_up_again() {
+    let fixture = capped(tempfile::tempdir().unwrap(), 100, 2);
+    let interrupt = |name: &str| {
+        let sink = fixture.sink(name, 10)?;
+        sink.write_at(0, b"x")
+    };
+    interrupt("a").unwrap();
+    let under_way = fixture.sink("b", 10).unwrap();
+    under_way.write_at(0, b"x").unwrap();
+    interrupt("c").unwrap();
+    drop(under_way);
+    refused!(interrupt("d"), StorageError::TooManyPartials { limit: 2 });
+    fixture.put("small", b"needs none");
+    interrupt("a").unwrap();
+    let again = fixture.sink("b", 1).unwrap();
+    again.write_at(0, b"x").unwrap();
+    again.commit().unwrap();
+    refused!(interrupt("d"), StorageError::TooManyPartials { limit: 2 });
+    fixture.sink("a", 10).unwrap().discard();
+    interrupt("d").unwrap();
 }

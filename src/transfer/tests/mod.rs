@@ -1,6 +1,7 @@
 //! Both halves over an in-memory stream, with files in memory.
 
 mod allocations;
+mod memory;
 mod shifted;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

@@ -8,8 +8,8 @@ use sealane::protocol::message::{Accepted, Hello, Offer, Put, SizeRoot, Welcome}
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 use sealane::session::{Client, SessionError};
 use sealane::storage::{LocalSink, Sink};
-use sealane::transfer::Meter;
-use sealane::types::{Digest, RemotePath, Secret, Username};
+use sealane::transfer::{Meter, TransferError};
+use sealane::types::{Digest, Layout, RemotePath, Secret, Username};
 
 use super::{FalseServer, MIB, assert_closed, insider, insider_at, pins_of, service, stranger};
 use crate::sessions::upload;
@@ -167,7 +167,9 @@ async fn row_05_numbers_at_the_edge() {
             let request = Put { path, size, chunk_log2, modified: Some(i64::MIN), mode: None };
             let id = peer.ask(ClientMessage::Put(request)).await;
             let answer = peer.answer_to(id).await;
-            let sound = matches!(answer, ServerMessage::Accepted(_)) && size <= 1 << 30;
+            // As large as is allowed, and cut as such a file is: nothing else is accepted.
+            let cut = Layout::for_size(size).is_ok_and(|layout| layout.chunk_log2() == chunk_log2);
+            let sound = matches!(answer, ServerMessage::Accepted(_)) && size <= 1 << 30 && cut;
             assert!(sound || status(&answer).is_some(), "{size} {chunk_log2}: {answer:?}");
             peer.send(&frame::fixed(Kind::Cancel, id, &[])).await;
             peer.assert_alive().await;
@@ -207,7 +209,10 @@ async fn row_05_numbers_at_the_edge_from_a_server() {
             let client = connected(&server).await.unwrap();
             let directory = tempfile::tempdir().unwrap();
             let to = directory.path().join("file");
+            // Nothing is begun for an offer that no sender would make.
+            let cut = Layout::for_size(number).is_ok_and(|it| it.chunk_log2() == chunk_log2);
             let open = move |size, meta| {
+                assert!(cut, "{number} {chunk_log2} was believed");
                 LocalSink::create(&to, size, meta, false)
                     .map(|sink| std::sync::Arc::new(sink) as std::sync::Arc<dyn Sink>)
             };
@@ -215,6 +220,8 @@ async fn row_05_numbers_at_the_edge_from_a_server() {
             let meter = std::sync::Arc::new(Meter::default());
             let got = soon(client.download(&path, false, open, meter)).await;
             assert!(got.is_err(), "{number} {chunk_log2}");
+            let died = matches!(got, Err(SessionError::Transfer(TransferError::Thread)));
+            assert!(!died, "{number} {chunk_log2}");
             let sent = soon(upload(&client, "file", &noise(3 * MIB, 2))).await;
             assert!(sent.is_err(), "{number} {chunk_log2}");
             assert!(!directory.path().join("file").exists());

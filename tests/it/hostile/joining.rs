@@ -1,34 +1,64 @@
 //! Further connections: who did not open the session may not join it, whatever was overheard.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use sealane::accounts::{AccountKey, AccountManager};
 use sealane::protocol::join::{self, Exporter, proof};
-use sealane::protocol::message::{Join, Tokens};
+use sealane::protocol::message::{Join, Login, Tokens};
 use sealane::protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
 use sealane::session::Limits;
-use sealane::tls;
-use sealane::types::Digest;
-use tokio::net::TcpStream;
+use sealane::tls::{self, Identity};
+use sealane::types::{Digest, Network, PinSet, Username};
+use tokio::net::TcpSocket;
 
-use super::{piped, service};
-use crate::support::Service;
+use super::{aside, pins_of, piped, service};
 use crate::support::pair::USER;
 use crate::support::peer::{self, Peer, hello, login, status};
+use crate::support::service::COST;
 use crate::support::site::PASSWORD;
-use crate::support::{names, noise};
+use crate::support::{Service, Site, names, noise, ok, result};
+
+/// A server, to whom it connects.
+struct Door<'a> {
+    address: SocketAddr,
+    pins: PinSet,
+    key: Option<&'a Identity>,
+    /// The last byte of where it connects from.
+    from: u8,
+}
+
+impl Door<'_> {
+    fn of(service: &Service) -> Self {
+        Self { address: service.address, pins: service.pins.clone(), key: None, from: 1 }
+    }
+}
 
 /// A connection that is past TLS, and what TLS names it by.
 async fn named(service: &Service) -> (Peer, Exporter) {
-    let stream = TcpStream::connect(service.address).await.unwrap();
-    let config = tls::client_config(service.pins.clone()).unwrap();
+    named_at(&Door::of(service)).await
+}
+
+async fn named_at(door: &Door<'_>) -> (Peer, Exporter) {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind(([127, 0, 0, door.from], 0).into()).unwrap();
+    let stream = socket.connect(door.address).await.unwrap();
+    let config = tls::client_config_with(door.pins.clone(), door.key).unwrap();
     let stream = tls::connect(config, stream).await.unwrap();
     let exporter = tls::exporter(&stream, join::EXPORTER).unwrap();
     (Peer::new(piped(stream), Side::Server, None), exporter)
 }
 
 async fn logged_in(service: &Service) -> (Peer, Exporter) {
-    let (mut session, own) = named(service).await;
-    session.send(&[hello(1), login(2, PASSWORD)].concat()).await;
+    logged_in_at(&Door::of(service)).await
+}
+
+/// With the key, if there is one, else with the password.
+async fn logged_in_at(door: &Door<'_>) -> (Peer, Exporter) {
+    let (mut session, own) = named_at(door).await;
+    let by_key = ClientMessage::Login(Login { user: USER.to_owned(), password: None });
+    let login = door.key.map_or_else(|| login(2, PASSWORD), |_| by_key.encode(2));
+    session.send(&[hello(1), login].concat()).await;
     assert!(matches!(session.answer_to(1).await, ServerMessage::Welcome(_)));
     assert!(matches!(session.answer_to(2).await, ServerMessage::LoggedIn(_)));
     (session, own)
@@ -102,4 +132,56 @@ async fn a_further_connection_is_nobodys_session() {
     let _second = service.login(USER).await;
     let refused = service.try_login(USER, PASSWORD).await.unwrap_err();
     assert!(refused.to_string().contains("busy"), "{refused}");
+}
+
+/// A key that is good in some networks is no better for a connection that joins what it opened there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_further_connection_comes_from_where_its_key_may() {
+    let service = service().await;
+    let pair = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
+    let (certificate, secret) = (pair.certificate_pem.as_bytes(), pair.key_pem.expose());
+    let identity = Identity::from_pem(certificate, secret.as_bytes()).unwrap();
+    let from = vec![Network::parse("127.0.0.1/32").unwrap()];
+    let key = AccountKey { from, ..AccountKey::new(pair.pin, String::new(), None) };
+    let manager = AccountManager::new(service.store.clone(), COST, Default::default()).unwrap();
+    manager.add_key(&Username::parse(USER).unwrap(), &key).unwrap();
+    let mut door = Door { key: Some(&identity), ..Door::of(&service) };
+    let (mut session, own) = logged_in_at(&door).await;
+    for (from, expected) in [(1, Kind::Joined), (2, Kind::Refused)] {
+        door.from = from;
+        let token = token(&mut session).await;
+        let (mut lane, exporter) = named_at(&door).await;
+        lane.send(&joining(token, &own, &exporter)).await;
+        assert_eq!(lane.next().await.unwrap().0.kind, expected, "from {from}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_administrator_sees_a_session_once_and_how_many_connections_it_has() {
+    let site = Site::new();
+    site.account(USER, "1M");
+    let server = site.start();
+    let pins = pins_of(&site.address(&server, USER, ""));
+    let door = Door { address: server.address, pins, key: None, from: 1 };
+    let (mut session, own) = logged_in_at(&door).await;
+    let mut lanes = Vec::new();
+    for _ in 0..2 {
+        let (mut lane, exporter) = named_at(&door).await;
+        let token = token(&mut session).await;
+        lane.send(&joining(token, &own, &exporter)).await;
+        assert_eq!(lane.next().await.unwrap().0.kind, Kind::Joined);
+        lanes.push(lane);
+    }
+    let (status, killed) = aside(move || {
+        let ask = |arguments: &[&str]| result(&ok(site.admin(arguments)));
+        let status = ask(&["status", "--json"]);
+        (status, ask(&["sessions", "kill", "--account", USER, "--json"]))
+    })
+    .await;
+    let sessions = status["sessions"].as_array().unwrap();
+    assert_eq!((sessions.len(), &sessions[0]["connections"]), (1, &3.into()), "{status}");
+    assert_eq!(killed["ended"], 1);
+    for mut peer in lanes.into_iter().chain([session]) {
+        assert!(peer.next().await.is_none());
+    }
 }

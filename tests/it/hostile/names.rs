@@ -1,19 +1,22 @@
 //! Names: those a server makes up, those that a terminal would obey, those that lead out of a home.
 
 use std::path::Path;
+use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use sealane::protocol::message::{Entry, Login, PutSmall, Refused};
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Status};
+use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::types::{Digest, RemotePath};
+use tracing::field::{Field, Visit};
+use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 use super::{FalseServer, aside, assert_closed, entries, entry, evil, insider, refused, service};
 use crate::support::pair::USER;
-use crate::support::peer::{self, hello, status};
+use crate::support::peer::{self, Peer, hello, status};
 use crate::support::site::{PASSWORD, client, until};
 use crate::support::trees::{content, marks};
-use crate::support::{Person, Site, stdout};
+use crate::support::{Pair, Person, Site, stdout};
 
 /// Names that are not one component, or not to be shown.
 const BAD: [&str; 12] = [
@@ -303,4 +306,48 @@ async fn row_16_no_name_forges_a_line_of_the_log() {
     }
     let shown = stdout(&site.admin(["status"]));
     assert!(!shown.contains('\u{1b}'), "{shown:?}");
+}
+
+/// Texts that are given to the log, before it makes lines of them.
+#[derive(Clone, Default)]
+struct Fields(Arc<Mutex<Vec<String>>>);
+
+impl<S: tracing::Subscriber> Layer<S> for Fields {
+    fn on_event(&self, event: &tracing::Event<'_>, _: Context<'_, S>) {
+        event.record(&mut self.clone());
+    }
+}
+
+impl Visit for Fields {
+    fn record_str(&mut self, _: &Field, value: &str) {
+        self.0.lock().unwrap().push(value.to_owned());
+    }
+
+    fn record_debug(&mut self, _: &Field, value: &dyn std::fmt::Debug) {
+        self.0.lock().unwrap().push(format!("{value:?}"));
+    }
+}
+
+/// Whoever makes lines of it, and whether that escapes too or not.
+#[tokio::test]
+async fn row_16_a_name_is_escaped_before_it_is_logged() {
+    let fields = Fields::default();
+    let subscriber = tracing_subscriber::registry().with(fields.clone());
+    let _here = tracing::subscriber::set_default(subscriber);
+    let pair = Pair::new();
+    let forged = "x\n2026-01-01 INFO logged in user=root \u{1b}[2J\r\0\u{202e}";
+    for password in [Some("x".to_owned()), None] {
+        let (near, far) = tokio::io::duplex(64 * 1024);
+        let mut peer = Peer::new(near, Side::Server, Some(pair.serve(far)));
+        let login = Login { user: forged.to_owned(), password };
+        peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+        assert!(status(&peer.answer_to(2).await).is_some());
+    }
+    let said = fields.0.lock().unwrap().clone();
+    assert!(
+        said.iter().filter(|text| text.contains("logged in user=root")).count() >= 2,
+        "{said:?}"
+    );
+    let is_plain = |text: &String| !text.contains(|c: char| c.is_control() || c == '\u{202e}');
+    assert!(said.iter().all(is_plain), "{said:?}");
 }

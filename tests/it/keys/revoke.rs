@@ -10,7 +10,8 @@ use sealane::transfer::Meter;
 use sealane::types::{RemotePath, Secret};
 
 use super::World;
-use crate::support::held::Held;
+use crate::support::held::{Held, LetGo};
+use crate::support::peer::soon;
 use crate::support::site::{PASSWORD, until};
 use crate::support::{fails, ok, result, stdout};
 
@@ -46,6 +47,7 @@ async fn revoking_a_key_ends_its_live_transfer_and_nobody_elses_session() {
     assert!(stdout(&ok(world.site.admin(["status"]))).contains("laptop"));
 
     let source = Held::new(16 << 20);
+    let let_go = LetGo(source.clone());
     let (sending, meter) = (client.clone(), Arc::new(Meter::default()));
     let (from, counted): (Arc<dyn Source>, _) = (source.clone(), meter.clone());
     let upload = tokio::spawn(async move {
@@ -55,10 +57,10 @@ async fn revoking_a_key_ends_its_live_transfer_and_nobody_elses_session() {
     until("a transfer", || sessions(&world).iter().any(|session| session["transfers"] == 1));
     let pin = world.pin();
     ok(world.site.admin(["account", "key", "revoke", "ann", &pin]));
-    let gone = client.usage().await;
+    let gone = soon(client.usage()).await;
     assert!(matches!(gone, Err(SessionError::Connection(_))), "{gone:?}");
-    source.free();
-    upload.await.unwrap().unwrap_err();
+    drop(let_go);
+    soon(upload).await.unwrap().unwrap_err();
     assert!(!world.site.home("ann").join("f").exists());
     other.usage().await.unwrap();
     until("the session's end", || sessions(&world).len() == 1);

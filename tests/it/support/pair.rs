@@ -78,6 +78,7 @@ impl Pair {
             exposure: Exposure::Network,
             limits,
             desk: session::Desk::new(64),
+            memory: sealane::wire::Memory::new(64 << 20),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
         let (drain, service) = (CancellationToken::new(), Arc::new(service));

@@ -81,6 +81,7 @@ impl Service {
             control: Some(server::bind_control(&self.control()).unwrap()),
             congestion: Default::default(),
             connections: 512,
+            transfer_memory: 64 << 20,
             strangers: server::StrangerLimits { all: 400, per_source: 200 },
             drain: Duration::from_secs(20),
             recheck: Duration::from_secs(30),

@@ -218,3 +218,19 @@ pub fn until(what: &str, mut probe: impl FnMut() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// Runs a program that is expected to end, and fails if it does not.
+pub fn ended(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let give_up = Instant::now() + Duration::from_secs(30);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > give_up {
+            child.kill().unwrap();
+            let said = crate::support::stderr(&child.wait_with_output().unwrap());
+            panic!("it goes on: {said}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.wait_with_output().unwrap()
+}
