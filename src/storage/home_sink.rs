@@ -27,6 +27,8 @@ pub struct HomeSink {
     name: String,
     stem: String,
     meta: FileMeta,
+    /// There is, or may be, a note beside the partial.
+    is_noted: bool,
     /// `None` once converted or given up.
     reservation: Mutex<Option<Reservation>>,
     pass: Pass,
@@ -53,7 +55,7 @@ impl HomeSink {
         let apart = pass.keeps_apart();
         let stem = stem_of(&whole, apart.as_deref());
         let part = format!("{stem}{PART}");
-        let (left, mut reservation) = {
+        let (there, mut reservation) = {
             // Whoever counts the disk sees a partial either as used or as reserved.
             let _names = pass.lock_names();
             let there = pass.partials().look(part.as_str())?;
@@ -61,13 +63,17 @@ impl HomeSink {
                 pass.require_place_for_partial()?;
             }
             let left = there.map_or(0, |facts| facts.size);
-            (left, pass.ledger().reserve(&stem, size, left)?)
+            (there, pass.ledger().reserve(&stem, size, left)?)
         };
-        require_space(pass.partials(), size.saturating_sub(left))?;
-        let (file, _) = pass.partials().private_file(part.as_str())?;
+        if resume {
+            // What is written at once finds out for itself.
+            let left = there.map_or(0, |facts| facts.size);
+            require_space(pass.partials(), size.saturating_sub(left))?;
+        }
+        let (file, facts) = pass.partials().private_file(part.as_str())?;
         // A present version that cannot, or may not, be read is not held, and can still be replaced.
         let present = if resume && apart.is_none() { target.file(name).ok() } else { None };
-        let partial = PartialFile::new(file, size, present)?;
+        let partial = PartialFile::new(file, &facts, size, present)?;
         reservation.shrink(size);
         let name = name.to_owned();
         let sink = Self {
@@ -76,6 +82,7 @@ impl HomeSink {
             name,
             stem,
             meta,
+            is_noted: resume || there.is_some(),
             reservation: Mutex::new(Some(reservation)),
             pass,
             claim,
@@ -103,6 +110,12 @@ impl HomeSink {
         }
     }
 
+    fn remove_note(&self) {
+        if self.is_noted {
+            let _ = self.pass.partials().unlink(self.note_name().as_str());
+        }
+    }
+
     fn part_name(&self) -> String {
         format!("{}{PART}", self.stem)
     }
@@ -122,7 +135,7 @@ impl HomeSink {
         let length = self.partial.length();
         if (remove || length == 0) && self.pass.partials().unlink(self.part_name().as_str()).is_ok()
         {
-            let _ = self.pass.partials().unlink(self.note_name().as_str());
+            self.remove_note();
             reservation.keep(0);
         } else {
             reservation.keep(length);
@@ -192,7 +205,7 @@ impl Staged for HomeSink {
         if let Some(reservation) = self.take_reservation() {
             reservation.convert(replaced);
         }
-        let _ = self.pass.partials().unlink(self.note_name().as_str());
+        self.remove_note();
         Ok(())
     }
 }

@@ -65,9 +65,9 @@ impl LocalSink {
         let present = replaceable(&directory, &name)?;
         let left = directory.look(part.as_str())?.map_or(0, |facts| facts.size);
         require_space(&directory, size.saturating_sub(left))?;
-        let file = lock_partial(&directory, &part)?;
+        let (file, facts) = lock_partial(&directory, &part)?;
         let held = if present.is_some() { directory.file(&name).ok() } else { None };
-        let partial = PartialFile::new(file, size, held)?;
+        let partial = PartialFile::new(file, &facts, size, held)?;
         let meta = if preserve { meta } else { FileMeta::default() };
         Ok(Self { partial, directory, name, part, meta })
     }
@@ -177,13 +177,14 @@ pub(super) fn holds(directory: &Directory, name: &OsStr) -> bool {
 
 /// Opens and locks the partial, and makes sure that it still has its name: whoever had it locked
 /// before may have given it its final one.
-fn lock_partial(directory: &Directory, part: &str) -> Result<File, StorageError> {
+fn lock_partial(directory: &Directory, part: &str) -> Result<(File, Facts), StorageError> {
     const ATTEMPTS: usize = 16;
     for _ in 0..ATTEMPTS {
         let (file, facts) = directory.private_file(part)?;
         lock_file(&file)?;
-        if directory.look(part)?.is_some_and(|now| now.identity == facts.identity) {
-            return Ok(file);
+        match directory.look(part)? {
+            Some(now) if now.identity == facts.identity => return Ok((file, now)),
+            _ => {}
         }
     }
     Err(StorageError::InUse)

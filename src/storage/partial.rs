@@ -34,13 +34,14 @@ pub(super) struct PartialFile {
 }
 
 impl PartialFile {
-    /// Takes over `file`, cutting it to `size`.
+    /// Takes over `file`, of which `facts` are known, cutting it to `size`.
     pub(super) fn new(
         file: File,
+        facts: &Facts,
         size: u64,
         present: Option<(File, Facts)>,
     ) -> Result<Self, StorageError> {
-        let length = Facts::of(&file)?.size;
+        let length = facts.size;
         if length > size {
             disk::set_length(&file, size)?;
         }
@@ -211,6 +212,15 @@ mod tests {
 
     use super::*;
 
+    fn partial(
+        file: File,
+        size: u64,
+        present: Option<(File, Facts)>,
+    ) -> Result<PartialFile, StorageError> {
+        let facts = Facts::of(&file)?;
+        PartialFile::new(file, &facts, size, present)
+    }
+
     fn file(content: &[u8]) -> File {
         let file = tempfile::tempfile().unwrap();
         file.write_all_at(content, 0).unwrap();
@@ -225,7 +235,7 @@ mod tests {
     #[test]
     fn a_torn_partial_is_filled_up_from_the_present_version() {
         let present = with_facts(file(b"abcdefgh"));
-        let partial = PartialFile::new(file(b"012"), 7, Some(present)).unwrap();
+        let partial = partial(file(b"012"), 7, Some(present)).unwrap();
         assert_eq!(partial.held(), 7);
         let mut buffer = [0; 4];
         partial.read_held(0, &mut buffer).unwrap();
@@ -242,8 +252,7 @@ mod tests {
     fn an_empty_partial_begins_with_the_present_version_and_leaves_it_alone() {
         let present = file(b"abcdefgh");
         let can_share = disk::share(&file(b""), &present).is_ok();
-        let partial =
-            PartialFile::new(file(b""), 6, Some(with_facts(present.try_clone().unwrap())));
+        let partial = partial(file(b""), 6, Some(with_facts(present.try_clone().unwrap())));
         let partial = partial.unwrap();
         assert_eq!((partial.held(), partial.length()), (6, 0));
         let mut buffer = [0; 6];
@@ -262,7 +271,7 @@ mod tests {
     #[test]
     fn what_nobody_holds_cannot_be_read() {
         let present = with_facts(file(b"ab"));
-        let partial = PartialFile::new(file(b"0123"), 9, Some(present)).unwrap();
+        let partial = partial(file(b"0123"), 9, Some(present)).unwrap();
         assert_eq!(partial.held(), 4);
         let mut buffer = [0; 5];
         assert!(partial.read_held(0, &mut buffer).is_err());
@@ -273,7 +282,7 @@ mod tests {
 
     #[test]
     fn nothing_is_written_beyond_the_declared_size_or_after_the_end() {
-        let partial = PartialFile::new(file(b"0123456789"), 4, None).unwrap();
+        let partial = partial(file(b"0123456789"), 4, None).unwrap();
         assert_eq!((partial.held(), partial.length()), (4, 4));
         assert!(partial.write_at(1, b"wxyz").is_err());
         assert!(partial.write_at(u64::MAX, b"w").is_err());

@@ -7,6 +7,7 @@ use std::os::unix::fs::{FileExt, PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use crate::support::disk::SmallDisk;
 use crate::support::site::{client, sealane, until};
 use crate::support::trees::{content, make, marks, same};
 use crate::support::{Site, Stage, fails, names, noise, ok, result, stderr, stdout, text};
@@ -295,37 +296,14 @@ fn files_that_grow_shrink_and_turn_into_directories_meanwhile_are_whole_or_missi
     }
 }
 
-/// A file system of its own that is full soon; `None` if it cannot be mounted here.
-struct Small(PathBuf);
-
-impl Small {
-    fn mount(path: PathBuf, kib: u32) -> Option<Self> {
-        std::fs::create_dir_all(&path).unwrap();
-        let size = format!("size={kib}k");
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", &size, "none"]).arg(&path);
-        let mounted = mount.output().is_ok_and(|output| output.status.success());
-        if !mounted {
-            eprintln!("skipped: a small file system cannot be mounted here");
-        }
-        mounted.then_some(Self(path))
-    }
-
-    fn grow(&self) {
-        let mut mount = std::process::Command::new("mount");
-        mount.args(["-o", "remount,size=64m"]).arg(&self.0);
-        assert!(mount.status().unwrap().success());
-    }
-}
-
-impl Drop for Small {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
+/// A file system of so many KiB over `place`; `None`, which is said, if there cannot be one here.
+fn small_disk(place: &Path, kib: u32) -> Option<SmallDisk> {
+    std::fs::create_dir_all(place).unwrap();
+    SmallDisk::over(place, &format!("{kib}k")).map_err(|why| eprintln!("skipped: {why}")).ok()
 }
 
 /// What arrived on a disk that became full is good, and the same command completes it afterwards.
-fn fill(tree: &Path, there: &Path, small: &Small, run: &dyn Fn() -> std::process::Output) {
+fn fill(tree: &Path, there: &Path, small: &SmallDisk, run: &dyn Fn() -> std::process::Output) {
     let before = content(tree);
     let output = run();
     let code = output.status.code();
@@ -337,7 +315,7 @@ fn fill(tree: &Path, there: &Path, small: &Small, run: &dyn Fn() -> std::process
     for (name, bytes) in arrived.into_iter().filter(|(name, _)| !name.contains(".sealane-")) {
         assert!(before[&name] == bytes, "{name}");
     }
-    small.grow();
+    small.change("size=64m");
     ok(run());
     same(tree, there);
 }
@@ -354,13 +332,13 @@ fn a_disk_that_fills_at_any_write_leaves_no_wrong_file() {
     for round in 0..6 {
         let kib = 60 + 1700 * round;
         let place = stage.directory(&format!("small{round}"));
-        let Some(small) = Small::mount(place.clone(), kib) else { return };
+        let Some(small) = small_disk(&place, kib) else { return };
         let get = || sealane(["get", "-rq", &stage.at("tree"), text(&place)]);
         fill(&tree, &place.join("tree"), &small, &get);
 
         let site = Site::new();
         site.account("ann", "1G");
-        let Some(small) = Small::mount(site.root().join("data"), kib + 200) else { return };
+        let Some(small) = small_disk(&site.root().join("data"), kib + 200) else { return };
         let server = site.start();
         let to = site.address(&server, "ann", "");
         let put = || sealane(["put", "-rq", text(&tree), &to]);
