@@ -86,8 +86,9 @@ impl Link {
     pub async fn download_whole(
         &self,
         path: &RemotePath,
+        expected: u64,
     ) -> Result<Option<WholeFile>, SessionError> {
-        self.run(|client, _| async move { client.download_whole(path).await }).await
+        self.run(|client, _| async move { client.download_whole(path, expected).await }).await
     }
 
     /// As `Client::upload_whole`. `again` reads the file once more if it must be sent once more: nobody

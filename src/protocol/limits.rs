@@ -41,6 +41,8 @@ pub const PIECE_LOG2: std::ops::RangeInclusive<u8> = 16..=19;
 pub const RECIPE_STEPS: usize = 1024;
 /// Recipes of one transfer that may be sent and not acknowledged; their bytes count as chunks do.
 pub const RECIPES: usize = 64;
+/// Bytes of a file that is sent without a turn of its own: every request of a session may hold one.
+pub const AT_ONCE: u64 = 64 << 10;
 /// Chunks of one transfer that may be sent over one connection and not acknowledged: what an
 /// interruption can cost.
 pub const WINDOW: usize = 2;

@@ -199,16 +199,16 @@ impl Client {
         verbs::put::ask_whole(self, path, digest, bytes, meta, meter).await
     }
 
-    /// Fetches a file of one chunk into memory, at most 1 MiB; `None` if the file is larger. Its
-    /// digest is not checked yet.
+    /// Fetches a file of one chunk, some `expected` bytes; `None` if it is larger. Its digest is not checked yet.
     ///
     /// # Errors
     /// [`SessionError`].
     pub async fn download_whole(
         &self,
         path: &RemotePath,
+        expected: u64,
     ) -> Result<Option<WholeFile>, SessionError> {
-        verbs::get::ask_whole(self, path).await
+        verbs::get::ask_whole(self, path, expected).await
     }
 
     /// Downloads `path` into the sink that `open` makes from size and metadata, and commits it.

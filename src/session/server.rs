@@ -16,11 +16,11 @@ use super::notary::Notary;
 use super::refusal::Refusal;
 use super::registry::Visit;
 use super::requests::{Context, Requests};
-use super::small_files::Arrived;
+use super::small_files::{Arrived, Wanted};
 use crate::accounts::{Authenticator, Exposure, Principal};
 use crate::protocol::frame::FrameError;
 use crate::protocol::join::Exporter;
-use crate::protocol::message::{Keys, Tokens};
+use crate::protocol::message::{Get, Keys, Tokens};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use crate::storage::{Home, Vault};
 use crate::types::Pin;
@@ -286,7 +286,14 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                 if let ClientMessage::PutSmall(request, bytes) = message {
                     let held = (held, room.flatten());
                     let arrived = Arrived { context, request, bytes, held };
-                    if let Some(work) = self.requests.small_files.push(arrived) {
+                    if let Some(work) = self.requests.small_files.store(arrived) {
+                        self.tasks.spawn(work);
+                    }
+                    return Ok(());
+                }
+                if let ClientMessage::Get(Get { path, small: Some(true), .. }) = message {
+                    let wanted = Wanted { context, path, held };
+                    if let Some(work) = self.requests.small_files.send(wanted) {
                         self.tasks.spawn(work);
                     }
                     return Ok(());

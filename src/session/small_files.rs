@@ -1,8 +1,9 @@
-//! `PUT_SMALL`, many at a time: what has arrived while the disk was busy is stored together.
+//! Small files, many at a time: what has arrived while the disk was busy is stored together, and what was asked
+//! for is read together.
 //!
-//! One task at a time takes all that wait, stores them in one batch with one sync, and answers each;
-//! so a file costs neither a change of threads nor a sync of its own, and under a light load none
-//! waits for another.
+//! One task at a time takes all that wait, deals with them in one batch (stored with one sync), and answers them
+//! together; so a file costs neither a change of threads nor a sync of its own, and under a light load none waits
+//! for another.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -11,23 +12,21 @@ use tokio::sync::OwnedSemaphorePermit;
 use super::refusal::Refusal;
 use super::requests::{Context, Room};
 use super::server::{SharedHome, refuse};
+use super::verbs::get::load_small;
 use crate::protocol::message::{PutSmall, SizeRoot};
 use crate::protocol::{Kind, ServerMessage, Status, limits};
 use crate::storage::{FileMeta, SmallFile, StorageError};
 use crate::transfer;
 use crate::types::{Digest, RemotePath};
 
-/// Files in one batch: each holds two file handles until it has its name.
+/// Files in one batch: each that is stored holds two file handles until it has its name, each that is read its bytes.
 const BATCH: usize = 32;
 
-/// The small files of one session that wait to be stored.
+/// The small files of one session that wait.
 #[derive(Clone, Debug, Default)]
-pub(super) struct SmallFiles(Arc<Mutex<Queue>>);
-
-#[derive(Debug, Default)]
-struct Queue {
-    waiting: Vec<Arrived>,
-    is_served: bool,
+pub(super) struct SmallFiles {
+    arrived: Queue<Arrived>,
+    wanted: Queue<Wanted>,
 }
 
 /// A small file as it arrived, and what is held for it until it is answered.
@@ -39,37 +38,107 @@ pub(super) struct Arrived {
     pub(super) held: (Vec<OwnedSemaphorePermit>, Option<Room>),
 }
 
+/// A small file that was asked for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) context: Context,
+    pub(super) path: String,
+    pub(super) held: Vec<OwnedSemaphorePermit>,
+}
+
 impl SmallFiles {
-    /// Queues a file. If nobody serves the queue, the caller must run what is returned.
+    /// Has a file stored. If nobody does that already, the caller must run what is returned.
     #[must_use]
-    pub(super) fn push(&self, arrived: Arrived) -> Option<impl Future<Output = ()> + use<>> {
-        let mut queue = self.lock();
-        queue.waiting.push(arrived);
-        if queue.is_served {
-            return None;
-        }
-        queue.is_served = true;
-        let files = self.clone();
-        Some(async move {
-            while let Some(batch) = files.next() {
+    pub(super) fn store(&self, arrived: Arrived) -> Option<impl Future<Output = ()> + use<>> {
+        let arriving = self.arrived.clone();
+        arriving.push(arrived).then_some(async move {
+            while let Some(batch) = arriving.next() {
                 store(batch).await;
             }
         })
     }
 
-    fn next(&self) -> Option<Vec<Arrived>> {
+    /// Has a file read and sent. If nobody does that already, the caller must run what is returned.
+    #[must_use]
+    pub(super) fn send(&self, wanted: Wanted) -> Option<impl Future<Output = ()> + use<>> {
+        let waiting = self.wanted.clone();
+        waiting.push(wanted).then_some(async move {
+            while let Some(batch) = waiting.next() {
+                send(batch).await;
+            }
+        })
+    }
+}
+
+/// What waits for the one task that serves it, if there is one.
+#[derive(Debug)]
+struct Queue<T>(Arc<Mutex<Waiting<T>>>);
+
+#[derive(Debug)]
+struct Waiting<T> {
+    items: Vec<T>,
+    is_served: bool,
+}
+
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Waiting { items: Vec::new(), is_served: false })))
+    }
+}
+
+impl<T> Queue<T> {
+    /// Adds one; true if the caller must serve the queue now, until [`Queue::next`] has nothing more.
+    fn push(&self, item: T) -> bool {
         let mut queue = self.lock();
-        if queue.waiting.is_empty() {
+        queue.items.push(item);
+        !std::mem::replace(&mut queue.is_served, true)
+    }
+
+    fn next(&self) -> Option<Vec<T>> {
+        let mut queue = self.lock();
+        if queue.items.is_empty() {
             queue.is_served = false;
             return None;
         }
-        let count = queue.waiting.len().min(BATCH);
-        Some(queue.waiting.drain(..count).collect())
+        let count = queue.items.len().min(BATCH);
+        Some(queue.items.drain(..count).collect())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn send(batch: Vec<Wanted>) {
+    let Some(first) = batch.first() else { return };
+    let (home, out) = (Arc::clone(&first.context.home), first.context.out.clone());
+    let (mut askers, mut paths) = (Vec::new(), Vec::new());
+    for Wanted { context, path, held } in batch {
+        askers.push((context, held));
+        paths.push(path);
+    }
+    let load = move || paths.iter().map(|path| load_small(&home, path)).collect::<Vec<_>>();
+    let mut loaded = match tokio::task::spawn_blocking(load).await {
+        Ok(loaded) => loaded.into_iter(),
+        Err(error) => {
+            let died = |_: &_| Err(Refusal::internal(&error));
+            askers.iter().map(died).collect::<Vec<_>>().into_iter()
+        }
+    };
+    let mut answers = Vec::new();
+    for (context, _) in &askers {
+        let file = loaded.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
+        let answer = file.unwrap_or_else(|refusal| refuse(Kind::Get, context.id, refusal));
+        answers.extend(answer.encode(context.id));
+    }
+    // The session may have ended meanwhile: then nobody waits for these answers.
+    let _ = out.send(answers).await;
 }
 
 async fn store(batch: Vec<Arrived>) {

@@ -74,7 +74,7 @@ async fn fetch(ends: &Arc<Ends>, step: &FileStep) -> Result<Fetched, TreeError> 
     if let Some(outcome) = same_already(ends, step).await? {
         return Ok(Fetched::Done(outcome));
     }
-    match ends.client.download_whole(&path).await? {
+    match ends.client.download_whole(&path, step.size).await? {
         Some(file) => Ok(Fetched::Whole(file)),
         // It has grown since it was listed.
         None => fetch_one(ends, step).await.map(Fetched::Done),

@@ -122,6 +122,9 @@ pub struct Get {
     /// The client answers `SEEK`.
     #[n(2)]
     pub pieces: Option<bool>,
+    /// Only if the file has at most [`limits::AT_ONCE`](crate::protocol::limits::AT_ONCE) bytes.
+    #[n(3)]
+    pub small: Option<bool>,
 }
 
 /// A path and a choice: body of `MAKE_DIRECTORY` (parents too) and `REMOVE` (with all it holds).

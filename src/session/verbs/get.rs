@@ -3,13 +3,13 @@
 use std::sync::Arc;
 
 use crate::protocol::message::{File, Get, Offer};
-use crate::protocol::{ClientMessage, ServerMessage};
+use crate::protocol::{ClientMessage, ServerMessage, Status, limits};
 use crate::session::answers::{Pending, Reply};
 use crate::session::client::Client;
 use crate::session::error::SessionError;
 use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
-use crate::storage::{FileMeta, FileSource, Sink, Source, StorageError};
+use crate::storage::{FileMeta, FileSource, Home, Sink, Source, StorageError};
 use crate::transfer::{self, Held, Meter, Outcome, ReceivingEnd, TransferError};
 use crate::types::{Digest, Layout, RemotePath};
 
@@ -22,6 +22,20 @@ pub struct WholeFile {
     pub meta: FileMeta,
     /// What it holds.
     pub bytes: Vec<u8>,
+}
+
+/// Protocol version in which clients came to say that they expect a small file.
+const SMALL_SINCE: u16 = 3;
+
+/// The answer to a `GET` that expects a small file. Blocks.
+pub(in crate::session) fn load_small(home: &Home, path: &str) -> Result<ServerMessage, Refusal> {
+    let source = home.source(&RemotePath::parse(path)?)?;
+    if source.size() > limits::AT_ONCE {
+        return Err(Refusal::new(Status::TooLarge));
+    }
+    let (digest, bytes) = transfer::load_whole(&source)?;
+    let FileMeta { modified, mode } = source.meta();
+    Ok(ServerMessage::File(File { digest, modified, mode }, bytes))
 }
 
 /// Answers `GET`: offers, then sends what differs. Nothing is said after the end.
@@ -70,11 +84,8 @@ enum Opened {
     Unread(FileSource),
 }
 
-/// Files up to this size are read at once, on the thread that opened them.
-const AT_ONCE: u64 = 64 * 1024;
-
 fn open(source: FileSource, claims: bool) -> Opened {
-    if claims || source.size() > AT_ONCE {
+    if claims || source.size() > limits::AT_ONCE {
         return Opened::Unread(source);
     }
     Opened::Loaded(transfer::load_whole(&source), source.meta())
@@ -108,7 +119,8 @@ pub(in crate::session) async fn ask(
 ) -> Result<Outcome, SessionError> {
     let mut pending = client.pending(true).await?;
     let pieces = holds.then_some(true);
-    let request = Get { path: path.as_str().to_owned(), claims: holds, pieces };
+    let path = path.as_str().to_owned();
+    let request = Get { path, claims: holds, pieces, small: None };
     pending.send(ClientMessage::Get(request)).await?;
     match pending.reply().await? {
         Reply::Offer(offer, _route, end) => {
@@ -130,11 +142,18 @@ pub(in crate::session) async fn ask(
 pub(in crate::session) async fn ask_whole(
     client: &Client,
     path: &RemotePath,
+    expected: u64,
 ) -> Result<Option<WholeFile>, SessionError> {
+    let is_small = expected <= limits::AT_ONCE && client.version() >= SMALL_SINCE;
     let mut pending = client.pending(true).await?;
-    let request = Get { path: path.as_str().to_owned(), claims: false, pieces: None };
+    let (path, small) = (path.as_str().to_owned(), is_small.then_some(true));
+    let request = Get { path, claims: false, pieces: None, small };
     pending.send(ClientMessage::Get(request)).await?;
-    match pending.reply().await? {
+    let reply = match pending.reply().await {
+        Err(error) if is_small && error.status() == Some(Status::TooLarge) => return Ok(None),
+        reply => reply?,
+    };
+    match reply {
         Reply::Offer(..) => {
             pending.cancel().await;
             Ok(None)

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sealane::protocol::message::Get;
+use sealane::protocol::{ClientMessage, Status};
 use sealane::session::{Client, ClientSettings};
 use sealane::storage::FileMeta;
 use sealane::tls::{self, Identity};
@@ -13,7 +15,7 @@ use tokio::task::yield_now;
 
 use crate::support::Pair;
 use crate::support::pair::USER;
-use crate::support::peer::soon;
+use crate::support::peer::{soon, status};
 use crate::support::site::PASSWORD;
 
 /// Room for everything a test sends.
@@ -78,9 +80,27 @@ async fn a_file_comes_with_the_third_flight_after_the_connection() {
     soon(async {
         let (client, flights) = client(&pair).await;
         assert_eq!(flights.load(Ordering::Relaxed), 2, "up to the login");
-        let file = client.download_whole(&RemotePath::parse("f").unwrap()).await.unwrap();
+        let file = client.download_whole(&RemotePath::parse("f").unwrap(), 14).await.unwrap();
         assert_eq!(file.unwrap().bytes, b"the first byte");
         assert_eq!(flights.load(Ordering::Relaxed), 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_file_that_is_larger_than_expected_is_left_for_another_way() {
+    let pair = Pair::new();
+    pair.file("grown", &vec![7; (64 << 10) + 1]);
+    let mut peer = pair.logged_in().await;
+    let get = Get { path: "grown".into(), claims: false, pieces: None, small: Some(true) };
+    let refused = peer.exchange(ClientMessage::Get(get)).await;
+    assert_eq!(status(&refused), Some(Status::TooLarge));
+    soon(async {
+        let (client, _) = client(&pair).await;
+        let path = RemotePath::parse("grown").unwrap();
+        assert!(client.download_whole(&path, 1).await.unwrap().is_none());
+        let whole = client.download_whole(&path, 64 << 11).await.unwrap().unwrap();
+        assert_eq!(whole.bytes.len(), (64 << 10) + 1);
     })
     .await;
 }

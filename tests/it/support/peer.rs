@@ -227,7 +227,7 @@ pub fn list(path: &str) -> ClientMessage {
 }
 
 pub fn get(path: &str, claims: bool) -> ClientMessage {
-    ClientMessage::Get(Get { path: path.to_owned(), claims, pieces: None })
+    ClientMessage::Get(Get { path: path.to_owned(), claims, pieces: None, small: None })
 }
 
 pub fn make_directory(path: &str) -> ClientMessage {
