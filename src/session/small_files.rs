@@ -22,6 +22,9 @@ use crate::types::{Digest, RemotePath};
 /// Files in one batch: each that is stored holds two file handles until it has its name, each that is read its bytes.
 const BATCH: usize = 32;
 
+/// Bytes of answers from which they are queued: what a slow reader has waiting stays bounded.
+const TOGETHER: usize = 64 << 10;
+
 /// The small files of one session that wait.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SmallFiles {
@@ -50,23 +53,13 @@ impl SmallFiles {
     /// Has a file stored. If nobody does that already, the caller must run what is returned.
     #[must_use]
     pub(super) fn store(&self, arrived: Arrived) -> Option<impl Future<Output = ()> + use<>> {
-        let arriving = self.arrived.clone();
-        arriving.push(arrived).then_some(async move {
-            while let Some(batch) = arriving.next() {
-                store(batch).await;
-            }
-        })
+        self.arrived.add(arrived, store)
     }
 
     /// Has a file read and sent. If nobody does that already, the caller must run what is returned.
     #[must_use]
     pub(super) fn send(&self, wanted: Wanted) -> Option<impl Future<Output = ()> + use<>> {
-        let waiting = self.wanted.clone();
-        waiting.push(wanted).then_some(async move {
-            while let Some(batch) = waiting.next() {
-                send(batch).await;
-            }
-        })
+        self.wanted.add(wanted, send)
     }
 }
 
@@ -93,11 +86,27 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Adds one; true if the caller must serve the queue now, until [`Queue::next`] has nothing more.
-    fn push(&self, item: T) -> bool {
-        let mut queue = self.lock();
-        queue.items.push(item);
-        !std::mem::replace(&mut queue.is_served, true)
+    /// Adds one. If nobody serves the queue, gives what does, batch by batch until nothing more waits.
+    fn add<Work, Serve>(
+        &self,
+        item: T,
+        serve: Serve,
+    ) -> Option<impl Future<Output = ()> + use<T, Work, Serve>>
+    where
+        Work: Future<Output = ()>,
+        Serve: Fn(Vec<T>) -> Work,
+    {
+        let is_served = {
+            let mut queue = self.lock();
+            queue.items.push(item);
+            std::mem::replace(&mut queue.is_served, true)
+        };
+        let queue = self.clone();
+        (!is_served).then_some(async move {
+            while let Some(batch) = queue.next() {
+                serve(batch).await;
+            }
+        })
     }
 
     fn next(&self) -> Option<Vec<T>> {
@@ -136,9 +145,14 @@ async fn send(batch: Vec<Wanted>) {
         let file = loaded.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
         let answer = file.unwrap_or_else(|refusal| refuse(Kind::Get, context.id, refusal));
         answers.extend(answer.encode(context.id));
+        if answers.len() >= TOGETHER && out.send(std::mem::take(&mut answers)).await.is_err() {
+            // The session has ended: nobody waits for these answers.
+            return;
+        }
     }
-    // The session may have ended meanwhile: then nobody waits for these answers.
-    let _ = out.send(answers).await;
+    if !answers.is_empty() {
+        let _ = out.send(answers).await;
+    }
 }
 
 async fn store(batch: Vec<Arrived>) {
