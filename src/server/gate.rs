@@ -106,7 +106,7 @@ impl Gate {
     fn is_turned_away(&self, count: usize, roll: u32) -> bool {
         let free = self.limits.all / 2;
         let (above, room) = (count.saturating_sub(free), self.limits.all.saturating_sub(free));
-        count >= self.limits.all || (roll as usize) % room.max(1) < above
+        (roll as usize) % room.max(1) < above
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tokio_util::sync::CancellationToken;
@@ -15,7 +16,7 @@ use super::lanes::{self, Desk, Host, Shared};
 use super::notary::Notary;
 use super::refusal::Refusal;
 use super::registry::Visit;
-use super::requests::{Context, Requests};
+use super::requests::{Context, Requests, Room};
 use super::small_files::{Arrived, Wanted};
 use crate::accounts::{Authenticator, Exposure, Principal};
 use crate::protocol::frame::FrameError;
@@ -281,37 +282,47 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         drop(body);
         match self.requests.admit(&message, draining) {
             Err(refusal) => self.out.send(refusal.into_message().encode(header.id)).await,
-            Ok(held) => {
-                let context = self.requests.context(header.id);
-                if let ClientMessage::PutSmall(request, bytes) = message {
-                    let held = (held, room.flatten());
-                    let arrived = Arrived { context, request, bytes, held };
-                    if let Some(work) = self.requests.small_files.store(arrived) {
-                        self.tasks.spawn(work);
-                    }
-                    return Ok(());
+            Ok(held) => self.begin(header.id, message, held, room.flatten()).await,
+        }
+    }
+
+    /// Sets to work on a request that was admitted; `held` and `room` are its until it is answered.
+    async fn begin(
+        &mut self,
+        id: u32,
+        message: ClientMessage,
+        held: Vec<OwnedSemaphorePermit>,
+        room: Option<Room>,
+    ) -> Result<(), WireError> {
+        let context = self.requests.context(id);
+        match message {
+            ClientMessage::PutSmall(request, bytes) => {
+                let arrived = Arrived { context, request, bytes, held: (held, room) };
+                if let Some(work) = self.requests.small_files.store(arrived) {
+                    self.tasks.spawn(work);
                 }
-                if let ClientMessage::Get(Get { path, small: Some(true), .. }) = message {
-                    let wanted = Wanted { context, path, held };
-                    if let Some(work) = self.requests.small_files.send(wanted) {
-                        self.tasks.spawn(work);
-                    }
-                    return Ok(());
+            }
+            ClientMessage::Get(Get { path, small: Some(true), .. }) => {
+                let wanted = Wanted { context, path, held };
+                if let Some(work) = self.requests.small_files.send(wanted) {
+                    self.tasks.spawn(work);
                 }
-                if let ClientMessage::Tokens(request) = message {
-                    let reply = self.tokens(request);
-                    let reply = reply.unwrap_or_else(|no| refuse(Kind::Tokens, header.id, no));
-                    return self.out.send(reply.encode(header.id)).await;
-                }
-                let moves = matches!(header.kind, Kind::Put | Kind::Get);
+            }
+            ClientMessage::Tokens(request) => {
+                let reply = self.tokens(request);
+                let reply = reply.unwrap_or_else(|no| refuse(Kind::Tokens, id, no));
+                self.out.send(reply.encode(id)).await?;
+            }
+            message => {
+                let moves = matches!(message.kind(), Kind::Put | Kind::Get);
                 let transfer = moves.then(|| self.visit.transfer());
                 self.tasks.spawn(async move {
                     let _held = (held, transfer);
                     answer(context, message).await;
                 });
-                Ok(())
             }
         }
+        Ok(())
     }
 }
 

@@ -125,45 +125,28 @@ impl<T> Queue<T> {
 }
 
 async fn send(batch: Vec<Wanted>) {
-    let Some(first) = batch.first() else { return };
-    let (home, out) = (Arc::clone(&first.context.home), first.context.out.clone());
-    let (mut askers, mut paths) = (Vec::new(), Vec::new());
-    for Wanted { context, path, held } in batch {
-        askers.push((context, held));
-        paths.push(path);
-    }
-    let load = move || paths.iter().map(|path| load_small(&home, path)).collect::<Vec<_>>();
-    let mut loaded = match tokio::task::spawn_blocking(load).await {
-        Ok(loaded) => loaded.into_iter(),
-        Err(error) => {
-            let died = |_: &_| Err(Refusal::internal(&error));
-            askers.iter().map(died).collect::<Vec<_>>().into_iter()
-        }
-    };
-    let mut answers = Vec::new();
-    for (context, _) in &askers {
-        let file = loaded.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
-        let answer = file.unwrap_or_else(|refusal| refuse(Kind::Get, context.id, refusal));
-        answers.extend(answer.encode(context.id));
-        if answers.len() >= TOGETHER && out.send(std::mem::take(&mut answers)).await.is_err() {
-            // The session has ended: nobody waits for these answers.
-            return;
-        }
-    }
-    if !answers.is_empty() {
-        let _ = out.send(answers).await;
-    }
+    let Some(home) = batch.first().map(|first| Arc::clone(&first.context.home)) else { return };
+    let (askers, paths): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|one| ((one.context, one.held), one.path)).unzip();
+    let load = move || paths.iter().map(|path| load_small(&home, path)).collect();
+    deal(Kind::Get, askers, load).await;
 }
 
 async fn store(batch: Vec<Arrived>) {
-    let (mut askers, mut files) = (Vec::new(), Vec::new());
-    for Arrived { context, request, bytes, held } in batch {
-        askers.push((context, held, request.digest, bytes.len() as u64));
-        files.push((request, bytes));
-    }
-    let Some(home) = askers.first().map(|(context, ..)| Arc::clone(&context.home)) else { return };
-    let stored = tokio::task::spawn_blocking(move || store_all(&home, files)).await;
-    let mut results = match stored {
+    let Some(home) = batch.first().map(|first| Arc::clone(&first.context.home)) else { return };
+    let (askers, files): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|one| ((one.context, one.held), (one.request, one.bytes))).unzip();
+    deal(Kind::PutSmall, askers, move || store_all(&home, files)).await;
+}
+
+/// Does `work` for a batch, on a thread that may block, and answers each of `askers`, for whom something is held
+/// until then.
+async fn deal<Held>(
+    kind: Kind,
+    askers: Vec<(Context, Held)>,
+    work: impl FnOnce() -> Vec<Result<ServerMessage, Refusal>> + Send + 'static,
+) {
+    let mut results = match tokio::task::spawn_blocking(work).await {
         Ok(results) => results.into_iter(),
         Err(error) => {
             let died = |_: &_| Err(Refusal::internal(&error));
@@ -171,26 +154,32 @@ async fn store(batch: Vec<Arrived>) {
         }
     };
     let mut answers = Vec::new();
-    for (context, _, root, size) in &askers {
-        let answer = match results.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal))) {
-            Ok(()) => ServerMessage::Committed(SizeRoot { size: *size, root: *root }),
-            Err(refusal) => refuse(Kind::PutSmall, context.id, refusal),
-        };
+    for (context, _) in &askers {
+        let result = results.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
+        let answer = result.unwrap_or_else(|refusal| refuse(kind, context.id, refusal));
         answers.extend(answer.encode(context.id));
+        let waits = answers.len() >= TOGETHER;
+        if waits && context.out.send(std::mem::take(&mut answers)).await.is_err() {
+            // The session has ended: nobody waits for these answers.
+            return;
+        }
     }
-    if let Some((context, ..)) = askers.first() {
-        // The session may have ended meanwhile: then nobody waits for these answers.
+    if let Some((context, _)) = askers.first().filter(|_| !answers.is_empty()) {
         let _ = context.out.send(answers).await;
     }
 }
 
 /// Checks every file and stores those that are what they say, together.
-fn store_all(home: &SharedHome, files: Vec<(PutSmall, Vec<u8>)>) -> Vec<Result<(), Refusal>> {
+fn store_all(
+    home: &SharedHome,
+    files: Vec<(PutSmall, Vec<u8>)>,
+) -> Vec<Result<ServerMessage, Refusal>> {
     let mut good = Vec::with_capacity(files.len());
     let mut results = Vec::with_capacity(files.len());
     for (request, bytes) in files {
-        let digest = request.digest;
-        results.push(checked(request, bytes, digest).map(|file| good.push(file)));
+        let committed = SizeRoot { size: bytes.len() as u64, root: request.digest };
+        let file = checked(request, bytes, committed.root).map(|file| good.push(file));
+        results.push(file.map(|()| ServerMessage::Committed(committed)));
     }
     let mut stored = home.put_many(&good).into_iter();
     for result in results.iter_mut().filter(|result| result.is_ok()) {

@@ -55,7 +55,7 @@ impl HomeSink {
         let apart = pass.keeps_apart();
         let stem = stem_of(&whole, apart.as_deref());
         let part = format!("{stem}{PART}");
-        let (there, mut reservation) = {
+        let (is_there, left, mut reservation) = {
             // Whoever counts the disk sees a partial either as used or as reserved.
             let _names = pass.lock_names();
             let there = pass.partials().look(part.as_str())?;
@@ -63,11 +63,10 @@ impl HomeSink {
                 pass.require_place_for_partial()?;
             }
             let left = there.map_or(0, |facts| facts.size);
-            (there, pass.ledger().reserve(&stem, size, left)?)
+            (there.is_some(), left, pass.ledger().reserve(&stem, size, left)?)
         };
         if resume {
             // What is written at once finds out for itself.
-            let left = there.map_or(0, |facts| facts.size);
             require_space(pass.partials(), size.saturating_sub(left))?;
         }
         let (file, facts) = pass.partials().private_file(part.as_str())?;
@@ -82,7 +81,7 @@ impl HomeSink {
             name,
             stem,
             meta,
-            is_noted: resume || there.is_some(),
+            is_noted: resume || is_there,
             reservation: Mutex::new(Some(reservation)),
             pass,
             claim,

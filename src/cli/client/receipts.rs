@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -10,9 +11,10 @@ use super::args::CheckReceipt;
 use super::files::utc;
 use super::names;
 use super::remote::{Access, Remote};
+use super::trees::walk;
 use super::trusted;
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::tree::{Listing, Problem};
+use crate::client::tree::{Exclude, Problem};
 use crate::client::{ReceiptError, SignedReceipt};
 use crate::fsio;
 use crate::session::SessionError;
@@ -142,12 +144,9 @@ async fn files_of(named: &Path) -> Result<Vec<PathBuf>, Failure> {
     if !named.is_dir() {
         return Ok(vec![named.to_owned()]);
     }
-    let (place, name) = (named.to_owned(), named.display().to_string());
-    let walk = move || Tree::open(&place).map(|tree| Listing::from(tree.walk(&|_, _| false)));
-    let listing = tokio::task::spawn_blocking(walk).await;
-    let listing =
-        listing.map_err(|_| Failure::new(Exit::Other, format!("{name}: cannot be listed")))?;
-    let listing = listing.map_err(|error| errors::storage(&name, &error))?;
+    let name = named.display().to_string();
+    let tree = Tree::open(named).map_err(|error| errors::storage(&name, &error))?;
+    let listing = walk(&Arc::new(tree), &Exclude::default()).await?;
     if let Some(Problem { path, error }) = listing.problems.first() {
         return Err(Failure::new(Exit::Other, format!("{name}/{path}: {error}")));
     }

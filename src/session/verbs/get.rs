@@ -33,7 +33,12 @@ pub(in crate::session) fn load_small(home: &Home, path: &str) -> Result<ServerMe
     if source.size() > limits::AT_ONCE {
         return Err(Refusal::new(Status::TooLarge));
     }
-    let (digest, bytes) = transfer::load_whole(&source)?;
+    Ok(load(&source)?)
+}
+
+/// A whole file as it is sent. Blocks.
+fn load(source: &FileSource) -> Result<ServerMessage, TransferError> {
+    let (digest, bytes) = transfer::load_whole(source)?;
     let FileMeta { modified, mode } = source.meta();
     Ok(ServerMessage::File(File { digest, modified, mode }, bytes))
 }
@@ -48,16 +53,15 @@ pub(in crate::session) async fn serve(
     let opened =
         context.blocking(move |home| home.source(&path).map(|it| open(it, claims))).await?;
     let source = match opened {
-        Opened::Loaded(loaded, meta) => return answer_whole(context, loaded, meta).await,
+        Opened::Loaded(file) => return answer_whole(context, file?).await,
         Opened::Unread(source) => source,
     };
     let layout = Layout::for_size(source.size())?;
     let FileMeta { modified, mode } = source.meta();
     if layout.count() == 1 && !claims {
         let Some(_memory) = context.memory_for(source.size()).await else { return Ok(None) };
-        let meta = source.meta();
-        let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(&source)).await;
-        return answer_whole(context, loaded.map_err(Refusal::internal)?, meta).await;
+        let file = tokio::task::spawn_blocking(move || load(&source)).await;
+        return answer_whole(context, file.map_err(Refusal::internal)??).await;
     }
     let Some(_turn) = context.transfer_turn().await else { return Ok(None) };
     let Some((_route, end)) = context.send(layout.size()) else { return Ok(None) };
@@ -80,7 +84,7 @@ pub(in crate::session) async fn serve(
 /// A file to be sent.
 enum Opened {
     /// So small that every request of a session may hold one.
-    Loaded(Result<(Digest, Vec<u8>), TransferError>, FileMeta),
+    Loaded(Result<ServerMessage, TransferError>),
     Unread(FileSource),
 }
 
@@ -88,18 +92,14 @@ fn open(source: FileSource, claims: bool) -> Opened {
     if claims || source.size() > limits::AT_ONCE {
         return Opened::Unread(source);
     }
-    Opened::Loaded(transfer::load_whole(&source), source.meta())
+    Opened::Loaded(load(&source))
 }
 
 /// Sends a whole small file, so that its memory is counted until it is on its way.
 async fn answer_whole(
     context: &Context,
-    loaded: Result<(Digest, Vec<u8>), TransferError>,
-    meta: FileMeta,
+    file: ServerMessage,
 ) -> Result<Option<ServerMessage>, Refusal> {
-    let (digest, bytes) = loaded?;
-    let FileMeta { modified, mode } = meta;
-    let file = ServerMessage::File(File { digest, modified, mode }, bytes);
     // If the session has ended, nobody waits for this answer.
     let _ = context.out.send(file.encode(context.id)).await;
     Ok(None)
