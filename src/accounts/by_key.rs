@@ -85,6 +85,7 @@ impl Authenticator {
             let outcome = checker.login_with_key(&username, &key, source, exposure);
             match &outcome {
                 Ok(_) => guard.key_succeeded(&attempt, key, Instant::now()),
+                Err(reason) if reason.is_passing() => {}
                 Err(_) => guard.key_refused(&attempt, key, Instant::now()),
             }
             outcome

@@ -153,7 +153,14 @@ impl RefusalReason {
     /// names its place.
     #[must_use]
     pub fn is_damage(&self) -> bool {
-        matches!(self, Self::NoHome { .. } | Self::Unusable(_))
+        matches!(self, Self::NoHome { .. } | Self::Unusable(_)) && !self.is_passing()
+    }
+
+    /// True if the record could not be looked at for want of descriptors or memory: nobody is to blame, and
+    /// somebody who tries again may be let in.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unusable(AccountError::File(error)) if error.is_exhausted())
     }
 }
 
@@ -318,6 +325,7 @@ impl Authenticator {
                     Ok(_) => guard.succeeded(attempt, Instant::now()),
                     // The password was right, or nobody knows.
                     Err(RefusalReason::ResetRequired | RefusalReason::Internal(_)) => {}
+                    Err(reason) if reason.is_passing() => {}
                     Err(_) => guard.failed(attempt, Instant::now()),
                 }
             }

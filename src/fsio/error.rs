@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use thiserror::Error;
 
 use crate::types::text::printable;
@@ -73,6 +74,14 @@ impl FsError {
             || self.is_io(io::ErrorKind::FileTooLarge)
     }
 
+    /// True if the process or the machine had no descriptor or no memory left: nothing is known of the file.
+    #[must_use]
+    pub fn is_exhausted(&self) -> bool {
+        const LIMITS: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
+        let FsErrorKind::Io(error) = &self.kind else { return false };
+        Errno::from_io_error(error).is_some_and(|errno| LIMITS.contains(&errno))
+    }
+
     /// True if somebody else holds the lock.
     #[must_use]
     pub fn is_locked(&self) -> bool {
@@ -101,8 +110,8 @@ impl FsError {
     }
 }
 
-impl From<rustix::io::Errno> for FsErrorKind {
-    fn from(error: rustix::io::Errno) -> Self {
+impl From<Errno> for FsErrorKind {
+    fn from(error: Errno) -> Self {
         Self::Io(error.into())
     }
 }

@@ -145,6 +145,10 @@ fn refusal(typed: &str, by_key: bool, key: Option<Pin>, error: &LoginError) -> R
             warn!(user, "login refused: the record is of an old form and the deadline has passed");
             Refused::new(Status::ResetRequired)
         }
+        LoginError::Refused(reason) if reason.is_passing() => {
+            warn!(user, key, %reason, "login not tried: out of descriptors or memory");
+            Refused::new(Status::Busy)
+        }
         LoginError::Refused(reason) => {
             if reason.is_damage() {
                 error!(user, key, %reason, "login refused: damaged account record");

@@ -14,7 +14,7 @@ fn hooked(directory: &Path, before_swap: Hook) -> Authenticator {
         before_swap();
         Ok(())
     };
-    Authenticator::new(Arc::new(Hooked { inner, after_load: || {}, before_swap }), settings())
+    Authenticator::new(Arc::new(Hooked { inner, after_load: || Ok(()), before_swap }), settings())
         .unwrap()
 }
 

@@ -20,12 +20,12 @@ impl<L, S> fmt::Debug for Hooked<L, S> {
 
 impl<L, S> AccountStore for Hooked<L, S>
 where
-    L: Fn() + Send + Sync,
+    L: Fn() -> Result<(), AccountError> + Send + Sync,
     S: Fn() -> Result<(), AccountError> + Send + Sync,
 {
     fn load(&self, name: &Username) -> Result<Option<Record>, AccountError> {
         let outcome = self.inner.load(name);
-        (self.after_load)();
+        (self.after_load)()?;
         outcome
     }
 

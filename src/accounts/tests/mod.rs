@@ -1,5 +1,6 @@
 //! Logins against real record files: prices, upgrades, races, bounds.
 
+mod exhausted;
 mod faults;
 mod hands;
 mod hooked;
@@ -243,6 +244,7 @@ async fn fifty_logins_do_not_undo_a_reset() {
         // All of them read the old record before any of them writes.
         after_load: move || {
             all_loaded.wait();
+            Ok(())
         },
         // The first half may swap; then comes the reset; the others swap after it for certain.
         before_swap: move || {
@@ -284,7 +286,7 @@ async fn a_failed_upgrade_fails_no_login() {
     put(dir.path(), "ahpu", MD5_OF_111111, &rest_of("ahpu"));
     let store = Hooked {
         inner: DirectoryStore::open(dir.path()).unwrap(),
-        after_load: || {},
+        after_load: || Ok(()),
         before_swap: || Err(AccountError::NotFound(name("disk"))),
     };
     let logins = Authenticator::new(Arc::new(store), settings()).unwrap();
@@ -307,6 +309,7 @@ async fn logins_beyond_the_bounds_are_busy_and_a_dropped_one_keeps_its_worker() 
             let _ = loading.send(());
             // Ends when the test lets go of the other side.
             let _ = released.lock().unwrap().recv();
+            Ok(())
         },
         before_swap: || Ok(()),
     };

@@ -76,10 +76,12 @@ fn a_disk_that_can_hold_no_more_files() {
     }
 }
 
-/// The number of the highest descriptor that the server has open, and one more.
-fn descriptors(pid: u32) -> u64 {
+/// The limit below which `more` numbers are left that are no descriptor of the server's yet: numbers of those it
+/// has closed are given out again.
+fn limit_for(pid: u32, more: usize) -> u64 {
     let numbers = crate::support::names(format!("/proc/{pid}/fd").as_ref());
-    numbers.iter().filter_map(|number| number.parse::<u64>().ok()).max().unwrap_or(0) + 1
+    let open: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();
+    (0..).filter(|number| !open.contains(number)).nth(more).unwrap_or(0)
 }
 
 #[test]
@@ -93,7 +95,7 @@ fn a_server_that_may_open_no_more_files() {
     let before = Rlimit { current: most, maximum: most };
     for more in [4, 1, 2, 3, 5, 6, 7, 8, 9, 10, 11, 12, 14, 16].iter().take(rounds(2) as usize) {
         let homes = ground.open_homes(&server);
-        let low = Rlimit { current: Some(descriptors(server.child.id()) + more), ..before };
+        let low = Rlimit { current: Some(limit_for(server.child.id(), *more)), ..before };
         if let Err(why) = prlimit(Some(pid), Resource::Nofile, low) {
             return println!("skipped: prlimit: {why}");
         }
