@@ -39,7 +39,7 @@ class Sealane:
         """All clients come from one address and use one account, and the long link is served by root."""
         text = self.config.read_text()
         limits = {"connections": 4096, "strangers": 2048, "strangers_per_source": 2048, "sessions_per_account": 2048,
-                  "queue": 1024, "queue_seconds": 30}
+                  "queue": 1024, "queue_seconds": 25}
         for key, value in limits.items():
             text = re.sub(rf"^{key} = .*$", f"{key} = {value}", text, flags=re.MULTILINE)
         if os.geteuid() == 0:

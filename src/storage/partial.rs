@@ -90,7 +90,7 @@ impl PartialFile {
         };
         let offset = offset.max(there);
         read_exactly(present, offset, copied)?;
-        Ok(disk::write_at(&self.file, copied, offset)?)
+        self.fill(offset, copied)
     }
 
     /// Lets an empty partial share the present version: nothing has to be copied then, and what is
@@ -110,7 +110,17 @@ impl PartialFile {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
         self.there.get_or_init(|| self.resumed);
-        Ok(disk::write_at(&self.file, bytes, offset)?)
+        self.fill(offset, bytes)
+    }
+
+    /// Writes `bytes`. Of nothing but zeros beyond the end only the last is written: the file is as long as with all
+    /// of them then, and those before it are a hole, which takes no room. (A length could be set instead, but
+    /// would cut off what another thread writes behind it at that moment.)
+    fn fill(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let is_hole = is_zero(bytes) && offset >= Facts::of(&self.file)?.size;
+        let written = if is_hole { bytes.get(bytes.len() - 1..).unwrap_or(bytes) } else { bytes };
+        let skipped = (bytes.len() - written.len()) as u64;
+        Ok(disk::write_at(&self.file, written, offset + skipped)?)
     }
 
     /// Gives the file its length, mode and time.
@@ -161,6 +171,12 @@ impl PartialFile {
             .is_some_and(|last| last <= end);
         if inside { Ok(()) } else { Err(invalid("a range outside the declared file")) }
     }
+}
+
+/// Nothing but zeros, and some. What is something else is mostly found to be in its first bytes.
+fn is_zero(bytes: &[u8]) -> bool {
+    let is_zero = |block: &[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
+    !bytes.is_empty() && bytes.chunks(256).all(is_zero)
 }
 
 pub(super) fn invalid(text: &'static str) -> StorageError {

@@ -6,6 +6,7 @@ mod audit;
 mod batch;
 mod faults;
 mod gate;
+mod holes;
 mod jail;
 mod local;
 mod local_faults;
