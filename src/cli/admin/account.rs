@@ -9,6 +9,7 @@ use super::keys;
 use super::migration::{self, Import};
 use super::password::{generated, new_password};
 use super::running;
+use super::words::aligned;
 use crate::accounts::{AccountError, AccountManager, ManageError, PasswordState, Summary};
 use crate::admin::{self, AdminError};
 use crate::cli::{Failure, Ui};
@@ -247,19 +248,4 @@ fn row(summary: &Summary) -> [String; 5] {
         summary.home.as_ref().map_or_else(|_| missing(), ToString::to_string),
         remarks(summary).join("; "),
     ]
-}
-
-/// Rows as lines whose columns stand under one another.
-pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let mut widths = [0; N];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let line = |row: &[String; N]| {
-        let cells = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
-        cells.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
 }

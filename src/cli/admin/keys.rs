@@ -4,8 +4,8 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 use time::{Date, OffsetDateTime};
 
-use super::account::aligned;
 use super::running;
+use super::words::aligned;
 use crate::accounts::{AccountKey, AccountManager, KeyProblem};
 use crate::cli::{Failure, Ui};
 use crate::config::Settings;

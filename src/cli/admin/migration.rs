@@ -6,8 +6,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::{Value, json};
 use time::OffsetDateTime;
 
-use super::account::aligned;
 use super::report_page;
+use super::words::{aligned, findings, state_word};
 use crate::accounts::{
     AccountManager, Encoding, HashState, ImportEntry, ImportVerdict, MigrationReport,
 };
@@ -215,16 +215,6 @@ fn note_counts(ui: Ui, settings: &Settings, report: &MigrationReport) {
     }
 }
 
-pub(super) fn state_word(state: HashState) -> &'static str {
-    match state {
-        HashState::Argon2id => "argon2id",
-        HashState::Weak => "argon2id, below the configured cost",
-        HashState::Wrapped => "md5+argon2id",
-        HashState::Md5 => "md5",
-        HashState::Unusable => "unusable",
-    }
-}
-
 fn table(ui: Ui, report: &MigrationReport) {
     let counts = report.counts();
     ui.line(&format!("{} records", counts.total()));
@@ -259,26 +249,6 @@ fn table(ui: Ui, report: &MigrationReport) {
     for line in aligned(&rows) {
         ui.line(&line);
     }
-}
-
-/// What deserves attention, as titles and lines.
-pub(super) fn findings(report: &MigrationReport) -> Vec<(&'static str, Vec<String>)> {
-    let joined = |groups: &[Vec<String>]| groups.iter().map(|names| names.join(", ")).collect();
-    vec![
-        ("the same password (identical MD5)", joined(&report.same_password)),
-        ("an empty password: nobody can log in", report.empty_password.clone()),
-        ("the account's name as password", report.name_as_password.clone()),
-        ("one of the commonest passwords", report.common_password.clone()),
-        ("names that differ in case only", joined(&report.case_collisions)),
-        (
-            "limitsize is not a positive number of bytes",
-            report.quota_oddities.iter().map(|(name, text)| format!("{name}: {text}")).collect(),
-        ),
-        (
-            "homes that are the same or inside one another",
-            report.shared_homes.iter().map(|(a, b)| format!("{a}, {b}")).collect(),
-        ),
-    ]
 }
 
 fn objects(ui: Ui, report: &MigrationReport) {

@@ -12,6 +12,7 @@ mod quota;
 mod report_page;
 mod running;
 mod server;
+mod words;
 
 use std::ffi::OsString;
 use std::path::Path;

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::account::{self, aligned};
+use super::account;
 use super::running::{ask_within, odd};
+use super::words::aligned;
 use crate::accounts::Summary;
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::Settings;

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use time::OffsetDateTime;
 
-use super::migration::{findings, state_word};
+use super::words::{findings, state_word};
 use crate::accounts::{HashState, MigrationReport};
 use crate::admin::HistoryPoint;
 use crate::types::text::printable;

@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::account::aligned;
-use super::migration::state_word;
+use super::words::{aligned, state_word};
 use crate::accounts::HashState;
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::{CONTROL_SOCKET, Settings};
