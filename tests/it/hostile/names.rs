@@ -176,8 +176,12 @@ async fn row_02_a_link_in_the_way_is_not_followed() {
     plant(directory.path());
     let to = directory.path().join("to/tree/planted");
     let url = server.url("file");
-    aside(move || client(["get", &url, to.to_str().unwrap()]).output().unwrap()).await;
+    let asked = to.clone();
+    let output = aside(move || client(["get", &url, asked.to_str().unwrap()]).output().unwrap());
+    assert_ne!(output.await.status.code(), Some(0));
     assert_eq!(std::fs::read(directory.path().join("outside/in")).unwrap(), b"valuable");
+    // Nor is it gone: what it led to would no longer be what its owner finds there.
+    assert!(to.is_symlink());
 }
 
 #[tokio::test(flavor = "multi_thread")]

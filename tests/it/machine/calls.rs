@@ -99,6 +99,44 @@ fn a_server_whose_syncs_fail() {
     failing_server(SYNC, "EIO");
 }
 
+/// What is still in memory cannot be told from what is on the disk until the power is cut: so whoever could sync
+/// nothing must not say that anything is done.
+#[test]
+fn a_server_that_can_sync_nothing_acknowledges_nothing() {
+    if let Some(why) = no_strace() {
+        return println!("skipped: {why}");
+    }
+    let site = Site::new();
+    site.account("ann", "1G");
+    let [small, large] = [3000, 3 << 20].map(|size| site.file(&format!("{size}"), &noise(size, 1)));
+    let (small, large) = (small.to_str().unwrap(), large.to_str().unwrap());
+    let many: Vec<_> = (0..6).map(|i| site.file(&format!("many{i}"), &noise(i, 2))).collect();
+    let many = many.iter().map(|path| path.to_str().unwrap());
+    let server = site.start();
+    for name in ["moved", "gone"] {
+        ok(sealane(["put", small, &site.address(&server, "ann", name)]));
+    }
+    drop(server);
+    let log = site.directory.path().join("strace");
+    let command = strace(env!("CARGO_BIN_EXE_sealaned"), &log, SYNC, "EIO", "1+");
+    let server = site.start_by(command).unwrap();
+    let at = |name: &str| site.address(&server, "ann", name);
+    let home = at("");
+    for arguments in [
+        vec!["put", small, &at("small")],
+        vec!["put", large, &at("large")],
+        ["put"].into_iter().chain(many).chain([home.as_str()]).collect(),
+        vec!["mkdir", &at("new")],
+        vec!["mv", &at("moved"), &at("elsewhere")],
+        vec!["rm", &at("gone")],
+    ] {
+        let failed = injected(&log);
+        let output = client(arguments.iter().chain(&["--retry-for", "0"])).output().unwrap();
+        assert!(!output.status.success(), "{arguments:?}");
+        assert!(injected(&log) > failed, "{arguments:?} failed by itself: {}", stderr(&output));
+    }
+}
+
 #[test]
 fn a_server_whose_renames_fail() {
     if let Some(why) = no_strace() {

@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use sealane::protocol::{Kind, ServerMessage, Side};
+use sealane::wire::WireError;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
+use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 
-use crate::support::peer::{Peer, chunk, end, hello, login, put, soon, usage};
+use crate::support::peer::{Peer, chunk, end, hello, login, put, soon, stat, usage};
 use crate::support::site::PASSWORD;
 use crate::support::{Pair, noise};
 
@@ -87,4 +89,24 @@ async fn a_panic_ends_its_own_session_alone() {
     other.send(&[chunk(id, &bytes, 1), end(id, &bytes)].concat()).await;
     assert!(matches!(other.answer_to(id).await, ServerMessage::Committed(_)));
     assert!(std::fs::read(pair.home().join("file")).unwrap() == bytes);
+}
+
+/// A log that fails at the first refusal, which is written in the task of the request.
+struct Breaking;
+
+impl<S: tracing::Subscriber> Layer<S> for Breaking {
+    fn on_event(&self, event: &tracing::Event<'_>, _: tracing_subscriber::layer::Context<'_, S>) {
+        let is_refusal = event.metadata().fields().field("status").is_some();
+        assert!(!is_refusal, "as if a request had a bug");
+    }
+}
+
+#[tokio::test]
+async fn a_request_that_panics_ends_its_session_and_is_not_waited_for() {
+    let _here = tracing::subscriber::set_default(tracing_subscriber::registry().with(Breaking));
+    let pair = Pair::new();
+    let (mut doomed, mut other) = (pair.logged_in().await, pair.logged_in().await);
+    doomed.ask(stat("missing")).await;
+    assert!(matches!(doomed.closed().await, Err(WireError::Closed)));
+    assert!(matches!(other.exchange(usage()).await, ServerMessage::UsageIs(_)));
 }
