@@ -108,7 +108,12 @@ async fn side_by_side<Job, Running>(
             let work = start(job);
             running.spawn(async move { (number, work.await) });
         }
-        match running.join_next().await {
+        let ended = running.join_next().await;
+        if ended.is_some() {
+            // A file that cannot be read here is no news before the login is.
+            link.admitted().await;
+        }
+        match ended {
             None => return,
             Some(Ok(ended)) => finished(ended),
             // A panic is a mistake of ours: it must not look like a file that was skipped.

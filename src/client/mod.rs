@@ -5,6 +5,7 @@
 
 mod announced;
 mod digest_cache;
+mod entering;
 mod jobs;
 mod lanes;
 mod link;
@@ -31,6 +32,7 @@ use crate::types::{Address, Pin, PinSet, Secret, Username};
 use crate::wire::WireError;
 
 pub use digest_cache::DigestCache;
+pub use entering::Entering;
 pub use jobs::{Arrived, Download, Finished, Upload, UploadSource, download_all, upload_all};
 pub use link::{Dialling, Link, LinkEvent, Ways};
 pub use pace::{Paced, RateLimit};
@@ -86,7 +88,7 @@ pub enum ConnectError {
 /// # Errors
 /// [`ConnectError`], by what the caller can do about it.
 pub async fn connect(target: &Target, password: &Secret) -> Result<Client, ConnectError> {
-    Ok(secure(target, None).await?.login(&target.user, password).await?.0)
+    Ok(secure(target, None).await?.login(&target.user, Some(password)).await?.0)
 }
 
 /// As [`connect`], with a key instead of a password.
@@ -96,7 +98,7 @@ pub async fn connect(target: &Target, password: &Secret) -> Result<Client, Conne
 /// # Errors
 /// As [`connect`].
 pub async fn connect_with_key(target: &Target, key: &Identity) -> Result<Client, ConnectError> {
-    Ok(secure(target, Some(key)).await?.login_with_key(&target.user).await?.0)
+    Ok(secure(target, Some(key)).await?.login(&target.user, None).await?.0)
 }
 
 /// A connection whose server has proved a pinned key, and has not been told anything yet.
@@ -174,62 +176,32 @@ impl Secured {
         &self.congestion
     }
 
-    /// Logs in. With the session comes what the server announced of its keys, its signatures verified.
+    /// Logs in, with `password` or else with the key that this connection has proved. The session may be asked at
+    /// once, and answers after [`Entering::let_in`].
+    pub async fn enter(self, user: &Username, password: Option<&Secret>) -> (Client, Entering) {
+        let settings = ClientSettings::default();
+        let Self { stream, exporter, way, .. } = self;
+        let (client, admission) = Client::begin(stream, settings, user.as_str(), password).await;
+        (client, Entering { admission, exporter, way })
+    }
+
+    /// As [`Secured::enter`], and waits until the session is there. With it comes what the server announced of its
+    /// keys, its signatures verified.
     ///
     /// Cancel safety: dropping the future closes the connection.
     ///
     /// # Errors
-    /// [`ConnectError::Session`].
+    /// As [`Entering::heard`].
     pub async fn login(
         self,
         user: &Username,
-        password: &Secret,
+        password: Option<&Secret>,
     ) -> Result<(Client, Option<Announced>), ConnectError> {
-        let settings = ClientSettings::default();
-        let Self { stream, exporter, way, .. } = self;
-        let client = Client::login(stream, settings, user.as_str(), password).await;
-        accompanied(client, &exporter, way)
+        let (client, mut entering) = self.enter(user, password).await;
+        let announced = entering.heard().await?;
+        entering.let_in();
+        Ok((client, announced))
     }
-
-    /// As [`Secured::login`], with the key that this connection has proved.
-    ///
-    /// Cancel safety: dropping the future closes the connection.
-    ///
-    /// # Errors
-    /// [`ConnectError::Session`]; [`ConnectError::Tls`] if the server broke off because of the key's certificate.
-    pub async fn login_with_key(
-        self,
-        user: &Username,
-    ) -> Result<(Client, Option<Announced>), ConnectError> {
-        let settings = ClientSettings::default();
-        let Self { stream, exporter, way, .. } = self;
-        let client = Client::login_with_key(stream, settings, user.as_str()).await;
-        accompanied(client, &exporter, way)
-    }
-}
-
-/// A session, with further connections as it needs them, and what the server announced on it.
-fn accompanied(
-    client: Result<Client, SessionError>,
-    exporter: &[u8; 32],
-    way: lanes::Way,
-) -> Result<(Client, Option<Announced>), ConnectError> {
-    let client = client.map_err(|error| match late_alert(&error) {
-        Some(alert) => ConnectError::Tls(alert),
-        None => error.into(),
-    })?;
-    if let Some(control) = client.lanes() {
-        client.accompany(|stop| tokio::spawn(lanes::adapt(control, way, stop)));
-    }
-    let announced = client.announced().map(|keys| announced::verify(keys, exporter));
-    Ok((client, announced))
-}
-
-/// The server looks at a client's certificate when the client's handshake is over already.
-fn late_alert(error: &SessionError) -> Option<TlsError> {
-    let SessionError::Connection(error) = error else { return None };
-    let WireError::Io(error) = error.as_ref() else { return None };
-    TlsError::late_alert(error)
 }
 
 /// A connection, and the name of its congestion control.

@@ -12,6 +12,11 @@ use crate::types::{Digest, Pin, RemotePath};
 
 /// The questions of a `Client`, with its errors, asked as often as it takes.
 impl Link {
+    /// As `Client::admitted`, of the present session.
+    pub fn admitted(&self) -> impl Future<Output = ()> + Send + use<> {
+        self.session().1.admitted()
+    }
+
     /// As `Client::max_transfers`, of the present session.
     #[must_use]
     pub fn max_transfers(&self) -> usize {
@@ -130,9 +135,8 @@ impl Link {
     }
 
     /// As `Client::can_set_meta`, of the present session.
-    #[must_use]
-    pub fn can_set_meta(&self) -> bool {
-        self.session().1.can_set_meta()
+    pub async fn can_set_meta(&self) -> bool {
+        self.session().1.can_set_meta().await
     }
 
     /// As `Client::set_meta`.

@@ -58,5 +58,9 @@ pub const TRANSFER_MEMORY: usize = 8 << 20;
 pub const MAX_REQUESTS: u32 = 64;
 /// Uploads and downloads of one session under way at once: at most 8 MiB of buffers each.
 pub const MAX_TRANSFERS: u32 = 8;
+/// Of those, what every server allows, and a client may count on before it has heard from the server.
+pub const FIRST_REQUESTS: u32 = 16;
+/// As [`FIRST_REQUESTS`], of transfers.
+pub const FIRST_TRANSFERS: u32 = 4;
 /// Longest password in bytes.
 pub const PASSWORD: usize = 1024;

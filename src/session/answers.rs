@@ -7,14 +7,15 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use tokio::io::AsyncRead;
-use tokio::sync::{OwnedMutexGuard, mpsc};
+use tokio::sync::{OwnedMutexGuard, SetOnce, mpsc, oneshot};
 
+use super::admission::enter;
 use super::client::ClientSettings;
 use super::error::SessionError;
 use super::keep_alive::{heard, pong};
 use super::verbs::get::offered_layout;
 use crate::protocol::frame::{self, FrameError};
-use crate::protocol::message::{Keys, Offer};
+use crate::protocol::message::{Keys, Offer, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage};
 use crate::transfer::{ReceivingEnd, Route, Routes};
 use crate::wire::{FrameReader, FrameSender, WireError};
@@ -31,6 +32,10 @@ pub(super) struct Shared {
     ended: OnceLock<Arc<WireError>>,
     /// What the server announced; the first word counts.
     pub(super) keys: OnceLock<Keys>,
+    /// What it said to `HELLO`.
+    pub(super) welcome: OnceLock<Welcome>,
+    /// Set once the login has succeeded and whoever began the session knows. Nobody is told anything before.
+    admitted: SetOnce<()>,
 }
 
 #[derive(Debug, Default)]
@@ -60,7 +65,19 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn why(&self) -> SessionError {
+    /// From now on answers are handed out.
+    pub(super) fn let_in(&self) {
+        let _ = self.admitted.set(());
+    }
+
+    /// Waits until answers are handed out; for ever, if the login fails.
+    pub(super) async fn admitted(&self) {
+        self.admitted.wait().await;
+    }
+
+    /// Why there is no answer.
+    pub(super) async fn why(&self) -> SessionError {
+        self.admitted().await;
         let closed = || Arc::new(WireError::Closed);
         SessionError::Connection(self.ended.get().cloned().unwrap_or_else(closed))
     }
@@ -118,23 +135,24 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Registers a request with the id in `turn`; `downloads` if its answer may be an offer.
+    /// Registers a request with the id in `turn`; `downloads` if its answer may be an offer. `None` if the
+    /// session has ended.
     pub(super) fn open(
         shared: Arc<Shared>,
         out: FrameSender,
         mut turn: OwnedMutexGuard<u32>,
         downloads: bool,
-    ) -> Result<Self, SessionError> {
+    ) -> Option<Self> {
         let id = *turn;
         *turn = id.wrapping_add(1);
         let (sender, replies) = mpsc::channel(ANSWERS);
         let mut waiting = shared.waiting();
         if waiting.is_over {
-            return Err(shared.why());
+            return None;
         }
         waiting.by_id.insert(id, Asker { replies: sender, downloads, many: false });
         drop(waiting);
-        Ok(Self { id, replies, shared, out, turn: Some(turn) })
+        Some(Self { id, replies, shared, out, turn: Some(turn) })
     }
 
     pub(super) fn id(&self) -> u32 {
@@ -152,13 +170,17 @@ impl Pending {
     pub(super) async fn send(&mut self, message: ClientMessage) -> Result<(), SessionError> {
         let sent = self.out.send(message.encode(self.id)).await;
         self.turn = None;
-        sent.map_err(|_| self.shared.why())
+        match sent {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.shared.why().await),
+        }
     }
 
     /// The next answer that is not a refusal.
     pub(super) async fn reply(&mut self) -> Result<Reply, SessionError> {
+        self.shared.admitted().await;
         match self.replies.recv().await {
-            None => Err(self.shared.why()),
+            None => Err(self.shared.why().await),
             Some(Reply::Message(ServerMessage::Refused(refused))) => {
                 Err(SessionError::Refused(refused))
             }
@@ -186,18 +208,22 @@ impl Drop for Pending {
     }
 }
 
-/// Reads until the connection ends, then tells everybody who still waits.
+/// Says in `login` what came of it. Then reads until the connection ends, and tells everybody who still waits.
 pub(super) async fn read_answers<R: AsyncRead + Unpin>(
     mut reader: FrameReader<R>,
     shared: Arc<Shared>,
     out: FrameSender,
     settings: ClientSettings,
+    login: oneshot::Sender<Result<(), SessionError>>,
 ) {
-    let why = match read_until_the_end(&mut reader, &shared, &out, settings).await {
-        Ok(()) => WireError::Closed,
-        Err(error) => error,
+    let entered = enter(&mut reader, &shared, &out, settings).await;
+    let is_in = entered.is_ok();
+    let _ = login.send(entered);
+    let read = match is_in {
+        true => read_until_the_end(&mut reader, &shared, &out, settings).await,
+        false => Ok(()),
     };
-    shared.end(why);
+    shared.end(read.err().unwrap_or(WireError::Closed));
 }
 
 async fn read_until_the_end<R: AsyncRead + Unpin>(

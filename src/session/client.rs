@@ -6,24 +6,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncWrite, split};
-use tokio::sync::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::AGENT;
-use super::answers::{Pending, Shared, read_answers};
+use super::answers::Pending;
 use super::error::SessionError;
-use super::joining::Companion;
+use super::joining::{Companion, LaneControl};
 use super::verbs::{self, get::WholeFile};
-use crate::protocol::message::{
-    Entries, Entry, Hello, Keys, Login, Partial, ReceiptIs, SizeRoot, UsageIs, Welcome,
-};
-use crate::protocol::{ClientMessage, ServerMessage, Side, VERSION};
+use crate::protocol::message::{Entries, Entry, Partial, ReceiptIs, SizeRoot, UsageIs};
+use crate::protocol::{ClientMessage, ServerMessage, limits};
 use crate::storage::{FileMeta, Sink, Source, StorageError};
 use crate::transfer::{Meter, Outcome, Routes};
 use crate::types::{Digest, Pin, RemotePath, Secret};
-use crate::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
+use crate::wire::{FrameSender, WireError};
 
 /// Time limits of a client's session.
 #[derive(Clone, Copy, Debug)]
@@ -39,18 +35,13 @@ impl Default for ClientSettings {
     }
 }
 
-/// A logged-in session with a server. Dropping it closes the connection; [`Client::close`] waits for that.
+/// A session with a server. Dropping it closes the connection; [`Client::close`] waits for that.
 #[derive(Debug)]
 pub struct Client {
-    pub(super) shared: Arc<Shared>,
-    pub(super) out: FrameSender,
-    /// The next request's id; locked until that request is queued, because ids must only grow.
-    pub(super) next_id: Arc<Mutex<u32>>,
-    pub(super) settings: ClientSettings,
-    pub(super) welcome: Welcome,
-    reader: AbortOnDropHandle<()>,
+    pub(super) control: LaneControl,
+    reader: Arc<AbortOnDropHandle<()>>,
     writer: JoinHandle<Result<(), WireError>>,
-    pub(super) companion: Companion,
+    pub(super) companion: Arc<Companion>,
 }
 
 impl Client {
@@ -100,69 +91,46 @@ impl Client {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (read, write) = split(stream);
-        let (out, outbox) = outbox();
-        let writer = tokio::spawn(write_frames(write, outbox, settings.silence));
-        let shared = Arc::new(Shared::default());
-        let reader = FrameReader::new(read, Side::Server, settings.silence);
-        let reader = read_answers(reader, shared.clone(), out.clone(), settings);
-        let reader = AbortOnDropHandle::new(tokio::spawn(reader));
-        let next_id = Arc::new(Mutex::new(1));
-        let welcome = Welcome { version: 0, agent: None, max_requests: 1, max_transfers: 1 };
-        let mut client = Self {
-            shared,
-            out,
-            next_id,
-            settings,
-            welcome,
-            reader,
-            writer,
-            companion: Companion::default(),
-        };
-        client.welcome = client.greet(user, password).await?;
+        let (client, mut admission) = Self::begin(stream, settings, user, password).await;
+        admission.heard().await?;
+        admission.let_in();
         Ok(client)
     }
 
-    async fn greet(&self, user: &str, password: Option<&Secret>) -> Result<Welcome, SessionError> {
-        let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()) };
-        let password = password.map(|password| password.expose().to_owned());
-        let login = Login { user: user.to_owned(), password };
-        let mut first = self.pending(false).await?;
-        first.send(ClientMessage::Hello(hello)).await?;
-        let mut second = self.pending(false).await?;
-        second.send(ClientMessage::Login(login)).await?;
-        let welcome = match first.message().await? {
-            ServerMessage::Welcome(welcome) if (1..=VERSION).contains(&welcome.version) => welcome,
-            other => return Err(SessionError::Answer(other.kind())),
-        };
-        match second.message().await? {
-            ServerMessage::LoggedIn(_) => Ok(welcome),
-            other => Err(SessionError::Answer(other.kind())),
-        }
+    /// Puts together a session whose login is queued.
+    pub(super) fn new(
+        control: LaneControl,
+        reader: Arc<AbortOnDropHandle<()>>,
+        writer: JoinHandle<Result<(), WireError>>,
+        companion: Arc<Companion>,
+    ) -> Self {
+        Self { control, reader, writer, companion }
     }
 
-    /// The keys that the server announced when this session logged in; nothing in them is verified.
-    #[must_use]
-    pub fn announced(&self) -> Option<&Keys> {
-        self.shared.keys.get()
+    /// Waits until the session's login has succeeded and been dealt with; for ever, if it fails.
+    pub fn admitted(&self) -> impl Future<Output = ()> + Send + use<> {
+        let shared = self.control.shared.clone();
+        async move { shared.admitted().await }
     }
 
-    /// The protocol version in force.
-    #[must_use]
-    pub fn version(&self) -> u16 {
-        self.welcome.version
+    /// The protocol version in force; known once the session is admitted.
+    pub(super) async fn version(&self) -> u16 {
+        self.admitted().await;
+        self.control.version()
     }
 
-    /// Uploads that may run side by side on this session, at least 1.
+    /// Uploads that may run side by side on this session, at least 1. It may change once the server has said.
     #[must_use]
     pub fn max_transfers(&self) -> usize {
-        self.welcome.max_transfers.clamp(1, 64) as usize
+        let welcome = self.control.shared.welcome.get();
+        welcome.map_or(limits::FIRST_TRANSFERS, |it| it.max_transfers).clamp(1, 64) as usize
     }
 
-    /// Requests that may be unanswered on this session, at least 1.
+    /// Requests that may be unanswered on this session, at least 1. It may change once the server has said.
     #[must_use]
     pub fn max_requests(&self) -> usize {
-        self.welcome.max_requests.clamp(1, 4096) as usize
+        let welcome = self.control.shared.welcome.get();
+        welcome.map_or(limits::FIRST_REQUESTS, |it| it.max_requests).clamp(1, 4096) as usize
     }
 
     /// Uploads `source` to `path` and returns once the server has it durably under its name.
@@ -292,9 +260,8 @@ impl Client {
     }
 
     /// Whether this server knows [`Client::set_meta`]; one that does not would close the connection.
-    #[must_use]
-    pub fn can_set_meta(&self) -> bool {
-        self.welcome.version >= 3
+    pub async fn can_set_meta(&self) -> bool {
+        self.version().await >= 3
     }
 
     /// Gives the file or directory `path` the time and mode that `meta` names. Its owner can always read
@@ -361,11 +328,15 @@ impl Client {
 
     /// Says goodbye: writes what is queued and closes the connection in order.
     pub async fn close(self) {
+        // Before, there may still be something to say about the login.
+        self.admitted().await;
         self.reader.abort();
         self.stay_alone().await;
-        let Self { out, writer, reader, .. } = self;
-        drop(out);
-        let _ = reader.await; // its sender goes with it, and the writer ends
+        let Self { control, writer, reader, .. } = self;
+        drop(control);
+        if let Some(reader) = Arc::into_inner(reader) {
+            let _ = reader.await; // its sender goes with it, and the writer ends
+        }
         let _ = writer.await;
     }
 
@@ -373,8 +344,7 @@ impl Client {
     ///
     /// Nobody else gets one before it was sent or dropped.
     pub(super) async fn pending(&self, downloads: bool) -> Result<Pending, SessionError> {
-        let turn = Arc::clone(&self.next_id).lock_owned().await;
-        Pending::open(self.shared.clone(), self.out.clone(), turn, downloads)
+        self.control.pending(downloads).await
     }
 
     pub(super) async fn ask(&self, message: ClientMessage) -> Result<ServerMessage, SessionError> {
@@ -391,10 +361,10 @@ impl Client {
     }
 
     pub(super) fn routes(&self) -> &Routes {
-        &self.shared.routes
+        &self.control.shared.routes
     }
 
     pub(super) fn sender(&self) -> FrameSender {
-        self.out.clone()
+        self.control.out.clone()
     }
 }

@@ -31,11 +31,30 @@ const SOONER: u32 = 3;
 
 /// A task that runs along with a session; it is told to end when this is dropped.
 #[derive(Debug, Default)]
-pub(super) struct Companion(StdMutex<Option<(DropGuard, JoinHandle<()>)>>);
+pub(super) struct Companion(StdMutex<Company>);
+
+#[derive(Debug, Default)]
+enum Company {
+    /// There may be one yet.
+    #[default]
+    Welcome,
+    Here(DropGuard, JoinHandle<()>),
+    Unwanted,
+}
 
 impl Companion {
-    fn lock(&self) -> MutexGuard<'_, Option<(DropGuard, JoinHandle<()>)>> {
+    fn lock(&self) -> MutexGuard<'_, Company> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// As [`Client::accompany`].
+    pub(super) fn accompany(&self, start: impl FnOnce(CancellationToken) -> JoinHandle<()>) {
+        let mut company = self.lock();
+        if !matches!(*company, Company::Unwanted) {
+            let stop = CancellationToken::new();
+            let task = start(stop.clone());
+            *company = Company::Here(stop.drop_guard(), task);
+        }
     }
 }
 
@@ -56,31 +75,24 @@ pub struct JoinedLane {
 }
 
 impl Client {
-    /// What opens further connections to this session; `None` if the server knows nothing of such. It must be
-    /// gone before [`Client::close`] can end.
+    /// What opens further connections to this session; `None` if the server knows nothing of such, as far as it has
+    /// said. It must be gone before [`Client::close`] can end.
     #[must_use]
     pub fn lanes(&self) -> Option<LaneControl> {
-        (self.welcome.version >= LANES_SINCE).then(|| LaneControl {
-            shared: self.shared.clone(),
-            out: self.out.clone(),
-            next_id: self.next_id.clone(),
-            settings: self.settings,
-        })
+        self.control.known()
     }
 
-    /// Lets a task run along with the session: what `start` gives the token to is told to end, and waited for,
-    /// when the session closes.
+    /// Lets a task run along with the session, if it is not to stay alone: what `start` gives the token to is told
+    /// to end, and waited for, when the session closes.
     pub fn accompany(&self, start: impl FnOnce(CancellationToken) -> JoinHandle<()>) {
-        let stop = CancellationToken::new();
-        let task = start(stop.clone());
-        *self.companion.lock() = Some((stop.drop_guard(), task));
+        self.companion.accompany(start);
     }
 
     /// Ends what accompanies the session, which then keeps to its own connection: what comes over that
     /// alone comes in order, as a stream needs it.
     pub async fn stay_alone(&self) {
-        let companion = self.companion.lock().take();
-        if let Some((stop, task)) = companion {
+        let company = std::mem::replace(&mut *self.companion.lock(), Company::Unwanted);
+        if let Company::Here(stop, task) = company {
             drop(stop);
             let _ = task.await;
         }
@@ -88,6 +100,15 @@ impl Client {
 }
 
 impl LaneControl {
+    pub(super) fn version(&self) -> u16 {
+        self.shared.welcome.get().map_or(0, |welcome| welcome.version)
+    }
+
+    /// This, if the server knows of further connections.
+    pub(super) fn known(&self) -> Option<Self> {
+        (self.version() >= LANES_SINCE).then(|| self.clone())
+    }
+
     /// At most `count` tokens, each of which opens one connection within 30 seconds.
     ///
     /// # Errors
@@ -138,9 +159,12 @@ impl LaneControl {
         Ok(JoinedLane { reader, writer })
     }
 
-    pub(super) async fn pending(&self) -> Result<Pending, SessionError> {
+    pub(super) async fn pending(&self, downloads: bool) -> Result<Pending, SessionError> {
         let turn = Arc::clone(&self.next_id).lock_owned().await;
-        Pending::open(self.shared.clone(), self.out.clone(), turn, false)
+        match Pending::open(self.shared.clone(), self.out.clone(), turn, downloads) {
+            Some(pending) => Ok(pending),
+            None => Err(self.shared.why().await),
+        }
     }
 }
 

@@ -8,6 +8,7 @@
 //! A session knows neither sockets nor TLS below, neither OS paths nor checksums. What a peer is
 //! told is chosen in `refusal`; what the log says is more.
 
+mod admission;
 mod answers;
 mod client;
 mod error;
@@ -23,6 +24,7 @@ mod server;
 mod small_files;
 mod verbs;
 
+pub use admission::Admission;
 pub use client::{Client, ClientSettings};
 pub use error::SessionError;
 pub use joining::{JoinedLane, LaneControl};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -49,6 +49,11 @@ impl Default for Limits {
         Self { idle, stall, slowest: SLOWEST, sessions: 16 }
     }
 }
+
+/// How long and how much a client is listened to whose login was refused. It may have sent requests with it, and a
+/// connection that is closed with something unread is reset: the refusal could be lost.
+const HEAR_OUT: Duration = Duration::from_secs(3);
+const HEAR_OUT_BYTES: u64 = 4 << 20;
 
 /// What every session of a server shares.
 #[derive(Clone, Debug)]
@@ -129,11 +134,15 @@ where
         greeted = timeout_at(terms.deadline, greeting) => Some(greeted),
         () = terms.drain.cancelled() => None,
     };
+    let (mut refused, drain) = (None, terms.drain.clone());
     let result = match greeted {
         None => Ok(Ended::Drained),
         Some(Err(_)) => Err(WireError::Stalled(stall)),
         Some(Ok(Err(error))) => Err(error),
-        Some(Ok(Ok(None))) => Ok(Ended::NotLoggedIn),
+        Some(Ok(Ok(None))) => {
+            refused = Some(reader);
+            Ok(Ended::NotLoggedIn)
+        }
         Some(Ok(Ok(Some(Greeted::Lane(seat))))) => {
             visit.joined(seat.session(), seat.principal(), seat.home());
             lanes::serve(seat, reader, out.clone(), service.limits).await
@@ -167,7 +176,14 @@ where
     };
     drop(out);
     // What was queued still goes out, unless the connection is what failed.
-    match (&result, writer.await) {
+    let written = writer.await;
+    if let Some(mut reader) = refused {
+        tokio::select! {
+            _ = timeout(HEAR_OUT, reader.hear_out(HEAR_OUT_BYTES)) => {}
+            () = drain.cancelled() => {}
+        }
+    }
+    match (&result, written) {
         (Ok(_), Ok(Err(error))) => Err(error),
         _ => result,
     }

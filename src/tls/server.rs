@@ -16,7 +16,7 @@ use super::{
 
 /// How long and how much a client that was refused is listened to.
 const HEAR_OUT: Duration = Duration::from_secs(1);
-const HEAR_OUT_BYTES: u64 = 64 << 10;
+const HEAR_OUT_BYTES: u64 = 1 << 20;
 
 /// A configuration that shows and proves `identity`.
 ///

@@ -105,6 +105,15 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(())
     }
 
+    /// Reads and drops whatever comes, until the peer has closed or `most` bytes have come. To be used last.
+    ///
+    /// Cancel safe: nothing is wanted of what it reads.
+    pub async fn hear_out(&mut self, most: u64) {
+        let mut rest = (&mut self.stream).take(most);
+        // A connection that fails has ended too.
+        let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+    }
+
     /// Reads and drops the next `count` bytes of a body, in constant memory.
     ///
     /// Not cancel safe.

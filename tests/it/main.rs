@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod eager;
 mod faults;
 mod guessing;
 mod hostile;

@@ -1,6 +1,7 @@
 //! `sealane`: flags as typed, and which job they mean.
 
 mod args;
+mod doorman;
 mod files;
 mod key;
 mod move_files;
@@ -26,6 +27,7 @@ use clap::Parser;
 use indicatif::ProgressBar;
 
 use self::args::{Arguments, Command, Partial, ReceiptCommand};
+use self::doorman::doorman;
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
 use crate::client::{RateLimit, Retry};
@@ -84,6 +86,7 @@ async fn end_at_once() {
 }
 
 async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
+    let (bell, doorman) = doorman();
     let access = Access {
         ui,
         pins: arguments.pins,
@@ -94,8 +97,14 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         limit: arguments.limit_rate.map(RateLimit::new),
         durable_progress: arguments.durable_progress,
         key: arguments.key,
+        bell,
     };
-    match arguments.command {
+    doorman.beside(command(ui, access, arguments.command)).await
+}
+
+/// Runs a command; `access` ends with it.
+async fn command(ui: Ui, access: Access, command: Command) -> Result<(), Failure> {
+    match command {
         Command::Put(put) => move_files::put(&access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,
         Command::Sync(sync) => sync::sync(&access, sync).await,

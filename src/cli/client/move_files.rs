@@ -37,7 +37,7 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
         moving.report.keep_brought();
     }
     if args.dry_run {
-        would_move(&mut moving, &names);
+        would_move(&mut moving, &names).await;
     } else {
         let (link, meter) = (moving.link.clone(), moving.meter.clone());
         upload_all(&link, uploads, &meter, |(number, result)| {
@@ -49,7 +49,9 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
     let job = Job::copying(&moving, args.preserve, args.dry_run);
     for source in trees {
         let put = put_tree(&job, &mut moving, source, &args.address, several).await;
-        if put.is_err_and(|failure| !moving.failed(failure)) {
+        if let Err(failure) = put
+            && !moving.failed(failure).await
+        {
             break;
         }
     }
@@ -73,7 +75,8 @@ async fn put_tree(
     job.upload(tree, &from, &base, is_new, &mut moving.report, &moving.progress).await
 }
 
-fn would_move(moving: &mut Moving, names: &[(String, String)]) {
+async fn would_move(moving: &mut Moving, names: &[(String, String)]) {
+    moving.link.admitted().await;
     for (from, to) in names {
         moving.report.would_move(&moving.progress, &format!("{from} -> {to}"), 0);
     }
@@ -150,7 +153,7 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
         .map(|download| (download.from.to_string(), download.to.display().to_string()))
         .collect();
     if args.dry_run {
-        would_move(&mut moving, &names);
+        would_move(&mut moving, &names).await;
     } else {
         download_all(&link, downloads, &meter, |(number, result)| {
             let (from, to) = named(&names, number);
@@ -162,7 +165,9 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
     let job = Job::copying(&moving, args.preserve, args.dry_run);
     for address in trees {
         let got = get_tree(&job, &mut moving, &address.path, &args.destination, several).await;
-        if got.is_err_and(|failure| !moving.failed(failure)) {
+        if let Err(failure) = got
+            && !moving.failed(failure).await
+        {
             break;
         }
     }
@@ -299,7 +304,7 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     let client = access.login(address).await?;
     client.stay_alone().await;
     let meter = Arc::new(Meter::default());
-    let progress = Progress::start(access, meter.clone());
+    let progress = Progress::start(access, meter.clone(), client.admitted());
     let expecting = meter.clone();
     let open = move |size: u64, _: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
         expecting.expect(size);

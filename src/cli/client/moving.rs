@@ -30,23 +30,25 @@ pub(super) struct Moving {
 }
 
 impl Moving {
-    /// Logs in at the server of `address`.
+    /// Begins to log in at the server of `address`; what the command does meanwhile may count on it, and must print
+    /// nothing before it is answered.
     pub(super) async fn begin(
         access: &Access,
         address: &Address,
         dry_run: bool,
     ) -> Result<Self, Failure> {
         let started = Instant::now();
-        let remote = access.link(address).await?;
+        let start = json!({ "type": "start", "server": address.host_port() });
+        let remote = access.link(address, Some(start)).await?;
         let meter = Arc::new(Meter::default());
-        let progress = Progress::start(access, meter.clone());
-        access.ui.object(&json!({ "type": "start", "server": address.host_port() }));
+        let progress = Progress::start(access, meter.clone(), remote.link.admitted());
         let report = Report::new(access.ui).planning(dry_run);
         Ok(Self { link: remote.link.clone(), meter, progress, report, remote, started })
     }
 
     /// Notes that a file or tree failed; false once nothing more can succeed, which is told at the end.
-    pub(super) fn failed(&mut self, failure: Failure) -> bool {
+    pub(super) async fn failed(&mut self, failure: Failure) -> bool {
+        self.link.admitted().await;
         let goes_on = self.link.over().is_none();
         if goes_on {
             self.report.failed(&self.progress, failure);
@@ -59,7 +61,7 @@ impl Moving {
         let parse = |(path, root): (String, Digest)| Some((RemotePath::parse(&path).ok()?, root));
         let brought = self.report.brought().into_iter().filter_map(parse).collect();
         for failure in receipts::fetch(&self.remote, paper, brought).await {
-            if !self.failed(failure) {
+            if !self.failed(failure).await {
                 return;
             }
         }

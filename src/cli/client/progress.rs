@@ -39,25 +39,33 @@ struct Shown {
 
 impl Progress {
     /// Draws `meter` on stderr as the bar of `access`, which was hidden until now, if its terminal draws
-    /// at all.
-    pub(super) fn start(access: &Access, meter: Arc<Meter>) -> Self {
+    /// at all; from when the login has succeeded, which ends `admitted`.
+    pub(super) fn start(
+        access: &Access,
+        meter: Arc<Meter>,
+        admitted: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         let (ui, bar) = (access.ui, access.bar.clone());
         let by_durable = access.durable_progress;
         let shown = Shown { bar, meter, durable: Arc::default(), by_durable };
         let draws = ui.draws();
-        if draws {
-            shown.show();
-        }
         let told = shown.clone();
         let task = match draws {
             true => Some(tokio::spawn(async move {
+                admitted.await;
+                told.show();
                 let mut ticks = tokio::time::interval(PERIOD / u32::from(RATE));
                 loop {
                     ticks.tick().await;
                     told.draw();
                 }
             })),
-            false => (ui.json && !ui.quiet).then(|| tokio::spawn(told.tell(ui))),
+            false => (ui.json && !ui.quiet).then(|| {
+                tokio::spawn(async move {
+                    admitted.await;
+                    told.tell(ui).await;
+                })
+            }),
         };
         Self { shown, draws, task }
     }

@@ -13,13 +13,21 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Opens the cache if it is `wanted` and there is a place for it.
-    pub(super) fn open(ui: Ui, wanted: bool) -> Self {
+    /// Opens the cache if it is `wanted` and there is a place for it. What there is to say of it is said once the
+    /// login has succeeded, which ends `admitted`.
+    pub(super) fn open(
+        ui: Ui,
+        wanted: bool,
+        admitted: impl Future<Output = ()> + Send + 'static,
+    ) -> Self {
         let directory = environment::cache_directory().filter(|_| wanted);
         let opened = directory.map(|directory| DigestCache::open(&directory));
         let cache = opened.map(|(cache, note)| {
             if let Some(note) = note {
-                ui.note(&note);
+                tokio::spawn(async move {
+                    admitted.await;
+                    ui.note(&note);
+                });
             }
             Arc::new(cache)
         });

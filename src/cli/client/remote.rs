@@ -4,13 +4,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use indicatif::ProgressBar;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::doorman::Bell;
 use super::own_key::OwnKey;
 use super::trusted::{self, Trusted};
 use crate::cli::{Exit, Failure, Ui, password, untrusted};
 use crate::client::{
-    self, ConnectError, Dialling, Link, LinkEvent, RateLimit, Retry, Secured, Target, Ways,
+    self, ConnectError, Dialling, Entering, Link, LinkEvent, RateLimit, Retry, Secured, Target,
+    Ways,
 };
 use crate::session::Client;
 use crate::tls::Identity;
@@ -33,6 +35,8 @@ pub(super) struct Access {
     pub(super) limit: Option<RateLimit>,
     /// The bar shows what is durable.
     pub(super) durable_progress: bool,
+    /// For logins.
+    pub(super) bell: Bell,
 }
 
 /// A server that will be connected to, an account there, and why the server is believed.
@@ -49,29 +53,44 @@ enum Proof {
     Password(Secret),
 }
 
-/// A session, and all it takes to have it again.
+/// A session, which may still be waiting for its login, and all it takes to have it again.
 struct Begun {
     client: Client,
-    door: Door,
+    door: Arc<Door>,
     proof: Proof,
     proved: Pin,
 }
 
+/// What is done once a login has succeeded.
+struct Reception {
+    ui: Ui,
+    door: Arc<Door>,
+    proved: Pin,
+    /// The first object of the command's output.
+    start: Option<Value>,
+}
+
 impl Access {
-    /// Logs in at the server of `address`.
+    /// Begins a session with the server of `address`. It may be asked at once, and answers once the doorman has heard
+    /// that the login was good.
     ///
     /// A server that has proved no key that is trusted is sent nothing at all.
     pub(super) async fn login(&self, address: &Address) -> Result<Arc<Client>, Failure> {
-        Ok(Arc::new(self.begin(address).await?.client))
+        Ok(Arc::new(self.begin(address, None).await?.client))
     }
 
-    /// Logs in at the server of `address`, and again whenever the connection fails, with the same keys
-    /// accepted and the same key or password. The first connection is not tried again: a wrong address is
-    /// said at once.
-    pub(super) async fn link(&self, address: &Address) -> Result<Remote, Failure> {
-        let Begun { client, door, proof, proved } = self.begin(address).await?;
-        let Door { server, target, trusted } = door;
+    /// As [`Access::login`]; and logs in again whenever the connection fails, with the same keys accepted and the
+    /// same key or password. The first connection is not tried again: a wrong address is said at once. `start` is
+    /// printed when the login was good.
+    pub(super) async fn link(
+        &self,
+        address: &Address,
+        start: Option<Value>,
+    ) -> Result<Remote, Failure> {
+        let Begun { client, door, proof, proved } = self.begin(address, start).await?;
+        let Door { server, target, trusted } = door.as_ref();
         let (user, limit) = (target.user.clone(), self.limit.clone());
+        let target = target.clone();
         let dial = move || -> Dialling {
             let (target, proof, limit) = (target.clone(), proof.clone(), limit.clone());
             Box::pin(async move { proof.open(&target, limit).await })
@@ -82,25 +101,35 @@ impl Access {
         let (dial, chance, told) = (Box::new(dial), Box::new(chance), Box::new(told));
         let link = Link::new(client, Ways { dial, retry: self.retry, chance, told });
         let Trusted { pins, known, .. } = trusted;
+        let (server, known, pins) = (server.clone(), known.clone(), pins.clone());
         Ok(Remote { link, server, known, user, pins, proved })
     }
 
     /// With the user's key if there is one, and with a password if there is none or the server does not
     /// take it.
-    async fn begin(&self, address: &Address) -> Result<Begun, Failure> {
-        let door = self.door(address).await?;
+    async fn begin(&self, address: &Address, start: Option<Value>) -> Result<Begun, Failure> {
+        let door = Arc::new(self.door(address).await?);
         let Some(key) = OwnKey::find(self)? else {
             let password = self.password(&door)?;
-            return self.with_password(door, None, password).await;
+            return self.with_password(door, password, start).await;
         };
         let secured = self.secure(&door, Some(&key.identity)).await?;
-        let (proved, user) = (secured.pin(), &door.target.user);
-        let refused = match secured.login_with_key(user).await {
-            Ok(session) => {
-                let client = self.learned(&door, &proved, session);
-                return Ok(Begun { client, door, proof: Proof::Key(key.identity), proved });
+        let proved = secured.pin();
+        let (client, mut entering) = secured.enter(&door.target.user, None).await;
+        let begun =
+            Begun { client, door: door.clone(), proof: Proof::Key(key.identity.clone()), proved };
+        let reception = Reception { ui: self.ui, door: door.clone(), proved, start };
+        if !self.may_have_password() {
+            self.bell.ring(Box::pin(reception.attend(entering, Some(key))));
+            return Ok(begun);
+        }
+        // What was asked already would have to be asked once more, with the password.
+        let refused = match entering.heard().await {
+            Ok(announced) => {
+                reception.receive(entering, announced);
+                return Ok(begun);
             }
-            Err(error) => match key.refused(&door.server, user, &error) {
+            Err(error) => match key.refused(&door.server, &door.target.user, &error) {
                 Some(refused) => refused,
                 None => return Err(door.failure(&error)),
             },
@@ -111,7 +140,13 @@ impl Access {
             None => return Err(refused),
         }
         let password = self.password(&door)?;
-        self.with_password(door, None, password).await
+        self.with_password(door, password, reception.start).await
+    }
+
+    /// Whether there is anything else if the server does not take the user's key.
+    fn may_have_password(&self) -> bool {
+        let given = password::given(self.password_file.as_deref());
+        !matches!(given, Ok(None)) || password::can_be_asked()
     }
 
     /// Logs in with the password over a connection that proves `key`, too.
@@ -120,18 +155,28 @@ impl Access {
         address: &Address,
         key: &OwnKey,
     ) -> Result<(Arc<Client>, Username), Failure> {
-        let door = self.door(address).await?;
+        let door = Arc::new(self.door(address).await?);
         let password = self.password(&door)?;
         let user = door.target.user.clone();
-        let begun = self.with_password(door, Some(key), password).await?;
-        Ok((Arc::new(begun.client), user))
+        let secured = self.secure(&door, Some(&key.identity)).await?;
+        let proved = secured.pin();
+        let (client, mut entering) = secured.enter(&user, Some(&password)).await;
+        let announced = entering.heard().await.map_err(|error| {
+            let refused = match error {
+                ConnectError::Tls(_) => key.refused(&door.server, &user, &error),
+                _ => None,
+            };
+            refused.unwrap_or_else(|| door.failure(&error))
+        })?;
+        Reception { ui: self.ui, door, proved, start: None }.receive(entering, announced);
+        Ok((Arc::new(client), user))
     }
 
     /// Whether `key` alone logs in at the server of `address`.
     pub(super) async fn is_taken(&self, address: &Address, key: &OwnKey) -> bool {
         let Ok(door) = self.door(address).await else { return false };
         let Ok(secured) = self.secure(&door, Some(&key.identity)).await else { return false };
-        secured.login_with_key(&door.target.user).await.is_ok()
+        secured.login(&door.target.user, None).await.is_ok()
     }
 
     async fn door(&self, address: &Address) -> Result<Door, Failure> {
@@ -159,33 +204,44 @@ impl Access {
 
     async fn with_password(
         &self,
-        door: Door,
-        showing: Option<&OwnKey>,
+        door: Arc<Door>,
         password: Secret,
+        start: Option<Value>,
     ) -> Result<Begun, Failure> {
-        let secured = self.secure(&door, showing.map(|key| &key.identity)).await?;
-        let (proved, user) = (secured.pin(), &door.target.user);
-        let session = secured.login(user, &password).await.map_err(|error| {
-            let refused = match (&error, showing) {
-                (ConnectError::Tls(_), Some(key)) => key.refused(&door.server, user, &error),
-                _ => None,
-            };
-            refused.unwrap_or_else(|| door.failure(&error))
-        })?;
-        let client = self.learned(&door, &proved, session);
+        let secured = self.secure(&door, None).await?;
+        let proved = secured.pin();
+        let (client, entering) = secured.enter(&door.target.user, Some(&password)).await;
+        let reception = Reception { ui: self.ui, door: door.clone(), proved, start };
+        self.bell.ring(Box::pin(reception.attend(entering, None)));
         Ok(Begun { client, door, proof: Proof::Password(password), proved })
     }
+}
 
-    fn learned(
-        &self,
-        door: &Door,
-        pin: &Pin,
-        (client, announced): (Client, Option<Announced>),
-    ) -> Client {
-        if let Some(announced) = announced {
-            door.trusted.learn(self.ui, pin, &announced);
+impl Reception {
+    /// Hears of a login, with `key` if there is one, and does what follows from it.
+    async fn attend(self, mut entering: Entering, key: Option<OwnKey>) -> Result<(), Failure> {
+        match entering.heard().await {
+            Ok(announced) => {
+                self.receive(entering, announced);
+                Ok(())
+            }
+            Err(error) => {
+                let (server, user) = (&self.door.server, &self.door.target.user);
+                let refused = key.and_then(|key| key.refused(server, user, &error));
+                Err(refused.unwrap_or_else(|| self.door.failure(&error)))
+            }
         }
-        client
+    }
+
+    /// Learns what the server announced. From then on the session's questions are answered.
+    fn receive(&self, entering: Entering, announced: Option<Announced>) {
+        if let Some(announced) = announced {
+            self.door.trusted.learn(self.ui, &self.proved, &announced);
+        }
+        if let Some(start) = &self.start {
+            self.ui.object(start);
+        }
+        entering.let_in();
     }
 }
 
@@ -201,17 +257,12 @@ impl Proof {
         target: &Target,
         limit: Option<RateLimit>,
     ) -> Result<Client, ConnectError> {
-        let (client, _) = match self {
-            Self::Key(key) => {
-                let secured = client::secure_paced(target, Some(key), limit).await?;
-                secured.login_with_key(&target.user).await?
-            }
-            Self::Password(password) => {
-                let secured = client::secure_paced(target, None, limit).await?;
-                secured.login(&target.user, password).await?
-            }
+        let (key, password) = match self {
+            Self::Key(key) => (Some(key), None),
+            Self::Password(password) => (None, Some(password)),
         };
-        Ok(client)
+        let secured = client::secure_paced(target, key, limit).await?;
+        Ok(secured.login(&target.user, password).await?.0)
     }
 }
 

@@ -27,7 +27,8 @@ pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     let rules = Rules { compare, delete: args.delete, preserve: Preserve::No };
     let (Way::Up { to: address, .. } | Way::Down { from: address, .. }) = &way;
     let mut moving = Moving::begin(access, address, args.dry_run).await?;
-    let cache = Remembered::open(access.ui, !args.no_cache && args.checksum);
+    let wanted = !args.no_cache && args.checksum;
+    let cache = Remembered::open(access.ui, wanted, moving.link.admitted());
     let job =
         Job { rules, exclude, cache: cache.get(), ..Job::copying(&moving, true, args.dry_run) };
     if matches!(way, Way::Down { .. }) {
@@ -45,7 +46,7 @@ pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     };
     drop(job);
     if let Err(failure) = brought {
-        moving.failed(failure);
+        moving.failed(failure).await;
     }
     moving.finish(1).await
 }

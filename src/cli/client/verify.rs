@@ -28,10 +28,10 @@ pub(super) async fn verify(ui: Ui, access: &Access, args: Verify) -> Result<(), 
     let exclude = Exclude::new(&args.excludes);
     let exclude = exclude.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let into_directory = args.sources.len() > 1 || args.address.is_directory;
-    let remote = access.link(&args.address).await?;
-    let cache = Remembered::open(ui, !args.no_cache);
+    let remote = access.link(&args.address, None).await?;
+    let cache = Remembered::open(ui, !args.no_cache, remote.link.admitted());
     let meter = Arc::new(Meter::default());
-    let progress = Progress::start(access, meter.clone());
+    let progress = Progress::start(access, meter.clone(), remote.link.admitted());
     let mut tally = Tally { ui, progress, same: 0, differ: 0, failures: Vec::new() };
     for source in &args.sources {
         let compared = match remote_path(source, &args.address, into_directory) {
@@ -42,6 +42,7 @@ pub(super) async fn verify(ui: Ui, access: &Access, args: Verify) -> Result<(), 
             Err(failure) => Err(failure),
         };
         if let Err(failure) = compared {
+            remote.link.admitted().await;
             if remote.link.over().is_some() {
                 break;
             }

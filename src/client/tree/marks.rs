@@ -66,7 +66,7 @@ impl Marks {
         ends: &Arc<Ends>,
         on: &mut impl FnMut(Event),
     ) -> Result<(), SessionError> {
-        if !ends.client.can_set_meta() {
+        if !ends.client.can_set_meta().await {
             return Ok(());
         }
         // A home keeps its own time and mode.

@@ -58,10 +58,9 @@ async fn send_small(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<
     let (ready, mut arriving) = mpsc::channel(AHEAD);
     let loading = ends.clone();
     tokio::task::spawn_blocking(move || load_all(&loading, files, &ready));
-    let limit = super::small_at_once(ends.client.max_requests());
     let (mut waiting, mut running) = (VecDeque::new(), JoinSet::new());
     loop {
-        while running.len() < limit
+        while running.len() < super::small_at_once(ends.client.max_requests())
             && let Some(ready) = waiting.pop_front()
         {
             let (ends, events) = (ends.clone(), events.clone());

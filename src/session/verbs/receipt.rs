@@ -52,7 +52,7 @@ pub(in crate::session) async fn ask(
     pin: Option<&Pin>,
 ) -> Result<ReceiptIs, SessionError> {
     // An older server would close the connection.
-    if client.version() < SINCE {
+    if client.version().await < SINCE {
         return Err(SessionError::Refused(Refused::new(Status::Version)));
     }
     let pin = pin.map(|pin| crate::types::Digest(*pin.as_bytes()));

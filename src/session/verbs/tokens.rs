@@ -38,7 +38,7 @@ pub(in crate::session) async fn ask(
     lanes: &LaneControl,
     count: u8,
 ) -> Result<Vec<Digest>, SessionError> {
-    let mut pending = lanes.pending().await?;
+    let mut pending = lanes.pending(false).await?;
     pending.send(ClientMessage::Tokens(Tokens { count })).await?;
     match pending.message().await? {
         ServerMessage::TokensAre(TokensAre { tokens }) if tokens.len() <= count.into() => {

@@ -4,6 +4,7 @@
 mod cancel;
 mod downloads;
 mod drain;
+mod eager;
 pub mod greeting;
 mod keys;
 mod lanes;

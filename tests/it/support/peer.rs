@@ -107,12 +107,14 @@ impl Peer {
         while let Some((header, _)) = self.next().await {
             assert!(header.kind.sender().is_none(), "still says {:?}", header.kind);
         }
+        self.shut_down().await;
         self.ended().await
     }
 
     /// As [`Peer::closed`], whatever is said before.
     pub async fn closed_at_last(mut self) -> Result<Ended, WireError> {
         while self.next().await.is_some() {}
+        self.shut_down().await;
         self.ended().await
     }
 

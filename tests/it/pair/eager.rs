@@ -1,0 +1,151 @@
+//! Requests that leave together with the login: they count if it succeeds, and never happened if it does not.
+
+use std::sync::Arc;
+
+use sealane::protocol::message::{LoggedIn, Refused, Welcome};
+use sealane::protocol::{Kind, ServerMessage, Side, Status};
+use sealane::session::{Admission, Client, ClientSettings, Ended, SessionError};
+use sealane::storage::FileMeta;
+use sealane::transfer::Meter;
+use sealane::types::{Digest, Secret};
+use sealane::wire::WireError;
+use tokio::io::{DuplexStream, duplex};
+
+use super::greeting::sample;
+use super::liar::path;
+use crate::support::pair::USER;
+use crate::support::peer::{Peer, hello, login, make_directory, put_small, soon, status, still};
+use crate::support::site::PASSWORD;
+use crate::support::{Pair, names};
+
+const PIPE: usize = 64 << 10;
+
+async fn begin(stream: DuplexStream, password: &str) -> (Client, Admission) {
+    let password = Secret::new(password.to_owned());
+    Client::begin(stream, ClientSettings::default(), USER, Some(&password)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_with_the_login_is_answered_once_its_outcome_is_known() {
+    let (pair, _still) = (Pair::new(), still());
+    let (stream, _served) = pair.connect(PIPE);
+    let (client, mut admission) = begin(stream, PASSWORD).await;
+    let client = Arc::new(client);
+    let asked = client.clone();
+    let made = tokio::spawn(async move { asked.make_directory(&path("new"), false).await });
+    soon(admission.heard()).await.unwrap();
+    // It is made, perhaps, but nobody hears of it before whoever began the session knows.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!made.is_finished());
+    admission.let_in();
+    soon(made).await.unwrap().unwrap();
+    assert_eq!(names(&pair.home()), ["new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_asked_with_a_refused_login_never_happens_and_is_never_answered() {
+    let (pair, _still) = (Pair::new(), still());
+    pair.file("keep", b"kept");
+    let (stream, served) = pair.connect(PIPE);
+    let (client, mut admission) = begin(stream, "wrong").await;
+    let client = Arc::new(client);
+    let (making, removing, sending) = (client.clone(), client.clone(), client.clone());
+    let asked = [
+        tokio::spawn(async move { drop(making.make_directory(&path("new"), false).await) }),
+        tokio::spawn(async move { drop(removing.remove(&path("keep"), true).await) }),
+        tokio::spawn(async move {
+            let (bytes, meter) = (vec![7; 1 << 20], Meter::default());
+            let digest = Digest::of_bytes(&bytes);
+            let meta = FileMeta::default();
+            drop(sending.upload_whole(&path("file"), digest, bytes, meta, &meter).await);
+        }),
+    ];
+    let refused = soon(admission.heard()).await.unwrap_err();
+    assert_eq!(refused.status(), Some(Status::LoginRefused));
+    assert!(asked.iter().all(|asked| !asked.is_finished()));
+    asked.iter().for_each(tokio::task::JoinHandle::abort);
+    for asked in asked {
+        assert!(asked.await.unwrap_err().is_cancelled());
+    }
+    drop((client, admission));
+    assert_eq!(soon(served).await.unwrap().unwrap(), Ended::NotLoggedIn);
+    assert_eq!(names(&pair.home()), ["keep"]);
+    assert!(pair.partials().is_empty());
+}
+
+/// Whatever is behind a refused login is read, so that the refusal is not lost with a reset connection, and dropped.
+#[tokio::test(start_paused = true)]
+async fn a_server_hears_out_whom_it_refused_and_does_nothing_of_it() {
+    let (pair, _still) = (Pair::new(), still());
+    let mut peer = pair.peer();
+    peer.send(&[hello(1), login(2, "wrong")].concat()).await;
+    assert_eq!(status(&peer.answer_to(2).await), Some(Status::LoginRefused));
+    // More than the pipe holds, so that it must be taken.
+    for id in 3..6 {
+        peer.send(&put_small("file", &vec![7; PIPE]).encode(id)).await;
+    }
+    peer.send(&make_directory("new").encode(6)).await;
+    assert!(!peer.is_over());
+    assert_eq!(peer.closed().await.unwrap(), Ended::NotLoggedIn);
+    assert!(names(&pair.home()).is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_was_refused_and_does_not_go_is_not_heard_for_ever() {
+    let pair = Pair::new();
+    let mut peer = pair.peer();
+    let held = still();
+    peer.send(&[hello(1), login(2, "wrong")].concat()).await;
+    assert_eq!(status(&peer.answer_to(2).await), Some(Status::LoginRefused));
+    drop(held);
+    assert_eq!(peer.ended().await.unwrap(), Ended::NotLoggedIn);
+}
+
+fn welcome() -> Vec<u8> {
+    let welcome = Welcome { version: 3, agent: None, max_requests: 64, max_transfers: 8 };
+    ServerMessage::Welcome(welcome).encode(1)
+}
+
+fn logged_in() -> Vec<u8> {
+    ServerMessage::LoggedIn(LoggedIn { user: USER.to_owned() }).encode(2)
+}
+
+/// What a client makes of a server that says `frames` to its login and to a request that came with it.
+async fn heard(frames: &[u8]) -> Result<(), SessionError> {
+    let (near, far) = duplex(PIPE);
+    let mut server = Peer::new(far, Side::Client, None);
+    let (client, mut admission) = begin(near, PASSWORD).await;
+    let asking = tokio::spawn(async move { client.usage().await });
+    server.request(Kind::Usage).await;
+    server.send(frames).await;
+    let heard = soon(admission.heard()).await;
+    assert!(!asking.is_finished());
+    asking.abort();
+    heard
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_answers_before_it_has_said_yes_breaks_the_protocol() {
+    for kind in Kind::ALL.iter().copied().filter(|kind| kind.sender() != Some(Side::Client)) {
+        if matches!(kind, Kind::Ping | Kind::Pong | Kind::Keys | Kind::Join | Kind::Joined) {
+            continue;
+        }
+        let error = heard(&[welcome(), sample(kind, 3), logged_in()].concat()).await.unwrap_err();
+        let SessionError::Connection(why) = &error else { panic!("{kind:?}: {error:?}") };
+        assert!(matches!(**why, WireError::Frame(_)), "{kind:?}: {error:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_yes_without_a_welcome_or_a_wrong_answer_is_none() {
+    for wrong in [logged_in(), sample(Kind::Done, 1), sample(Kind::Done, 2)] {
+        assert!(matches!(heard(&wrong).await, Err(SessionError::Answer(_))));
+    }
+    for id in [1, 2] {
+        let refused = ServerMessage::Refused(Refused::new(Status::Busy)).encode(id);
+        assert_eq!(heard(&refused).await.unwrap_err().status(), Some(Status::Busy));
+    }
+    heard(&[welcome(), logged_in()].concat()).await.unwrap();
+}
