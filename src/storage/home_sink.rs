@@ -29,6 +29,8 @@ pub struct HomeSink {
     meta: FileMeta,
     /// There is, or may be, a note beside the partial.
     is_noted: bool,
+    /// What has the name, for one that is committed at once.
+    replaces: Option<Option<Facts>>,
     /// `None` once converted or given up.
     reservation: Mutex<Option<Reservation>>,
     pass: Pass,
@@ -49,7 +51,7 @@ impl HomeSink {
     ) -> Result<Self, StorageError> {
         let name = path.name().ok_or(StorageError::IsDirectory)?;
         // What cannot succeed takes nothing over.
-        replaceable(&target, name)?;
+        let replaced = replaceable(&target, name)?;
         let whole = pass.whole(path)?;
         let claim = pass.claims().take(&whole, patience)?;
         let apart = pass.keeps_apart();
@@ -82,6 +84,7 @@ impl HomeSink {
             stem,
             meta,
             is_noted: resume || is_there,
+            replaces: (!resume).then_some(replaced),
             reservation: Mutex::new(Some(reservation)),
             pass,
             claim,
@@ -189,7 +192,10 @@ impl Staged for HomeSink {
 
     fn prepare(&self) -> Result<(), StorageError> {
         self.claim.check()?;
-        let present = replaceable(&self.target, &self.name)?;
+        let present = match self.replaces {
+            Some(seen) => seen,
+            None => replaceable(&self.target, &self.name)?,
+        };
         let mode = self.meta.mode.or(present.map(|facts| facts.mode));
         self.partial.finish(OWNED_FILE | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
     }

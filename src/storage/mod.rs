@@ -36,7 +36,7 @@ pub use audit::{Audit, audit_on_disk};
 pub use batch::SmallFile;
 pub use error::StorageError;
 pub use gate::Operation;
-pub use home::{Home, PATIENCE};
+pub use home::{Home, PATIENCE, Sources};
 pub use home_sink::HomeSink;
 pub use jail::EntryKind;
 pub use ledger::Usage;

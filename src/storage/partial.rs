@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
@@ -29,6 +30,8 @@ pub(super) struct PartialFile {
     /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
     /// first, the first read of what is held or the first write.
     there: OnceLock<u64>,
+    /// All of it was written in one call, so it has its length.
+    is_whole: AtomicBool,
     /// Set once the file has its name, or is given up: a late write must not reach it.
     ended: RwLock<bool>,
 }
@@ -51,6 +54,7 @@ impl PartialFile {
             resumed: length.min(size),
             present: present.map(|(file, facts)| (file, facts.size)),
             there: OnceLock::new(),
+            is_whole: AtomicBool::new(false),
             ended: RwLock::new(false),
         })
     }
@@ -110,13 +114,18 @@ impl PartialFile {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
         self.there.get_or_init(|| self.resumed);
-        Ok(disk::write_at(&self.file, bytes, offset)?)
+        disk::write_at(&self.file, bytes, offset)?;
+        // An empty file may have more in its partial.
+        if offset == 0 && !bytes.is_empty() && bytes.len() as u64 == self.size {
+            self.is_whole.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Gives the file its length, mode and time.
     pub(super) fn finish(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
         // Even a truncation that changes nothing costs a file system a journal entry.
-        if self.length() != self.size {
+        if !self.is_whole.load(Ordering::Relaxed) && self.length() != self.size {
             disk::set_length(&self.file, self.size)?;
         }
         set_meta(&self.file, FileMeta { modified, mode: Some(mode) })
