@@ -10,7 +10,7 @@ use super::claims::Claim;
 use super::gate::{NOTE, PART, Pass};
 use super::jail::{Directory, Facts};
 use super::ledger::Reservation;
-use super::partial::{PartialFile, umask};
+use super::partial::{PartialFile, Replaced, umask};
 use super::{FileMeta, OWNED_FILE, Sink, StorageError};
 use crate::fsio::disk;
 use crate::types::RemotePath;
@@ -99,6 +99,13 @@ impl HomeSink {
     #[must_use]
     pub fn cancelled(&self) -> CancellationToken {
         self.claim.token().clone()
+    }
+
+    /// The version that has the name now. Who keeps it keeps what it takes on disk; who drops it last frees that,
+    /// which for a large one takes a while.
+    #[must_use]
+    pub fn replaced(&self) -> Replaced {
+        self.partial.replaced()
     }
 
     /// Writes down what the partial is of, for people who look at it. Nothing reads it back to

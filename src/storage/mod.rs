@@ -42,6 +42,7 @@ pub use jail::EntryKind;
 pub use ledger::Usage;
 pub use listing::{Entry, Page, Scan};
 pub use local::{LocalSink, spool};
+pub use partial::Replaced;
 pub use partials::Partial;
 pub use seam::{FileMeta, Sink, Source};
 pub use source::{FileIdentity, FileSource};

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
 
@@ -16,6 +16,10 @@ use super::jail::Facts;
 use super::source::read_exactly;
 use super::{FileMeta, StorageError};
 use crate::fsio::disk;
+
+/// Keeps a version of a file that is being replaced.
+#[derive(Debug)]
+pub struct Replaced(#[expect(dead_code, reason = "held until it is dropped")] Option<Arc<File>>);
 
 /// A partial file, open for positional reads and writes from any thread.
 #[derive(Debug)]
@@ -26,7 +30,7 @@ pub(super) struct PartialFile {
     /// How long the partial was when it was opened, at most `size`.
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
-    present: Option<(File, u64)>,
+    present: Option<(Arc<File>, u64)>,
     /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
     /// first, the first read of what is held or the first write.
     there: OnceLock<u64>,
@@ -52,7 +56,7 @@ impl PartialFile {
             file,
             size,
             resumed: length.min(size),
-            present: present.map(|(file, facts)| (file, facts.size)),
+            present: present.map(|(file, facts)| (Arc::new(file), facts.size)),
             there: OnceLock::new(),
             is_whole: AtomicBool::new(false),
             ended: RwLock::new(false),
@@ -65,6 +69,10 @@ impl PartialFile {
 
     pub(super) fn present(&self) -> u64 {
         self.present.as_ref().map_or(0, |(_, length)| *length)
+    }
+
+    pub(super) fn replaced(&self) -> Replaced {
+        Replaced(self.present.as_ref().map(|(file, _)| Arc::clone(file)))
     }
 
     pub(super) fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
