@@ -162,6 +162,11 @@ impl Sink for HomeSink {
         self.partial.read_held(offset, buffer)
     }
 
+    fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.claim.check()?;
+        self.partial.read_shifted(offset, place, buffer)
+    }
+
     fn present(&self) -> u64 {
         self.partial.present()
     }

@@ -99,6 +99,10 @@ impl Sink for LocalSink {
         self.partial.read_held(offset, buffer)
     }
 
+    fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.partial.read_shifted(offset, place, buffer)
+    }
+
     fn present(&self) -> u64 {
         self.partial.present()
     }

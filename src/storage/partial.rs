@@ -105,6 +105,20 @@ impl PartialFile {
         Ok(disk::write_at(&self.file, copied, offset)?)
     }
 
+    /// As [`PartialFile::read_held`], but from another `place` of the present version.
+    pub(super) fn read_shifted(
+        &self,
+        offset: u64,
+        place: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), StorageError> {
+        if offset < self.resumed {
+            return self.read_held(offset, buffer);
+        }
+        self.read_present(place, buffer)?;
+        self.write_at(offset, buffer)
+    }
+
     /// Lets an empty partial share the present version: nothing has to be copied then, and what is
     /// claimed is still read from the file that will be committed. Gives how much is there.
     fn share(&self) -> u64 {
@@ -283,6 +297,27 @@ mod tests {
         partial.file.read_exact_at(&mut buffer, 0).unwrap();
         assert_eq!(&buffer, b"axyzef");
         assert!(partial.read_present(3, &mut buffer).is_err());
+    }
+
+    #[test]
+    fn shifted_bytes_become_part_of_the_file_and_what_was_there_stays() {
+        let present = with_facts(file(b"abcdefgh"));
+        let partial = partial(file(b"01"), 6, Some(present)).unwrap();
+        let mut buffer = [0; 2];
+        partial.read_shifted(0, 4, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"01");
+        for (offset, place, expected) in [(2, 1, b"bc"), (4, 6, b"gh")] {
+            partial.read_shifted(offset, place, &mut buffer).unwrap();
+            assert_eq!(&buffer, expected);
+        }
+        for (offset, place) in [(2, 7), (2, u64::MAX), (5, 0), (u64::MAX, 0)] {
+            assert!(partial.read_shifted(offset, place, &mut buffer).is_err());
+        }
+        let mut all = [0; 6];
+        partial.file.read_exact_at(&mut all, 0).unwrap();
+        assert_eq!((&all, partial.length()), (b"01bcgh", 6));
+        *partial.ending().unwrap() = true;
+        assert!(partial.read_shifted(2, 1, &mut buffer).is_err());
     }
 
     #[test]
