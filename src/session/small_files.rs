@@ -128,7 +128,10 @@ async fn send(batch: Vec<Wanted>) {
     let Some(home) = batch.first().map(|first| Arc::clone(&first.context.home)) else { return };
     let (askers, paths): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), one.path)).unzip();
-    let load = move || paths.iter().map(|path| load_small(&home, path)).collect();
+    let load = move || {
+        let mut sources = home.sources();
+        paths.iter().map(|path| load_small(&mut sources, path)).collect()
+    };
     deal(Kind::Get, askers, load).await;
 }
 

@@ -59,7 +59,13 @@ impl Home {
             Err(StorageError::Root) => return Err(StorageError::IsDirectory),
             holder => holder?,
         };
-        FileSource::new(directory.file(name)?.0)
+        Ok(FileSource::known(directory.file(name)?))
+    }
+
+    /// Opens many files, one after another.
+    #[must_use]
+    pub fn sources(&self) -> Sources<'_> {
+        Sources { home: self, last: None }
     }
 
     /// Begins an upload of `size` bytes to `path`, taking over from one that runs there already:
@@ -165,6 +171,35 @@ impl Home {
             holder => holder?,
         };
         pass.make_directory(&directory, name)
+    }
+}
+
+/// Opens files of a home. Those of one directory that follow one another are reached through one handle, so it is
+/// not to be kept.
+#[derive(Debug)]
+pub struct Sources<'home> {
+    home: &'home Home,
+    last: Option<(RemotePath, Arc<Directory>)>,
+}
+
+impl Sources<'_> {
+    /// As [`Home::source`].
+    ///
+    /// # Errors
+    /// As [`Home::source`].
+    pub fn open(&mut self, path: &RemotePath) -> Result<FileSource, StorageError> {
+        let pass = self.home.gate.pass(Operation::Read)?;
+        let (Some(parent), Some(name)) = (path.parent(), path.name()) else {
+            return Err(StorageError::IsDirectory);
+        };
+        let known = self.last.take().filter(|(known, _)| *known == parent);
+        let directory = match known {
+            Some((_, directory)) => directory,
+            None => holder(&pass, path)?,
+        };
+        let source = directory.file(name).map(FileSource::known);
+        self.last = Some((parent, directory));
+        source
     }
 }
 

@@ -10,7 +10,7 @@ use super::claims::Claim;
 use super::gate::{NOTE, PART, Pass};
 use super::jail::{Directory, Facts};
 use super::ledger::Reservation;
-use super::partial::{PartialFile, umask};
+use super::partial::{PartialFile, Replaced, umask};
 use super::{FileMeta, OWNED_FILE, Sink, StorageError};
 use crate::fsio::disk;
 use crate::types::RemotePath;
@@ -29,6 +29,8 @@ pub struct HomeSink {
     meta: FileMeta,
     /// There is, or may be, a note beside the partial.
     is_noted: bool,
+    /// What has the name, for one that is committed at once.
+    replaces: Option<Option<Facts>>,
     /// `None` once converted or given up.
     reservation: Mutex<Option<Reservation>>,
     pass: Pass,
@@ -49,7 +51,7 @@ impl HomeSink {
     ) -> Result<Self, StorageError> {
         let name = path.name().ok_or(StorageError::IsDirectory)?;
         // What cannot succeed takes nothing over.
-        replaceable(&target, name)?;
+        let replaced = replaceable(&target, name)?;
         let whole = pass.whole(path)?;
         let claim = pass.claims().take(&whole, patience)?;
         let apart = pass.keeps_apart();
@@ -82,6 +84,7 @@ impl HomeSink {
             stem,
             meta,
             is_noted: resume || is_there,
+            replaces: (!resume).then_some(replaced),
             reservation: Mutex::new(Some(reservation)),
             pass,
             claim,
@@ -96,6 +99,13 @@ impl HomeSink {
     #[must_use]
     pub fn cancelled(&self) -> CancellationToken {
         self.claim.token().clone()
+    }
+
+    /// The version that has the name now. Who keeps it keeps what it takes on disk; who drops it last frees that,
+    /// which for a large one takes a while.
+    #[must_use]
+    pub fn replaced(&self) -> Replaced {
+        self.partial.replaced()
     }
 
     /// Writes down what the partial is of, for people who look at it. Nothing reads it back to
@@ -152,6 +162,11 @@ impl Sink for HomeSink {
         self.partial.read_held(offset, buffer)
     }
 
+    fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.claim.check()?;
+        self.partial.read_shifted(offset, place, buffer)
+    }
+
     fn present(&self) -> u64 {
         self.partial.present()
     }
@@ -189,7 +204,10 @@ impl Staged for HomeSink {
 
     fn prepare(&self) -> Result<(), StorageError> {
         self.claim.check()?;
-        let present = replaceable(&self.target, &self.name)?;
+        let present = match self.replaces {
+            Some(seen) => seen,
+            None => replaceable(&self.target, &self.name)?,
+        };
         let mode = self.meta.mode.or(present.map(|facts| facts.mode));
         self.partial.finish(OWNED_FILE | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
     }

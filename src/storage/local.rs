@@ -28,6 +28,8 @@ pub struct LocalSink {
     name: OsString,
     part: String,
     meta: FileMeta,
+    /// What has the name, for one that is committed at once.
+    replaces: Option<Option<Facts>>,
 }
 
 impl LocalSink {
@@ -50,26 +52,31 @@ impl LocalSink {
         preserve: bool,
     ) -> Result<Self, StorageError> {
         let (directory, name) = place(path)?;
-        Self::begin(Arc::new(directory), name.to_owned(), size, meta, preserve)
+        Self::begin(Arc::new(directory), name.to_owned(), size, meta, preserve, true)
     }
 
-    /// As [`LocalSink::create`], to `name` in an open directory.
+    /// As [`LocalSink::create`], to `name` in an open directory. `resume`: whether what is there may be held. What is
+    /// written and committed at once holds nothing, and finds out for itself whether there is space.
     pub(super) fn begin(
         directory: Arc<Directory>,
         name: OsString,
         size: u64,
         meta: FileMeta,
         preserve: bool,
+        resume: bool,
     ) -> Result<Self, StorageError> {
         let part = part_of(&name);
         let present = replaceable(&directory, &name)?;
-        let left = directory.look(part.as_str())?.map_or(0, |facts| facts.size);
-        require_space(&directory, size.saturating_sub(left))?;
+        if resume {
+            let left = directory.look(part.as_str())?.map_or(0, |facts| facts.size);
+            require_space(&directory, size.saturating_sub(left))?;
+        }
         let (file, facts) = lock_partial(&directory, &part)?;
-        let held = if present.is_some() { directory.file(&name).ok() } else { None };
+        let held = if resume && present.is_some() { directory.file(&name).ok() } else { None };
         let partial = PartialFile::new(file, &facts, size, held)?;
         let meta = if preserve { meta } else { FileMeta::default() };
-        Ok(Self { partial, directory, name, part, meta })
+        let replaces = (!resume).then_some(present);
+        Ok(Self { partial, directory, name, part, meta, replaces })
     }
 
     /// Whether there is anything at or beside `path` that a download could hold.
@@ -90,6 +97,10 @@ impl Sink for LocalSink {
 
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
         self.partial.read_held(offset, buffer)
+    }
+
+    fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.partial.read_shifted(offset, place, buffer)
     }
 
     fn present(&self) -> u64 {
@@ -126,7 +137,10 @@ impl Staged for LocalSink {
     }
 
     fn prepare(&self) -> Result<(), StorageError> {
-        let present = replaceable(&self.directory, self.name.as_os_str())?;
+        let present = match self.replaces {
+            Some(seen) => seen,
+            None => replaceable(&self.directory, self.name.as_os_str())?,
+        };
         let mode = self.meta.mode.or(present.map(|facts| facts.mode));
         self.partial.finish(mode.unwrap_or(0o666 & !umask()), self.meta.modified)
     }

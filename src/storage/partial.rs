@@ -7,7 +7,8 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::AsFd;
-use std::sync::{OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
 
@@ -15,6 +16,10 @@ use super::jail::Facts;
 use super::source::read_exactly;
 use super::{FileMeta, StorageError};
 use crate::fsio::disk;
+
+/// Keeps a version of a file that is being replaced.
+#[derive(Debug)]
+pub struct Replaced(#[expect(dead_code, reason = "held until it is dropped")] Option<Arc<File>>);
 
 /// A partial file, open for positional reads and writes from any thread.
 #[derive(Debug)]
@@ -25,10 +30,12 @@ pub(super) struct PartialFile {
     /// How long the partial was when it was opened, at most `size`.
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
-    present: Option<(File, u64)>,
+    present: Option<(Arc<File>, u64)>,
     /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
     /// first, the first read of what is held or the first write.
     there: OnceLock<u64>,
+    /// All of it was written in one call, so it has its length.
+    is_whole: AtomicBool,
     /// Set once the file has its name, or is given up: a late write must not reach it.
     ended: RwLock<bool>,
 }
@@ -49,8 +56,9 @@ impl PartialFile {
             file,
             size,
             resumed: length.min(size),
-            present: present.map(|(file, facts)| (file, facts.size)),
+            present: present.map(|(file, facts)| (Arc::new(file), facts.size)),
             there: OnceLock::new(),
+            is_whole: AtomicBool::new(false),
             ended: RwLock::new(false),
         })
     }
@@ -61,6 +69,10 @@ impl PartialFile {
 
     pub(super) fn present(&self) -> u64 {
         self.present.as_ref().map_or(0, |(_, length)| *length)
+    }
+
+    pub(super) fn replaced(&self) -> Replaced {
+        Replaced(self.present.as_ref().map(|(file, _)| Arc::clone(file)))
     }
 
     pub(super) fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
@@ -93,6 +105,20 @@ impl PartialFile {
         self.fill(offset, copied)
     }
 
+    /// As [`PartialFile::read_held`], but from another `place` of the present version.
+    pub(super) fn read_shifted(
+        &self,
+        offset: u64,
+        place: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), StorageError> {
+        if offset < self.resumed {
+            return self.read_held(offset, buffer);
+        }
+        self.read_present(place, buffer)?;
+        self.write_at(offset, buffer)
+    }
+
     /// Lets an empty partial share the present version: nothing has to be copied then, and what is
     /// claimed is still read from the file that will be committed. Gives how much is there.
     fn share(&self) -> u64 {
@@ -110,7 +136,12 @@ impl PartialFile {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
         self.there.get_or_init(|| self.resumed);
-        self.fill(offset, bytes)
+        self.fill(offset, bytes)?;
+        // An empty file may have more in its partial.
+        if offset == 0 && !bytes.is_empty() && bytes.len() as u64 == self.size {
+            self.is_whole.store(true, Ordering::Relaxed);
+        }
+        Ok(())
     }
 
     /// Writes `bytes`. Of nothing but zeros beyond the end only the last is written: the file is as long as with all
@@ -126,7 +157,7 @@ impl PartialFile {
     /// Gives the file its length, mode and time.
     pub(super) fn finish(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
         // Even a truncation that changes nothing costs a file system a journal entry.
-        if self.length() != self.size {
+        if !self.is_whole.load(Ordering::Relaxed) && self.length() != self.size {
             disk::set_length(&self.file, self.size)?;
         }
         set_meta(&self.file, FileMeta { modified, mode: Some(mode) })
@@ -282,6 +313,27 @@ mod tests {
         partial.file.read_exact_at(&mut buffer, 0).unwrap();
         assert_eq!(&buffer, b"axyzef");
         assert!(partial.read_present(3, &mut buffer).is_err());
+    }
+
+    #[test]
+    fn shifted_bytes_become_part_of_the_file_and_what_was_there_stays() {
+        let present = with_facts(file(b"abcdefgh"));
+        let partial = partial(file(b"01"), 6, Some(present)).unwrap();
+        let mut buffer = [0; 2];
+        partial.read_shifted(0, 4, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"01");
+        for (offset, place, expected) in [(2, 1, b"bc"), (4, 6, b"gh")] {
+            partial.read_shifted(offset, place, &mut buffer).unwrap();
+            assert_eq!(&buffer, expected);
+        }
+        for (offset, place) in [(2, 7), (2, u64::MAX), (5, 0), (u64::MAX, 0)] {
+            assert!(partial.read_shifted(offset, place, &mut buffer).is_err());
+        }
+        let mut all = [0; 6];
+        partial.file.read_exact_at(&mut all, 0).unwrap();
+        assert_eq!((&all, partial.length()), (b"01bcgh", 6));
+        *partial.ending().unwrap() = true;
+        assert!(partial.read_shifted(2, 1, &mut buffer).is_err());
     }
 
     #[test]

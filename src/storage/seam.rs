@@ -51,6 +51,16 @@ pub trait Sink: Send + Sync + 'static {
     /// Any [`StorageError`]; the caller then treats the bytes as not held.
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError>;
 
+    /// As [`Sink::read_held`], with what stands at `place` in the file that has the name now; but where an
+    /// earlier attempt left something at `offset`, with that.
+    ///
+    /// # Errors
+    /// Any [`StorageError`]; nothing is known of the bytes at `offset` then.
+    fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        let _ = (offset, place, buffer);
+        Err(StorageError::NotFound)
+    }
+
     /// Length of the file that has the name now, if [`Sink::read_present`] can read it; else 0.
     fn present(&self) -> u64 {
         0

@@ -52,10 +52,21 @@ impl FileSource {
     pub(super) fn new(file: File) -> Result<Self, StorageError> {
         let opened = Facts::of(&file)?;
         opened.require_file()?;
-        read_ahead(&file);
-        Ok(Self { file, opened })
+        Ok(Self::known((file, opened)))
+    }
+
+    /// Reads from a regular file that was just opened.
+    pub(super) fn known((file, opened): (File, Facts)) -> Self {
+        // What is read in one go needs no advice.
+        if opened.size > AT_ONCE {
+            read_ahead(&file);
+        }
+        Self { file, opened }
     }
 }
+
+/// Bytes of a file that is read in one call.
+const AT_ONCE: u64 = 1 << 20;
 
 /// Asks the system to read ahead generously. Advice only: a refusal changes nothing.
 fn read_ahead(file: &File) {

@@ -139,7 +139,7 @@ impl Tree {
     /// As [`super::Home::source`].
     pub fn source(&self, path: &RemotePath) -> Result<FileSource, StorageError> {
         let (directory, name) = self.holder(path)?;
-        FileSource::new(directory.file(name)?.0)
+        Ok(FileSource::known(directory.file(name)?))
     }
 
     /// Begins to receive a file, as [`LocalSink::create`]; its directory must be there.
@@ -153,11 +153,22 @@ impl Tree {
         meta: FileMeta,
         preserve: bool,
     ) -> Result<LocalSink, StorageError> {
+        self.begin(path, size, meta, preserve, true)
+    }
+
+    fn begin(
+        &self,
+        path: &RemotePath,
+        size: u64,
+        meta: FileMeta,
+        preserve: bool,
+        resume: bool,
+    ) -> Result<LocalSink, StorageError> {
         let (directory, name) = self.holder(path)?;
         if local::is_partial(name.as_bytes()) {
             return Err(StorageError::Reserved);
         }
-        LocalSink::begin(directory, name.into(), size, meta, preserve)
+        LocalSink::begin(directory, name.into(), size, meta, preserve, resume)
     }
 
     /// Writes small files whole, in any order, and makes them durable together; their directories must
@@ -183,7 +194,7 @@ impl Tree {
 
     fn stage(&self, file: &SmallFile, preserve: bool) -> Result<LocalSink, StorageError> {
         let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
-        let sink = self.sink(&file.path, size, file.meta, preserve)?;
+        let sink = self.begin(&file.path, size, file.meta, preserve, false)?;
         sink.write_at(0, &file.bytes)?;
         Ok(sink)
     }

@@ -11,24 +11,28 @@ use crate::protocol::pieces::{self, PiecesPage, Step};
 use crate::storage::Sink;
 use crate::wire::WireError;
 
+/// Pieces in a page: the sender can look for its first chunks in some 16 MiB of the present version.
+const PAGE: usize = limits::PAGE_PIECES / 4;
+
 /// Cuts the present version and tells its pieces, page by page. Stops quietly when it cannot be read
-/// on, when `is_over` says so or when the connection has ended.
+/// on, when `is_needed` (asked with how far it is, and free to wait) says no or when the connection has ended.
 pub(super) fn tell_pieces(
     sink: &dyn Sink,
     log2: u8,
     id: u32,
     say: impl Fn(Vec<u8>) -> Result<(), WireError>,
-    is_over: impl Fn() -> bool,
+    is_needed: impl Fn(u64) -> bool,
 ) {
     let mut cutter = Cutter::new(log2, sink.present());
     let mut page = PiecesPage::default();
     let mut told = 0;
-    while told < limits::PIECES && !is_over() {
+    // Nothing that is cut is held back while it waits.
+    while told < limits::PIECES && (!page.pieces.is_empty() || is_needed(cutter.position())) {
         let read = |offset, buffer: &mut [u8]| sink.read_present(offset, buffer);
         let Ok(Some(found)) = cutter.next(read) else { break };
         page.pieces.push(found.piece);
         told += 1;
-        if page.pieces.len() == limits::PAGE_PIECES {
+        if page.pieces.len() == PAGE {
             if say(page.encode(id)).is_err() {
                 return;
             }
@@ -78,6 +82,14 @@ pub(super) fn follow(
         }
     }
     if rest.is_empty() { Ok(is_read) } else { Err(wrong("a recipe for less than its chunk")) }
+}
+
+/// Where in the present version a recipe's last step ends; `None` if that copies nothing.
+pub(super) fn copied_until(recipe: &[u8]) -> Option<u64> {
+    match pieces::steps(recipe).last() {
+        Some(Ok(Step::Copy { offset, length })) => offset.checked_add(length as u64),
+        _ => None,
+    }
 }
 
 /// How many bytes of its chunk a recipe holds itself.

@@ -65,6 +65,12 @@ impl Cutter {
         }
     }
 
+    /// Goes back, to where cuts have fallen into step before `offset`.
+    pub(super) fn return_to(&mut self, offset: u64) {
+        self.offset = offset.saturating_sub(self.longest() as u64);
+        (self.from, self.to) = (0, 0);
+    }
+
     /// The next piece, or `None` at the end of the file.
     pub(super) fn next(
         &mut self,

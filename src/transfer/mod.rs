@@ -15,8 +15,9 @@
 //! between them; nothing is allocated per chunk.
 //!
 //! **Why it cannot stand still.** The thread that writes received chunks waits for the disk only,
-//! never for the network (acknowledgements have a lane of their own); the thread that announces
-//! what is held may wait for the network, because nobody waits for it but the peer's sender. So
+//! never for the network (acknowledgements have a lane of their own); the threads that announce
+//! what is held may wait for the network, because nobody waits for them but the peer's sender, and the one
+//! that tells pieces: it waits for them, or they for it, never both (`claims`). So
 //! both directions of a connection keep draining whatever the transfers on it do.
 //!
 //! **Several connections.** A transfer is not bound to one: the sender gives each chunk to the
@@ -27,6 +28,7 @@
 //! attempt hashes the partial and finds out.
 
 mod assemble;
+mod claims;
 mod cut;
 mod error;
 mod lanes;

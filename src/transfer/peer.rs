@@ -102,12 +102,9 @@ impl Peer {
         Ok(self.claims.pop_front())
     }
 
-    pub(super) fn wait_for_pieces(
-        &mut self,
-        index: u32,
-        meter: &Meter,
-    ) -> Result<(), TransferError> {
-        while self.shifted.wants_more(index) {
+    /// Waits for pieces that are not known yet, or for something that must be sent once more.
+    pub(super) fn wait_for_pieces(&mut self, meter: &Meter) -> Result<(), TransferError> {
+        while !self.shifted.has_news() && self.lost.is_empty() && self.again.is_empty() {
             self.next_event(meter)?;
         }
         Ok(())

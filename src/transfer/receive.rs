@@ -1,32 +1,29 @@
 //! The receiving half: hash what is held, verify and write what comes, compare the root, commit.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::channel;
 
 use tokio::runtime::Handle;
 
-use super::assemble::{follow, literal_bytes, tell_pieces};
+use super::assemble::{copied_until, follow, literal_bytes, tell_pieces};
+use super::claims::Claims;
 use super::order::{Order, Place};
 use super::routes::{Incoming, ReceivingEnd};
-use super::send::buffer_size;
 use super::{Meter, Outcome, TransferError};
-use crate::protocol::frame::{self, ChunkPrefix, ClaimsPage};
+use crate::protocol::frame::{self, ChunkPrefix};
 use crate::protocol::limits;
 use crate::storage::Sink;
 use crate::types::digest::chunk_digest;
 use crate::types::{Digest, Layout, RootBuilder};
-use crate::wire::{ChunkBuffer, FrameSender, WireError};
-
-/// Digests in a page of claims: small enough that the sender can begin while the rest is hashed.
-const PAGE: usize = 16;
+use crate::wire::{ChunkBuffer, FrameSender};
 
 /// Receives a file into `sink` and commits it.
 ///
 /// `claims` says whether this end announced claims. Blocks: run it on a thread of a runtime that may; it
-/// starts one more thread to hash what is held, and one to cut the present version if the sender asks for
+/// starts two more threads to hash what is held, and one to cut the present version if the sender asks for
 /// its pieces. It ends early when the route of `end` is closed.
 ///
-/// Memory: 2 chunks, 1 more while claiming, and 32 bytes for each chunk held; where data has shifted
+/// Memory: 2 chunks, 512 KiB more while claiming, and 32 bytes for each chunk held; where data has shifted
 /// 1 more chunk and 8 average pieces (4 MiB at most); over several connections up to
 /// [`TRANSFER_MEMORY`](limits::TRANSFER_MEMORY) of chunks.
 ///
@@ -42,81 +39,56 @@ pub fn receive(
 ) -> Result<Outcome, TransferError> {
     let (id, layout) = (end.id(), end.layout());
     let (claimed, claims_made) = channel();
+    let claims = claims.then(|| Claims::new(sink.as_ref(), layout, id, claimed));
+    let claims = claims.as_ref();
     let (runtime, closed) = (Handle::current(), end.closed());
     let (runtime, closed) = (&runtime, &closed);
     // Whoever ends the transfer need not wait until the peer takes what was said.
     let say = move |page: Vec<u8>| out.send_blocking_until(page, runtime, closed);
     std::thread::scope(|scope| {
-        if claims {
-            let hash = move || claim(sink.as_ref(), layout, id, say, claimed);
-            std::thread::Builder::new()
-                .name("claims".into())
-                .spawn_scoped(scope, hash)
-                .map_err(|_| TransferError::Thread)?;
-        } else {
-            drop(claimed);
+        if let Some(claims) = claims {
+            claims.start(scope, say)?;
         }
         let mut receiver = Receiving {
             sink: sink.as_ref(),
             layout,
             held: Held { layout, roots: RootBuilder::new(layout), meter, reused: 0 },
             order: Order::new(claims_made),
+            claims,
             again: Vec::new(),
             assembled: Vec::new(),
             moved: 0,
         };
         let seek = |log2| {
-            let is_over = || closed.is_cancelled();
-            let tell = move || tell_pieces(sink.as_ref(), log2, id, say, is_over);
+            let is_needed = move |position| {
+                claims.inspect(|claims| claims.wait_for_need(position));
+                !closed.is_cancelled()
+            };
+            claims.inspect(|claims| claims.pause());
+            let tell = move || {
+                tell_pieces(sink.as_ref(), log2, id, say, is_needed);
+                claims.inspect(|claims| claims.go_on());
+            };
             let thread = std::thread::Builder::new().name("pieces".into());
-            thread.spawn_scoped(scope, tell).map_err(|_| TransferError::Thread).map(drop)
+            let started = thread.spawn_scoped(scope, tell);
+            started.map(drop).map_err(|_| {
+                claims.inspect(|claims| claims.go_on());
+                TransferError::Thread
+            })
         };
         let received = receiver.run(end, out, seek);
         closed.cancel();
+        claims.inspect(|claims| claims.give_up());
         received
     })
-}
-
-/// Hashes what the sink holds and announces it, page by page. Stops quietly when a chunk cannot be
-/// read (it is not held, then) or the connection has ended (the other thread notices too).
-fn claim(
-    sink: &dyn Sink,
-    layout: Layout,
-    id: u32,
-    say: impl Fn(Vec<u8>) -> Result<(), WireError>,
-    claimed: Sender<Digest>,
-) {
-    let mut buffer = vec![0; buffer_size(&layout)];
-    let mut page = ClaimsPage { first: 0, digests: Vec::with_capacity(PAGE), last: false };
-    for index in 0..layout.whole_chunks(sink.held()) {
-        let length = layout.length(index).unwrap_or(0);
-        let Some(bytes) = buffer.get_mut(..length) else { break };
-        if sink.read_held(layout.offset(index), bytes).is_err() {
-            break;
-        }
-        let digest = chunk_digest(&layout, index, bytes);
-        // The writing thread must know a claim before the peer can act on it.
-        if claimed.send(digest).is_err() {
-            return;
-        }
-        page.digests.push(digest);
-        if page.digests.len() == PAGE {
-            if say(page.encode(id)).is_err() {
-                return;
-            }
-            page.first = index + 1;
-            page.digests.clear();
-        }
-    }
-    drop(claimed);
-    page.last = true;
-    let _ = say(page.encode(id));
 }
 
 struct Receiving<'a> {
     sink: &'a dyn Sink,
     layout: Layout,
     order: Order,
+    /// Those that are being made.
+    claims: Option<&'a Claims<'a>>,
     held: Held<'a>,
     /// Chunks whose recipes were wrong; their bytes are on their way.
     again: Vec<u32>,
@@ -205,6 +177,7 @@ impl Receiving<'_> {
         if chunk_digest(&self.layout, index, buffer.chunk()) != prefix.digest {
             return Err(TransferError::Chunk { index });
         }
+        self.learn(index, None);
         self.store(prefix, buffer.chunk(), buffer.chunk().len())
     }
 
@@ -227,12 +200,20 @@ impl Receiving<'_> {
         let is_made = follow(recipe, self.sink, &mut chunk)?
             && chunk_digest(&self.layout, index, &chunk) == prefix.digest;
         if is_made {
+            let end = self.layout.offset(index) + chunk.len() as u64;
+            let shift = copied_until(recipe).and_then(|until| until.checked_signed_diff(end));
+            self.learn(index, shift);
             self.store(prefix, &chunk, literal_bytes(recipe))?;
         } else {
             self.again.push(index);
         }
         self.assembled = chunk;
         Ok(is_made)
+    }
+
+    /// What was claimed for chunk `index` was something else; this is where the present version has what follows it.
+    fn learn(&self, index: u32, shift: Option<i64>) {
+        self.claims.inspect(|claims| claims.learn(index, shift));
     }
 
     /// Chunk `index` comes; what turns out to have been skipped is held.

@@ -17,8 +17,8 @@ use crate::types::Layout;
 
 /// Claims that may differ before pieces are asked for: a change in place touches one chunk or two.
 const PATIENCE: u32 = 2;
-/// How far the pieces must be known beyond the chunk that is sent. What was taken out of the file
-/// may be that long; what moved further is found once its pieces have come.
+/// How far the pieces must be known beyond a chunk before it counts as one that the receiver does not have. What
+/// was taken out of the file may be that long; what moved further is found once its pieces have come.
 const AHEAD: u64 = 256 << 20;
 /// So much cut and nothing found: this is another file.
 const IN_VAIN: u64 = 256 << 20;
@@ -54,6 +54,8 @@ struct Known {
     end: u64,
     complete: bool,
     cutter: Cutter,
+    /// The chunk that was looked for, and how many pieces were told by then.
+    looked: Option<(u64, usize)>,
     cut: u64,
     /// Where the receiver has bytes of the source, in order of the source, apart from one another.
     spans: VecDeque<Span>,
@@ -88,6 +90,7 @@ impl Shifted {
             end: 0,
             complete: false,
             cutter,
+            looked: None,
             cut: 0,
             spans: VecDeque::new(),
             is_useful: false,
@@ -106,11 +109,21 @@ impl Shifted {
         }
     }
 
-    /// Whether pieces must be waited for before chunk `index` is looked at.
+    /// Whether pieces that are still to come may make a better recipe for chunk `index`.
     pub(super) fn wants_more(&self, index: u32) -> bool {
         match &self.state {
             State::Asked(known) => !known.complete && known.end < self.layout.offset(index) + AHEAD,
             _ => false,
+        }
+    }
+
+    /// Whether pieces have come since a recipe was last looked for.
+    pub(super) fn has_news(&self) -> bool {
+        match &self.state {
+            State::Asked(known) => {
+                known.complete || known.looked.is_none_or(|(_, told)| told < known.told)
+            }
+            _ => true,
         }
     }
 
@@ -119,7 +132,8 @@ impl Shifted {
         self.state = State::Off;
     }
 
-    /// A recipe for chunk `index`, which holds `bytes`, if that is worth it.
+    /// A recipe for a chunk, which holds `bytes`, if that is worth it; one with much that is new only if no
+    /// more pieces are wanted.
     pub(super) fn recipe(
         &mut self,
         id: u32,
@@ -127,6 +141,7 @@ impl Shifted {
         source: &dyn Source,
         bytes: &[u8],
     ) -> Result<Option<Recipe>, TransferError> {
+        let is_final = !self.wants_more(prefix.index);
         let State::Asked(known) = &mut self.state else { return Ok(None) };
         let start = self.layout.offset(prefix.index);
         known.look_at(start, start + bytes.len() as u64, source)?;
@@ -137,7 +152,8 @@ impl Shifted {
         let steps = known.steps(start, bytes);
         let cost: usize = steps.clone().map(|step| step.cost()).sum();
         // What saves less than a quarter is not worth the receiver's reading.
-        if cost > bytes.len() / 4 * 3 || steps.clone().count() > limits::RECIPE_STEPS {
+        let most = if is_final { bytes.len() / 4 * 3 } else { bytes.len() / 4 };
+        if cost > most || steps.clone().count() > limits::RECIPE_STEPS {
             return Ok(None);
         }
         let copied: usize = steps.clone().map(|step| copied(&step)).sum();
@@ -169,6 +185,13 @@ impl Known {
         while self.spans.front().is_some_and(|span| span.source + span.length <= start) {
             self.spans.pop_front();
         }
+        let again = self.looked.is_some_and(|(before, told)| before == start && told < self.told);
+        if again {
+            self.spans.clear();
+            self.cut -= self.cutter.position().saturating_sub(start);
+            self.cutter.return_to(start);
+        }
+        self.looked = Some((start, self.told));
         self.cutter.skip_to(start);
         while self.cutter.position() < end {
             let read = |offset, buffer: &mut [u8]| source.read_at(offset, buffer);

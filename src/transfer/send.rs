@@ -89,10 +89,7 @@ impl Sending<'_> {
         {
             self.out.send_blocking(frame::fixed(Kind::Seek, self.id, &seek))?;
         }
-        self.peer.wait_for_pieces(index, self.meter)?;
-        self.send_again()?;
-        let recipe = self.peer.shifted.recipe(self.id, &prefix, self.source, buffer.chunk())?;
-        match recipe {
+        match self.recipe(&prefix, buffer.chunk())? {
             Some(recipe) => self.send_recipe(&prefix, recipe, buffer.chunk().len())?,
             None => {
                 self.moved += buffer.chunk().len() as u64;
@@ -100,6 +97,22 @@ impl Sending<'_> {
             }
         }
         Ok(prefix.digest)
+    }
+
+    /// The best recipe for a chunk; waits for pieces as long as they may make it better.
+    fn recipe(
+        &mut self,
+        prefix: &ChunkPrefix,
+        bytes: &[u8],
+    ) -> Result<Option<Recipe>, TransferError> {
+        loop {
+            self.send_again()?;
+            let recipe = self.peer.shifted.recipe(self.id, prefix, self.source, bytes)?;
+            if recipe.is_some() || !self.peer.shifted.wants_more(prefix.index) {
+                return Ok(recipe);
+            }
+            self.peer.wait_for_pieces(self.meter)?;
+        }
     }
 
     fn read(&mut self, index: u32) -> Result<(ChunkBuffer, ChunkPrefix), TransferError> {

@@ -57,14 +57,54 @@ pub fn chunk_digest(layout: &Layout, index: u32, bytes: &[u8]) -> Digest {
     if layout.count() == 1 {
         return Digest::of_bytes(bytes);
     }
-    let offset = layout.offset(index);
-    if bytes.is_empty() || bytes.len() as u64 > layout.chunk_size() {
-        return Digest([0; 32]);
-    }
-    let mut hasher = Hasher::new();
-    hasher.set_input_offset(offset);
+    let mut hasher = ChunkHasher::new(layout, index);
     hasher.update(bytes);
-    Digest(hasher.finalize_non_root())
+    hasher.finish()
+}
+
+/// Makes a [`chunk_digest`] of a chunk that comes piece by piece.
+#[derive(Clone, Debug)]
+pub struct ChunkHasher {
+    hasher: Hasher,
+    is_root: bool,
+    /// How much more the chunk may hold.
+    room: u64,
+    is_wrong: bool,
+}
+
+impl ChunkHasher {
+    /// For chunk `index` of a file cut by `layout`.
+    #[must_use]
+    pub fn new(layout: &Layout, index: u32) -> Self {
+        let is_root = layout.count() == 1;
+        let mut hasher = Hasher::new();
+        if !is_root {
+            hasher.set_input_offset(layout.offset(index));
+        }
+        let room = if is_root { u64::MAX } else { layout.chunk_size() };
+        Self { hasher, is_root, room, is_wrong: false }
+    }
+
+    /// Adds the bytes that follow.
+    pub fn update(&mut self, bytes: &[u8]) {
+        match self.room.checked_sub(bytes.len() as u64) {
+            Some(room) => {
+                self.hasher.update(bytes);
+                self.room = room;
+            }
+            None => self.is_wrong = true,
+        }
+    }
+
+    /// The digest of all that was added; one that matches nothing if that is no chunk's worth.
+    #[must_use]
+    pub fn finish(&self) -> Digest {
+        match (self.is_root, self.is_wrong || self.hasher.count() == 0) {
+            (true, _) => Digest(*self.hasher.finalize().as_bytes()),
+            (false, true) => Digest([0; 32]),
+            (false, false) => Digest(self.hasher.finalize_non_root()),
+        }
+    }
 }
 
 /// Why digests did not make a root.
@@ -202,6 +242,26 @@ mod tests {
             }
             assert_eq!(builder.finish().unwrap(), Digest::of_bytes(&bytes), "size {size}");
         }
+    }
+
+    #[test]
+    fn a_chunk_hashed_in_pieces_has_the_same_digest() {
+        for size in [5, MIB, 3 * MIB + 70_001] {
+            let bytes = file(size);
+            let (layout, digests) = digests(&bytes);
+            for (index, expected) in digests.iter().enumerate() {
+                let start = layout.offset(index as u32) as usize;
+                let chunk = &bytes[start..start + layout.length(index as u32).unwrap()];
+                let mut hasher = ChunkHasher::new(&layout, index as u32);
+                chunk.chunks(70_000).for_each(|piece| hasher.update(piece));
+                assert_eq!(hasher.finish(), *expected, "size {size}, chunk {index}");
+            }
+        }
+        let layout = Layout::for_size(2 * MIB as u64).unwrap();
+        let mut hasher = ChunkHasher::new(&layout, 0);
+        assert_eq!(hasher.finish(), Digest([0; 32]), "nothing is no chunk");
+        (0..2).for_each(|_| hasher.update(&vec![7; MIB]));
+        assert_eq!(hasher.finish(), Digest([0; 32]), "more than a chunk is no chunk");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::session::client::Client;
 use crate::session::error::SessionError;
 use crate::session::refusal::Refusal;
 use crate::session::requests::Context;
-use crate::storage::{FileMeta, FileSource, Home, Sink, Source, StorageError};
+use crate::storage::{FileMeta, FileSource, Sink, Source, Sources, StorageError};
 use crate::transfer::{self, Held, Meter, Outcome, ReceivingEnd, TransferError};
 use crate::types::{Digest, Layout, RemotePath};
 
@@ -25,8 +25,11 @@ pub struct WholeFile {
 }
 
 /// The answer to a `GET` that expects a small file. Blocks.
-pub(in crate::session) fn load_small(home: &Home, path: &str) -> Result<ServerMessage, Refusal> {
-    let source = home.source(&RemotePath::parse(path)?)?;
+pub(in crate::session) fn load_small(
+    sources: &mut Sources<'_>,
+    path: &str,
+) -> Result<ServerMessage, Refusal> {
+    let source = sources.open(&RemotePath::parse(path)?)?;
     if source.size() > limits::AT_ONCE {
         return Err(Refusal::new(Status::TooLarge));
     }

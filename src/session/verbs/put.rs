@@ -37,6 +37,7 @@ pub(in crate::session) async fn serve(
         () = superseded.cancelled() => return Err(Refusal::new(Status::Superseded)),
     }
     let out = context.out.clone();
+    let replaced = sink.replaced();
     let mut work = tokio::task::spawn_blocking(move || {
         let sink: Arc<dyn Sink> = Arc::new(sink);
         transfer::receive(&sink, claims, end, &out, &Meter::default())
@@ -50,6 +51,8 @@ pub(in crate::session) async fn serve(
             return Err(Refusal::new(Status::Superseded));
         }
     };
+    // The new version is there: nobody need wait until what the old one took is free.
+    tokio::task::spawn_blocking(move || drop(replaced));
     let outcome = received.map_err(Refusal::internal)??;
     Ok(ServerMessage::Committed(SizeRoot { size: outcome.size, root: outcome.root }))
 }

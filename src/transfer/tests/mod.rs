@@ -1,6 +1,7 @@
 //! Both halves over an in-memory stream, with files in memory.
 
 mod allocations;
+mod claims;
 mod memory;
 mod shifted;
 
@@ -70,9 +71,15 @@ impl Sink for MemorySink {
         self.held
     }
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        let start = offset as usize;
-        buffer.copy_from_slice(&self.bytes.lock().unwrap()[start..start + buffer.len()]);
+        let content = self.bytes.lock().unwrap();
+        let held = content.get(offset as usize..offset as usize + buffer.len());
+        buffer.copy_from_slice(held.ok_or(StorageError::Changed)?);
         Ok(())
+    }
+    fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        let from = self.present.get(place as usize..place as usize + buffer.len());
+        buffer.copy_from_slice(from.ok_or(StorageError::Changed)?);
+        self.write_at(offset, buffer)
     }
     fn present(&self) -> u64 {
         self.present.len() as u64
