@@ -52,6 +52,8 @@ struct Turn {
     /// Chunks held, as far as is known: one that cannot be read is not, nor is what is behind it.
     count: u32,
     is_torn: bool,
+    /// Chunks that somebody is at. What is held of them is being written, so the last is not told before.
+    busy: u32,
     /// Bytes by which the present version is ahead of the file, and the first chunk taken since that is known.
     shift: Option<i64>,
     since: u32,
@@ -90,8 +92,16 @@ impl<'a> Claims<'a> {
     ) -> Self {
         let count = layout.whole_chunks(sink.held());
         let told = Progress::Told(0);
-        let turn =
-            Turn { next: 0, count, is_torn: false, shift: None, since: 0, told, is_paused: false };
+        let turn = Turn {
+            next: 0,
+            count,
+            is_torn: false,
+            busy: 0,
+            shift: None,
+            since: 0,
+            told,
+            is_paused: false,
+        };
         let line = Line {
             told: 0,
             ahead: VecDeque::new(),
@@ -199,7 +209,7 @@ impl<'a> Claims<'a> {
         }
     }
 
-    fn work(&self, say: impl Fn(Vec<u8>) -> Result<(), WireError>) {
+    pub(super) fn work(&self, say: impl Fn(Vec<u8>) -> Result<(), WireError>) {
         let mut stretch = vec![0; STRETCH];
         while let Some((index, shift)) = self.take() {
             let digest = self.hash(index, shift, &mut stretch);
@@ -214,6 +224,7 @@ impl<'a> Claims<'a> {
         let mut turn = waited.unwrap_or_else(PoisonError::into_inner);
         let index = turn.next;
         turn.next = index.checked_add(1).filter(|next| *next <= turn.count)?;
+        turn.busy += 1;
         Some((index, turn.shift))
     }
 
@@ -243,10 +254,12 @@ impl<'a> Claims<'a> {
         digest: Option<Digest>,
         say: &impl Fn(Vec<u8>) -> Result<(), WireError>,
     ) {
+        let mut turn = self.turn();
+        turn.busy -= 1;
         if digest.is_none() {
-            let mut turn = self.turn();
             (turn.count, turn.is_torn) = (turn.count.min(index), true);
         }
+        drop(turn);
         let mut line = self.line();
         let place = index.saturating_sub(line.told) as usize;
         if line.ahead.len() <= place {
@@ -271,11 +284,23 @@ impl<'a> Claims<'a> {
                 return self.end(line);
             }
         }
-        if line.told == count && line.claimed.take().is_some() {
+        if self.is_over(line.told) && line.claimed.take().is_some() {
             line.page.last = true;
             self.say_page(line, say);
             self.end(line);
         }
+    }
+
+    /// Whether all that is held is told, once `told` chunks are; nobody takes another one then. As long as somebody is
+    /// at one behind, perhaps because an earlier one could not be read, the sender must not take it for free: what
+    /// it sends would be overwritten.
+    fn is_over(&self, told: u32) -> bool {
+        let mut turn = self.turn();
+        let is_over = told == turn.count && turn.busy == 0;
+        if is_over {
+            (turn.count, turn.is_torn) = (0, true);
+        }
+        is_over
     }
 
     fn say_page(&self, line: &mut Line, say: &impl Fn(Vec<u8>) -> Result<(), WireError>) -> bool {

@@ -1,6 +1,6 @@
 //! What is held is announced in order, from two threads; where data has shifted, from another place.
 
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::protocol::frame::HEADER;
@@ -161,4 +161,65 @@ fn claims_that_paused_go_on_when_a_chunk_comes_or_pieces_enough_are_told() {
         });
         assert_eq!(heard.iter().count(), 3);
     }
+}
+
+/// Chunk 0 cannot be read, which is found out while chunk 1 is still being written.
+struct Slow {
+    begun: Mutex<Receiver<()>>,
+    begin: Sender<()>,
+    release: Mutex<Receiver<()>>,
+}
+
+impl Sink for Slow {
+    fn held(&self) -> u64 {
+        2 << 20
+    }
+    fn read_held(&self, offset: u64, _: &mut [u8]) -> Result<(), StorageError> {
+        if offset == 0 {
+            self.begun.lock().unwrap().recv().unwrap();
+            return Err(StorageError::Changed);
+        }
+        if offset == 1 << 20 {
+            self.begin.send(()).unwrap();
+            self.release.lock().unwrap().recv().unwrap();
+        }
+        Ok(())
+    }
+    fn write_at(&self, _: u64, _: &[u8]) -> Result<(), StorageError> {
+        Ok(())
+    }
+    fn commit(&self) -> Result<(), StorageError> {
+        Ok(())
+    }
+    fn discard(&self) {}
+}
+
+/// The sender would send chunk 1 at once, and what is still written would stand over it.
+#[test]
+fn the_last_page_waits_for_whoever_is_still_at_a_chunk_behind() {
+    let ((begin, begun), (release, released)) = (channel(), channel());
+    let sink = Slow { begun: Mutex::new(begun), begin, release: Mutex::new(released) };
+    let layout = Layout::for_size(2 << 20).unwrap();
+    let (claimed, heard) = channel();
+    let claims = Claims::new(&sink, layout, ID, claimed);
+    let told = Mutex::new(Told::default());
+    let say = |frame: Vec<u8>| {
+        told.lock().unwrap().hear(&frame);
+        Ok(())
+    };
+    let (end, ended) = channel();
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            let (claims, end) = (&claims, end.clone());
+            scope.spawn(move || {
+                claims.work(say);
+                end.send(()).unwrap();
+            });
+        }
+        ended.recv().unwrap();
+        assert_eq!(told.lock().unwrap().pages, 0, "nobody may send chunk 1 yet");
+        release.send(()).unwrap();
+    });
+    let told = told.into_inner().unwrap();
+    assert!(told.is_complete && told.digests.is_empty() && heard.iter().count() == 0);
 }
