@@ -8,8 +8,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, TcpKeepalive, Type};
-use tokio::net::TcpStream;
+use socket2::{SockRef, Socket, TcpKeepalive};
+use tokio::net::{TcpListener, TcpStream};
 
 /// Silence after which the system asks whether the peer is still there, and how often it asks.
 const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(20));
@@ -44,10 +44,18 @@ pub fn prepare(stream: &TcpStream, congestion: Congestion) -> io::Result<String>
     Ok(in_force(&socket))
 }
 
-/// Whether a connection of this process may use BBR.
+/// Whether connections that come to `listener` may use BBR. It is asked itself, and left as it was: a process that
+/// serves may be kept from making another socket.
 #[must_use]
-pub fn offers_bbr() -> bool {
-    Socket::new(Domain::IPV4, Type::STREAM, None).is_ok_and(|socket| use_bbr(&socket).is_ok())
+pub fn offers_bbr(listener: &TcpListener) -> bool {
+    let socket = SockRef::from(listener);
+    let before = in_force(&socket);
+    let is_offered = use_bbr(&socket).is_ok();
+    if is_offered {
+        // What was in force a moment ago can be chosen again.
+        let _ = socket.set_tcp_congestion(before.as_bytes());
+    }
+    is_offered
 }
 
 /// Whether `peer` is this same machine.
@@ -79,6 +87,8 @@ fn in_force(_: &Socket) -> String {
 
 #[cfg(test)]
 mod tests {
+    use socket2::{Domain, Type};
+
     use super::*;
 
     #[tokio::test]
@@ -91,12 +101,15 @@ mod tests {
         assert!(SockRef::from(&stream).keepalive().unwrap());
     }
 
-    #[test]
-    fn bbr_is_in_force_where_it_is_offered() {
+    #[tokio::test]
+    async fn bbr_is_in_force_where_it_is_offered() {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
         let offered = use_bbr(&socket).is_ok();
-        assert_eq!(offered, offers_bbr());
         assert_eq!(in_force(&socket) == "bbr", offered);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let before = in_force(&SockRef::from(&listener));
+        assert_eq!(offers_bbr(&listener), offered);
+        assert_eq!(in_force(&SockRef::from(&listener)), before);
     }
 
     #[test]

@@ -118,7 +118,7 @@ pub async fn run(
         tasks: tasks.clone(),
         drain: drain.clone(),
     };
-    if settings.congestion == Congestion::Bbr && !net::offers_bbr() {
+    if settings.congestion == Congestion::Bbr && !net::offers_bbr(&listener) {
         info!("this system offers no BBR: connections use its own congestion control");
     }
     info!(%local, ?exposure, "serving");

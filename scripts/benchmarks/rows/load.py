@@ -79,7 +79,7 @@ def clients(bench):
     series, rows, fair = {}, [], None
     with bench.opened(("sealane", "curl")) as (where, tools):
         for count in numbers:
-            size = max(bench.smaller(1024, 32) // count, bench.smaller(32, 8)) * MIB
+            size = max(bench.smaller(1024, 32) // count, bench.smaller(64, 8)) * MIB
             source, cells = make_file(where / f"of{count}", size), []
             for name, tool in tools.items():
                 tool.offer(source)
