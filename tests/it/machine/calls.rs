@@ -53,7 +53,7 @@ fn failing_server(calls: &str, error: &str) {
             }
             let mut upgrade = client(["ls", &site.address(&server, "old", "")]);
             upgrade.env("SEALANE_PASSWORD", "password").output().unwrap();
-            ground.check_ledgers();
+            ground.check_ledgers(true);
             assert!(server.child.try_wait().unwrap().is_none(), "{}", server.log());
             server.kill();
             drop(homes);

@@ -110,7 +110,7 @@ fn stopped_client(down: bool) {
         let took = stage.given_up_after(before);
         assert!(took < Duration::from_secs(2) + SLACK, "{took:?}");
         // Nothing of it holds up or costs anybody.
-        stage.ground.check_ledgers();
+        stage.ground.check_ledgers(false);
         if !down {
             let other = stage.ground.site.file("other", &two);
             ok(sealane(["put", other.to_str().unwrap(), &stage.at(&path)]));

@@ -34,14 +34,27 @@ async fn what_was_asked_with_the_login_is_answered_once_its_outcome_is_known() {
     let asked = client.clone();
     let made = tokio::spawn(async move { asked.make_directory(&path("new"), false).await });
     soon(admission.heard()).await.unwrap();
-    // It is made, perhaps, but nobody hears of it before whoever began the session knows.
-    for _ in 0..1000 {
-        tokio::task::yield_now().await;
-    }
-    assert!(!made.is_finished());
     admission.let_in();
     soon(made).await.unwrap().unwrap();
     assert_eq!(names(&pair.home()), ["new"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_waits_until_whoever_began_the_session_knows() {
+    let (near, far) = duplex(PIPE);
+    let mut server = Peer::new(far, Side::Client, None);
+    let (client, mut admission) = begin(near, PASSWORD).await;
+    let asking = tokio::spawn(async move { client.make_directory(&path("new"), false).await });
+    server.request(Kind::MakeDirectory).await;
+    server.send(&[welcome(), logged_in(), sample(Kind::Done, 3)].concat()).await;
+    soon(admission.heard()).await.unwrap();
+    // All of it is there, and nothing but this task has anything to wait for.
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!asking.is_finished());
+    admission.let_in();
+    soon(asking).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
