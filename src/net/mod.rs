@@ -93,7 +93,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_connection_is_prepared_and_keeps_the_systems_control_on_this_machine() {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let before = in_force(&SockRef::from(&stream));
         assert_eq!(prepare(&stream, Congestion::Bbr).unwrap(), before);
