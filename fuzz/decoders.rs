@@ -3,11 +3,11 @@
 
 use std::path::Path;
 
-use sealane::accounts::Record;
-use sealane::protocol::frame::{ClaimsPage, HEADER};
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
-use sealane::trust::KnownServers;
-use sealane::types::{Address, Pin, RemotePath, Username};
+use sealane_base::types::{Address, Pin, RemotePath, Username};
+use sealane_core::accounts::Record;
+use sealane_protocol::frame::{ClaimsPage, HEADER};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
+use sealane_tls::trust::KnownServers;
 
 /// Takes any bytes and gives nothing back.
 pub type Decoder = fn(&[u8]);

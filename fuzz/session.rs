@@ -8,16 +8,16 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use sealane::accounts::{
+use sealane_base::types::{Digest, Grant, RemotePath, Secret, Username};
+use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, Exposure, HashCost, LoginSettings,
 };
-use sealane::protocol::frame::ChunkPrefix;
-use sealane::protocol::message::{Hello, Login};
-use sealane::protocol::{ClientMessage, Header, Side, VERSION};
-use sealane::session::{Desk, Limits, Registry, Service, Terms, serve};
-use sealane::storage::Vault;
-use sealane::types::{Digest, Grant, RemotePath, Secret, Username};
-use sealane::wire::{FrameReader, Memory};
+use sealane_core::storage::Vault;
+use sealane_protocol::frame::ChunkPrefix;
+use sealane_protocol::message::{Hello, Login};
+use sealane_protocol::wire::{FrameReader, Memory};
+use sealane_protocol::{ClientMessage, Header, Side, VERSION};
+use sealane_server::sealane::{Desk, Limits, Registry, Service, Terms, serve};
 use tokio::io::{AsyncRead, AsyncWriteExt, duplex, split};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;

@@ -4,8 +4,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::AdminError;
-use crate::accounts::{AccountManager, AccountStore, DirectoryStore, LoginSettings, ManageError};
-use crate::types::Username;
+use sealane_base::types::Username;
+use sealane_core::accounts::{
+    AccountManager, AccountStore, DirectoryStore, LoginSettings, ManageError,
+};
 
 /// A manager for the accounts in `directory`, with the server's own cost and rules for homes.
 ///

@@ -1,8 +1,8 @@
 //! The address that clients are given.
 
 use super::{AdminError, Pins, Reach};
-use crate::types::text::printable;
-use crate::types::{Address, PinSet, RemotePath, Username};
+use sealane_base::types::text::printable;
+use sealane_base::types::{Address, PinSet, RemotePath, Username};
 
 /// The address of a server with all its pins; the server's own comes first.
 ///
@@ -49,7 +49,7 @@ fn machine_name() -> Result<String, AdminError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::Pin;
+    use sealane_base::types::Pin;
 
     fn pins() -> Pins {
         Pins {

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::AdminError;
-use crate::accounts::{HashCost, Hasher};
+use sealane_core::accounts::{HashCost, Hasher};
 
 /// Memory beyond which more passes are better than more memory: logins come several at once.
 const ENOUGH_KIB: u32 = 64 * 1024;

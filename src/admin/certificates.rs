@@ -10,10 +10,11 @@ use rustls_pki_types::pem::{self, PemObject};
 use time::OffsetDateTime;
 
 use super::{AdminError, CertificateFiles, rotate};
-use crate::fsio;
-use crate::tls::{self, Identity, IdentityError};
-use crate::trust::{KeyRing, RingKey, State};
-use crate::types::Pin;
+use sealane_base::fsio;
+use sealane_base::types::Pin;
+use sealane_tls as tls;
+use sealane_tls::trust::{KeyRing, RingKey, State};
+use sealane_tls::{Identity, IdentityError};
 
 /// Largest PEM file in bytes.
 const MAX_PEM: u64 = 64 * 1024;

@@ -4,11 +4,11 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::accounts::{AccountError, HashError, ManageError};
-use crate::fsio::FsError;
-use crate::tls::IdentityError;
-use crate::trust::TrustError;
-use crate::types::text::printable;
+use sealane_base::fsio::FsError;
+use sealane_base::types::text::printable;
+use sealane_core::accounts::{AccountError, HashError, ManageError};
+use sealane_tls::IdentityError;
+use sealane_tls::trust::TrustError;
 
 /// Something that was not done. Texts name the file.
 #[derive(Debug, Error)]

@@ -9,8 +9,8 @@ use time::OffsetDateTime;
 
 use super::AdminError;
 use super::certificates::make_directory_if_missing;
-use crate::accounts::StateCounts;
-use crate::fsio;
+use sealane_base::fsio;
+use sealane_core::accounts::StateCounts;
 
 const FILE: &str = "history.jsonl";
 const LOCK: &str = ".lock";

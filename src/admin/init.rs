@@ -7,8 +7,8 @@ use time::OffsetDateTime;
 use super::address::{address, host_and_port};
 use super::certificates::{self, GeneratedPins, make_directory_if_missing, must_be_free};
 use super::{AdminError, Pins, Reach};
-use crate::fsio;
-use crate::types::{Address, Pin};
+use sealane_base::fsio;
+use sealane_base::types::{Address, Pin};
 
 const CONFIG: &str = "config.toml";
 const CERTIFICATES: &str = "certs";

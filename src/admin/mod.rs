@@ -30,7 +30,7 @@ pub use init::{InitReport, init};
 pub use rotate::{Rotated, activate, prepare, recover, retire, revoke};
 pub use wrap::{WrapReport, backups, failures, undo_wrap, wrap};
 
-use crate::types::{Address, Pin};
+use sealane_base::types::{Address, Pin};
 
 /// Where a server listens, and how clients reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]

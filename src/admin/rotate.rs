@@ -10,11 +10,11 @@ use time::OffsetDateTime;
 
 use super::certificates::{KEY_MODE, directory_of, generate_named, identity_of, public_key_of};
 use super::{AdminError, CertificateFiles};
-use crate::fsio;
-use crate::protocol::keys::statement;
-use crate::tls::Identity;
-use crate::trust::{KeyRing, RingKey, State, Statement};
-use crate::types::Pin;
+use sealane_base::fsio;
+use sealane_base::types::Pin;
+use sealane_protocol::keys::statement;
+use sealane_tls::Identity;
+use sealane_tls::trust::{KeyRing, RingKey, State, Statement};
 
 const SERVER: &str = "server";
 const BACKUP: &str = "backup";

@@ -8,10 +8,10 @@ use time::{Duration, OffsetDateTime};
 
 use super::certificates::directory_of;
 use super::*;
-use crate::fsio::rehearsal::{State, Story, said};
-use crate::server::{KeyFiles, Keys};
-use crate::trust::KeyRing;
-use crate::types::Pin;
+use sealane_base::fsio::rehearsal::{State, Story, said};
+use sealane_base::types::Pin;
+use sealane_server::{KeyFiles, Keys};
+use sealane_tls::trust::KeyRing;
 
 fn files(top: &Path) -> CertificateFiles {
     let at = |name: &str| top.join("certs").join(name);

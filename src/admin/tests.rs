@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
 use super::*;
-use crate::types::Address;
+use sealane_base::types::Address;
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
@@ -72,7 +72,7 @@ fn a_new_server_is_for_its_owner_alone() {
     assert_ne!(report.keys.server, report.keys.backup);
     assert_eq!(report.address.pins, [report.keys.server, report.keys.backup]);
     let config =
-        String::from_utf8(crate::fsio::read_bounded(&top.join("config.toml"), 999).unwrap());
+        String::from_utf8(sealane_base::fsio::read_bounded(&top.join("config.toml"), 999).unwrap());
     assert_eq!(config.unwrap(), format!("backup is {}", report.keys.backup));
 }
 
@@ -102,7 +102,7 @@ fn nothing_is_overwritten_and_nothing_made_beside_it() {
 fn a_file_in_place_of_the_directory_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     let (file, link) = (dir.path().join("f"), dir.path().join("l"));
-    crate::fsio::create_new(&file, b"", 0o600).unwrap();
+    sealane_base::fsio::create_new(&file, b"", 0o600).unwrap();
     symlink("nowhere", &link).unwrap();
     for taken in [&file, &link] {
         let error = make(taken).unwrap_err().to_string();
@@ -129,7 +129,7 @@ fn the_backup_pin_is_the_configured_one_or_that_of_the_file() {
     assert_eq!(backup(&files), Some(made.backup));
     fs::remove_file(dir.path().join("backup.crt")).unwrap();
     assert_eq!(backup(&files), None);
-    crate::fsio::create_new(&dir.path().join("backup.crt"), b"?", 0o644).unwrap();
+    sealane_base::fsio::create_new(&dir.path().join("backup.crt"), b"?", 0o644).unwrap();
     assert!(pins(&files).unwrap_err().to_string().contains("backup.crt': no certificate found"));
     // Without the key the pins are still known.
     fs::remove_file(dir.path().join("backup.crt")).unwrap();

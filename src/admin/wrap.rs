@@ -14,10 +14,10 @@ use zeroize::Zeroizing;
 
 use super::AdminError;
 use super::certificates::make_directory_if_missing;
-use crate::accounts::{AccountManager, ManageError, Wrapping};
-use crate::fsio::{self, AppendFile};
-use crate::types::Username;
-use crate::types::text::printable;
+use sealane_base::fsio::{self, AppendFile};
+use sealane_base::types::Username;
+use sealane_base::types::text::printable;
+use sealane_core::accounts::{AccountManager, ManageError, Wrapping};
 
 const MODE: u32 = 0o600;
 const PREFIX: &str = "backup-";
@@ -233,10 +233,10 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::accounts::{
+    use sealane_base::types::Secret;
+    use sealane_core::accounts::{
         AccountStore, DirectoryStore, HashCost, HomeMap, Record, StoredPassword,
     };
-    use crate::types::Secret;
 
     const CHEAP: HashCost = HashCost { memory_kib: 8, iterations: 1, parallelism: 1 };
     const MD5: &str = "96E79218965eb72c92a549dd5a330112";

@@ -10,8 +10,9 @@ use tracing::{info, warn};
 use super::manager::Manager;
 use super::{Exit, Failure};
 use crate::config::{Settings, environment};
-use crate::sandbox::{self, Plan, SandboxError};
-use crate::storage::{StorageError, Vault};
+use sealane_base::files::StorageError;
+use sealane_core::storage::Vault;
+use sealane_server::sandbox::{self, Plan, SandboxError};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;

@@ -1,13 +1,13 @@
 //! From the errors of the rooms below to words, hints and exit codes.
 
 use super::{Exit, Failure};
-use crate::protocol::Status;
-use crate::protocol::message::Refused;
-use crate::session::SessionError;
-use crate::storage::StorageError;
-use crate::transfer::TransferError;
-use crate::types::size::human;
-use crate::wire::WireError;
+use sealane_base::files::StorageError;
+use sealane_base::types::size::human;
+use sealane_client::session::SessionError;
+use sealane_protocol::Status;
+use sealane_protocol::message::Refused;
+use sealane_protocol::transfer::TransferError;
+use sealane_protocol::wire::WireError;
 
 /// Why something could not be done with `what`: a path, an address, an account.
 pub(super) fn session(what: &str, error: &SessionError) -> Failure {

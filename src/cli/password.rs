@@ -5,8 +5,8 @@ use std::path::Path;
 
 use super::{Exit, Failure};
 use crate::config::environment;
-use crate::fsio;
-use crate::types::{Secret, Username};
+use sealane_base::fsio;
+use sealane_base::types::{Secret, Username};
 
 /// Longest password file that is read.
 const MAX_FILE: u64 = 4096;

@@ -11,11 +11,12 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::confine::{self, Confined};
 use super::{Exit, Failure, Ui, logging};
-use crate::accounts::{AccountStore, Authenticator, DirectoryStore};
 use crate::config::{self, Settings};
-use crate::fsio::FsError;
-use crate::server::{self, KeyError, KeyFiles, Keys};
-use crate::storage::Vault;
+use sealane_base::fsio::FsError;
+use sealane_core::accounts::{AccountStore, Authenticator, DirectoryStore};
+use sealane_core::storage::Vault;
+use sealane_server as server;
+use sealane_server::{KeyError, KeyFiles, Keys};
 
 /// How long a login waits for other writers of records.
 const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, IsTerminal, Read, Write};
 use serde::Serialize;
 
 use super::failure::Failure;
-use crate::types::text::printable;
+use sealane_base::types::text::printable;
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 1024;

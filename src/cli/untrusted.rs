@@ -3,10 +3,10 @@
 use time::OffsetDateTime;
 
 use super::{Exit, Failure, errors};
-use crate::client::ConnectError;
-use crate::tls::{PinMismatch, TlsError};
-use crate::trust::{KnownServer, State};
-use crate::types::Pin;
+use sealane_base::types::Pin;
+use sealane_client::ConnectError;
+use sealane_tls::trust::{KnownServer, State};
+use sealane_tls::{PinMismatch, TlsError};
 
 /// Why there is no session with `server` (`host:port`), of which `known` is stored.
 pub(super) fn connecting(
@@ -157,8 +157,8 @@ pub(super) fn day(seconds: i64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::{KnownKey, KnownServers, Place, Source};
-    use crate::types::PinSet;
+    use sealane_base::types::PinSet;
+    use sealane_tls::trust::{KnownKey, KnownServers, Place, Source};
 
     const TRUSTED: i64 = 1_772_409_600; // 2026-03-02
     const AT: &str = "files.example:9901";

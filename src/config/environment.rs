@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use crate::types::Secret;
+use sealane_base::types::Secret;
 
 /// A variable whose value cannot be used.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]

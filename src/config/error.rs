@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 use super::locate;
-use crate::fsio::FsError;
-use crate::types::text::printable;
+use sealane_base::fsio::FsError;
+use sealane_base::types::text::printable;
 
 /// A configuration that cannot be used. Its text names file, line and key where there are such.
 #[derive(Debug, Error)]

@@ -7,11 +7,11 @@ use serde::Deserialize;
 use time::Date;
 
 use super::values::{self, Count};
-use crate::accounts::PasswordEncoding;
-use crate::net::Congestion;
-use crate::sandbox::Mode;
-use crate::types::address::DEFAULT_PORT;
-use crate::types::{Address, Pin};
+use sealane_base::types::address::DEFAULT_PORT;
+use sealane_base::types::{Address, Pin};
+use sealane_core::accounts::PasswordEncoding;
+use sealane_server::sandbox::Mode;
+use sealane_tls::socket::Congestion;
 
 const YEAR: u32 = 365 * 24 * 3600;
 

@@ -20,14 +20,14 @@ use std::time::Duration;
 pub use error::ConfigError;
 pub use template::template;
 
-use crate::accounts::LoginSettings;
 use crate::admin::{CertificateFiles, Reach};
-use crate::fsio;
-use crate::net::Congestion;
-use crate::sandbox;
-use crate::server::StrangerLimits;
-use crate::session;
-use crate::storage::Caps;
+use sealane_base::fsio;
+use sealane_core::accounts::LoginSettings;
+use sealane_core::storage::Caps;
+use sealane_server::StrangerLimits;
+use sealane_server::sandbox;
+use sealane_server::sealane;
+use sealane_tls::socket::Congestion;
 
 /// Largest configuration file in bytes.
 pub const MAX_FILE: u64 = 256 * 1024;
@@ -56,7 +56,7 @@ pub struct Settings {
     /// Time from the first byte of a connection to a successful login.
     pub login_deadline: Duration,
     /// Time limits of a session.
-    pub limits: session::Limits,
+    pub limits: sealane::Limits,
     /// Connections served at once.
     pub connections: usize,
     /// What an account may have at most, besides its bytes.

@@ -6,11 +6,11 @@ use std::time::Duration;
 use super::Settings;
 use super::error::Problem;
 use super::file::{File, HomeRule, Login};
-use crate::accounts::{DEFAULT_HOMES, HashCost, Hasher, HomeMap, LoginSettings};
 use crate::admin::{CertificateFiles, Reach};
-use crate::server::StrangerLimits;
-use crate::session;
-use crate::storage::Caps;
+use sealane_core::accounts::{DEFAULT_HOMES, HashCost, Hasher, HomeMap, LoginSettings};
+use sealane_core::storage::Caps;
+use sealane_server::StrangerLimits;
+use sealane_server::sealane;
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -37,7 +37,7 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
         partial_expiry: DAY.saturating_mul(file.storage.partial_expiry_days.0),
         login,
         login_deadline,
-        limits: session::Limits {
+        limits: sealane::Limits {
             idle: file.limits.idle_seconds.seconds(),
             stall: file.limits.stall_seconds.seconds(),
             slowest: file.limits.slowest_bytes_per_second.0,

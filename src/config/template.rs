@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::types::Pin;
+use sealane_base::types::Pin;
 
 /// The shipped `config.toml`.
 pub(super) const SHIPPED: &str = include_str!("../../config.toml");

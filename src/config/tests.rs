@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::file::File;
 use super::template::SHIPPED;
 use super::*;
-use crate::types::Pin;
+use sealane_base::types::Pin;
 
 const FILE: &str = "/etc/sealane/config.toml";
 
@@ -49,7 +49,7 @@ fn the_shipped_file_names_every_key() {
 #[test]
 fn defaults_are_those_of_the_rooms() {
     let settings = read("").unwrap();
-    let (login, limits) = (LoginSettings::default(), session::Limits::default());
+    let (login, limits) = (LoginSettings::default(), sealane::Limits::default());
     assert_eq!(settings.login.cost, login.cost);
     assert_eq!((settings.login.workers, settings.login.queue), (login.workers, login.queue));
     assert_eq!(settings.login.queue_deadline, login.queue_deadline);

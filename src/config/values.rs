@@ -8,10 +8,10 @@ use std::time::Duration;
 use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
 use time::Date;
 
-use crate::accounts::PasswordEncoding;
-use crate::net::Congestion;
-use crate::sandbox::Mode;
-use crate::types::{Address, Pin, day};
+use sealane_base::types::{Address, Pin, day};
+use sealane_core::accounts::PasswordEncoding;
+use sealane_server::sandbox::Mode;
+use sealane_tls::socket::Congestion;
 
 /// A whole number from 1 to `MAX`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

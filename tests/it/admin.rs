@@ -9,8 +9,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sealane::tls::pin_of_certificate;
-use sealane::types::{Address, Pin};
+use sealane_base::types::{Address, Pin};
+use sealane_tls::pin_of_certificate;
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -7,13 +7,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use sealane::client::Link;
-use sealane::client::tree::{
+use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Tree};
+use sealane_base::types::RemotePath;
+use sealane_client::Link;
+use sealane_client::tree::{
     Compare, Ends, Exclude, Listing, Plan, Preserve, Rules, download_tree, list_remote, upload_tree,
 };
-use sealane::storage::{FileMeta, FileSource, LocalSink, Sink, Tree};
-use sealane::transfer::Meter;
-use sealane::types::RemotePath;
+use sealane_protocol::transfer::Meter;
 use tempfile::TempDir;
 
 use crate::support::faults::{Fault, Line, Network, What};
@@ -207,7 +207,7 @@ async fn tree_over_cuts(
     let meter = Arc::new(Meter::default());
     let ends = Ends { client: link, tree, base, preserve: sync, cache: None, meter: meter.clone() };
     let (ends, mut failed) = (Arc::new(ends), Vec::new());
-    let on = |event: sealane::client::tree::Event| {
+    let on = |event: sealane_client::tree::Event| {
         failed.extend(event.result.err().map(|error| (event.path, error)));
     };
     let done = match down {

@@ -2,8 +2,8 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use sealane::client::{Target, connect};
-use sealane::types::{Address, PinSet, Secret};
+use sealane_base::types::{Address, PinSet, Secret};
+use sealane_client::{Target, connect};
 
 use super::support::site::{PASSWORD, client, sealane};
 use super::support::{Site, fails, ok, result, stderr, stdout};

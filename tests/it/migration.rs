@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use md5::{Digest, Md5};
-use sealane::accounts::{
+use sealane_base::types::{Address, PinSet, Secret};
+use sealane_client::{Target, connect};
+use sealane_core::accounts::{
     Authenticator, DirectoryStore, Exposure, HashCost, HomeMap, LoginError, LoginSettings,
 };
-use sealane::client::{Target, connect};
-use sealane::types::{Address, PinSet, Secret};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;

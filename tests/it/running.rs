@@ -4,11 +4,11 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use sealane::client::{Target, connect};
-use sealane::session::Client;
-use sealane::storage::FileMeta;
-use sealane::transfer::Meter;
-use sealane::types::{Address, PinSet, RemotePath, Secret};
+use sealane_base::files::FileMeta;
+use sealane_base::types::{Address, PinSet, RemotePath, Secret};
+use sealane_client::session::Client;
+use sealane_client::{Target, connect};
+use sealane_protocol::transfer::Meter;
 use serde_json::Value;
 
 use super::support::held::{Held, LetGo};

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use landlock::{ABI, Access as _, AccessFs, LandlockStatus, Ruleset, RulesetAttr as _};
-use sealane::sandbox::{self, Bounds, Kernel, Mode, Plan, SandboxError, System};
+use sealane_server::sandbox::{self, Bounds, Kernel, Mode, Plan, SandboxError, System};
 
 use crate::support::site::{ended, sealane, until};
 use crate::support::{Site, fails, ok, stderr, stdout};

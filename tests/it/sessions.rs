@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use sealane::protocol::Status;
-use sealane::session::{Client, SessionError};
-use sealane::storage::{FileMeta, FileSource, LocalSink, Sink, Source};
-use sealane::transfer::{Meter, Outcome};
-use sealane::types::{Digest, RemotePath, Username};
+use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Source};
+use sealane_base::types::{Digest, RemotePath, Username};
+use sealane_client::session::{Client, SessionError};
+use sealane_protocol::Status;
+use sealane_protocol::transfer::{Meter, Outcome};
 
 use crate::support::{Service, noise};
 

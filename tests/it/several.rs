@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use sealane::client::RateLimit;
-use sealane::session::{Client, SessionError};
-use sealane::storage::{FileMeta, FileSource, LocalSink, Sink, Source};
-use sealane::tls::{Identity, generate};
-use sealane::transfer::{Meter, Outcome};
-use sealane::types::RemotePath;
+use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Source};
+use sealane_base::types::RemotePath;
+use sealane_client::RateLimit;
+use sealane_client::session::{Client, SessionError};
+use sealane_protocol::transfer::{Meter, Outcome};
+use sealane_tls::{Identity, generate};
 use tokio::task::JoinHandle;
 
 use crate::support::held::{Held, LetGo};

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
-use sealane::accounts::{
+use sealane_base::types::{Address, PinSet, Secret};
+use sealane_client::{Target, connect};
+use sealane_core::accounts::{
     Authenticator, DirectoryStore, Exposure, HashCost, HomeMap, LoginSettings,
 };
-use sealane::client::{Target, connect};
-use sealane::types::{Address, PinSet, Secret};
 use serde_json::Value;
 use tokio::task::JoinSet;
 

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::Output;
 use std::time::SystemTime;
 
-use sealane::client::DigestCache;
-use sealane::storage::{FileIdentity, FileSource};
-use sealane::types::Digest;
+use sealane_base::files::{FileIdentity, FileSource};
+use sealane_base::types::Digest;
+use sealane_client::DigestCache;
 
 use crate::support::site::sealane;
 use crate::support::trees::{make, marks, same};

@@ -10,11 +10,11 @@ use super::migration::{self, Import};
 use super::password::{generated, new_password};
 use super::running;
 use super::words::aligned;
-use crate::accounts::{AccountError, AccountManager, ManageError, PasswordState, Summary};
 use crate::admin::{self, AdminError};
 use crate::cli::{Failure, Ui};
 use crate::config::Settings;
-use crate::types::{Secret, Username, size};
+use sealane_base::types::{Secret, Username, size};
+use sealane_core::accounts::{AccountError, AccountManager, ManageError, PasswordState, Summary};
 
 pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Result<(), Failure> {
     let manager = open(settings)?;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand};
 
 use super::keys::KeyCommand;
-use crate::types::{Pin, Username, size};
+use sealane_base::types::{Pin, Username, size};
 
 /// Looks after a sealane server: its directory, address, certificates and accounts.
 #[derive(Debug, Parser)]

@@ -6,10 +6,10 @@ use time::{Date, OffsetDateTime};
 
 use super::running;
 use super::words::aligned;
-use crate::accounts::{AccountKey, AccountManager, KeyProblem};
 use crate::cli::{Failure, Ui};
 use crate::config::Settings;
-use crate::types::{Network, Permissions, Pin, RemotePath, Username, day};
+use sealane_base::types::{Network, Permissions, Pin, RemotePath, Username, day};
+use sealane_core::accounts::{AccountKey, AccountManager, KeyProblem};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeyCommand {

@@ -8,13 +8,13 @@ use time::OffsetDateTime;
 
 use super::report_page;
 use super::words::{aligned, findings, state_word};
-use crate::accounts::{
-    AccountManager, Encoding, HashState, ImportEntry, ImportVerdict, MigrationReport,
-};
 use crate::admin::{self, WrapReport};
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::Settings;
-use crate::fsio;
+use sealane_base::fsio;
+use sealane_core::accounts::{
+    AccountManager, Encoding, HashState, ImportEntry, ImportVerdict, MigrationReport,
+};
 
 const PAGE_MODE: u32 = 0o600;
 

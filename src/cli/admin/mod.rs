@@ -23,9 +23,9 @@ use clap::{CommandFactory as _, FromArgMatches as _};
 
 use self::arguments::{Arguments, Command, QuotaCommand, SessionsCommand};
 use super::{Exit, Failure, Ui};
-use crate::accounts::{AccountError, ManageError};
 use crate::admin::AdminError;
 use crate::config::{self, ConfigError, Settings};
+use sealane_core::accounts::{AccountError, ManageError};
 
 /// Runs the program; `arguments` begin with its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {

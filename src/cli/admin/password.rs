@@ -6,11 +6,11 @@ use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::accounts::MAX_PASSWORD;
 use crate::cli::{Exit, Failure, Ui};
-use crate::fsio::{self, FsErrorKind};
-use crate::types::text::printable;
-use crate::types::{Secret, Username};
+use sealane_base::fsio::{self, FsErrorKind};
+use sealane_base::types::text::printable;
+use sealane_base::types::{Secret, Username};
+use sealane_core::accounts::MAX_PASSWORD;
 
 /// Largest password file in bytes; only its first line counts.
 const MAX_FILE: u64 = 64 * 1024;

@@ -7,12 +7,13 @@ use serde_json::{Value, json};
 use super::account;
 use super::running::{ask_within, odd};
 use super::words::aligned;
-use crate::accounts::Summary;
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::Settings;
-use crate::server::{Answer, Question, QuotaStatus};
-use crate::storage::{StorageError, audit_on_disk};
-use crate::types::{Username, size};
+use sealane_base::files::StorageError;
+use sealane_base::types::{Username, size};
+use sealane_core::accounts::Summary;
+use sealane_core::storage::audit_on_disk;
+use sealane_server::{Answer, Question, QuotaStatus};
 
 /// For the count of one home, however many files are in it.
 const PATIENCE: Duration = Duration::from_secs(600);

@@ -7,9 +7,9 @@ use std::fmt::Write as _;
 use time::OffsetDateTime;
 
 use super::words::{findings, state_word};
-use crate::accounts::{HashState, MigrationReport};
 use crate::admin::HistoryPoint;
-use crate::types::text::printable;
+use sealane_base::types::text::printable;
+use sealane_core::accounts::{HashState, MigrationReport};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 240.0;
@@ -153,7 +153,7 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::accounts::AccountLine;
+    use sealane_core::accounts::AccountLine;
 
     #[test]
     fn a_name_is_no_markup_and_the_plot_has_a_band_a_state() {

@@ -8,11 +8,11 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::words::{aligned, state_word};
-use crate::accounts::HashState;
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::{CONTROL_SOCKET, Settings};
-use crate::server::{Answer, Question, Status};
-use crate::types::{Username, size};
+use sealane_base::types::{Username, size};
+use sealane_core::accounts::HashState;
+use sealane_server::{Answer, Question, Status};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 

@@ -8,11 +8,11 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::arguments::{BackupKey, CertCommand, RotateCommand};
-use crate::accounts::HashCost;
 use crate::admin::{self, Pins, Reach};
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::{self, Settings};
-use crate::types::{Address, Pin, Username, size};
+use sealane_base::types::{Address, Pin, Username, size};
+use sealane_core::accounts::HashCost;
 
 pub(super) fn init(ui: Ui, directory: &Path, listen: SocketAddr) -> Result<(), Failure> {
     let reach = Reach { listen, public: None };

@@ -2,7 +2,7 @@
 //!
 //! It makes texts and prints none.
 
-use crate::accounts::{HashState, MigrationReport};
+use sealane_core::accounts::{HashState, MigrationReport};
 
 /// Rows as lines whose columns stand under one another.
 pub(super) fn aligned<const N: usize>(rows: &[[String; N]]) -> Vec<String> {

@@ -8,7 +8,7 @@ use clap::{Args, Parser, Subcommand};
 use super::key::KeyCommand;
 use super::names;
 use super::trust::TrustCommand;
-use crate::types::{Address, Pin, duration, size};
+use sealane_base::types::{Address, Pin, duration, size};
 
 /// Move files to and from a server whose key is pinned.
 ///

@@ -8,10 +8,10 @@ use super::move_files::{one_server, same_server};
 use super::names;
 use super::remote::{self, Access};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::protocol::Status;
-use crate::protocol::message::Entry;
-use crate::types::size::human;
-use crate::types::{Address, RemotePath};
+use sealane_base::types::size::human;
+use sealane_base::types::{Address, RemotePath};
+use sealane_protocol::Status;
+use sealane_protocol::message::Entry;
 
 /// Lists a directory.
 pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Failure> {

@@ -11,11 +11,11 @@ use super::own_key::{self, OwnKey};
 use super::remote::{Access, close};
 use crate::cli::{Exit, Failure, Ui, errors};
 use crate::config::environment;
-use crate::fsio;
-use crate::protocol::Status;
-use crate::tls::generate;
-use crate::types::text::printable;
-use crate::types::{Address, Pin};
+use sealane_base::fsio;
+use sealane_base::types::text::printable;
+use sealane_base::types::{Address, Pin};
+use sealane_protocol::Status;
+use sealane_tls::generate;
 
 const MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;

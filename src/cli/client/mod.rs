@@ -30,7 +30,7 @@ use self::args::{Arguments, Command, Partial, ReceiptCommand};
 use self::doorman::doorman;
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
-use crate::client::{RateLimit, Retry};
+use sealane_client::{RateLimit, Retry};
 
 /// Time within which a Ctrl-C is heeded.
 const HEEDED: Duration = Duration::from_secs(2);

@@ -9,13 +9,14 @@ use super::progress::Progress;
 use super::remote::{self, Access};
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
-use crate::protocol::Status;
-use crate::session::SessionError;
-use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink, Tree};
-use crate::transfer::Meter;
-use crate::types::path::PathError;
-use crate::types::{Address, RemotePath};
+use sealane_base::files::{FileMeta, Sink, StorageError, StreamSink, Tree};
+use sealane_base::types::path::PathError;
+use sealane_base::types::{Address, RemotePath};
+use sealane_client::session::SessionError;
+use sealane_client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
+use sealane_core::storage::{self};
+use sealane_protocol::Status;
+use sealane_protocol::transfer::Meter;
 
 /// Sends files and, with `-r`, directories.
 pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
@@ -247,7 +248,7 @@ fn plan_upload(
         if into_directory {
             return Err(Failure::new(Exit::Usage, "standard input needs a file name to go to"));
         }
-        let spooled = storage::spool(std::io::stdin().lock(), &std::env::temp_dir())
+        let spooled = sealane_base::files::spool(std::io::stdin().lock(), &std::env::temp_dir())
             .map_err(|error| errors::storage("standard input", &error))?;
         let to = address.path.clone();
         return Ok(Upload { from: UploadSource::Open(spooled), to, inside: None, preserve: false });

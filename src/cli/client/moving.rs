@@ -13,10 +13,10 @@ use super::receipts;
 use super::remote::{Access, Remote};
 use super::report::Report;
 use crate::cli::Failure;
-use crate::client::Link;
-use crate::session::SessionError;
-use crate::transfer::Meter;
-use crate::types::{Address, Digest, RemotePath};
+use sealane_base::types::{Address, Digest, RemotePath};
+use sealane_client::Link;
+use sealane_client::session::SessionError;
+use sealane_protocol::transfer::Meter;
 
 /// What a command that moves files has at hand.
 #[derive(Debug)]

@@ -3,11 +3,11 @@
 use thiserror::Error;
 
 use crate::config::environment;
-use crate::trust::{KnownServer, KnownServers, ServerName, Store, TrustError};
-use crate::types::address::AddressError;
-use crate::types::path::PathError;
-use crate::types::username::UsernameError;
-use crate::types::{Address, RemotePath, Username};
+use sealane_base::types::address::AddressError;
+use sealane_base::types::path::PathError;
+use sealane_base::types::username::UsernameError;
+use sealane_base::types::{Address, RemotePath, Username};
+use sealane_tls::trust::{KnownServer, KnownServers, ServerName, Store, TrustError};
 
 /// Why a text is no address.
 #[derive(Debug, Error)]
@@ -93,8 +93,8 @@ impl Named<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::{Place, Source};
-    use crate::types::{Pin, PinSet};
+    use sealane_base::types::{Pin, PinSet};
+    use sealane_tls::trust::{Place, Source};
 
     fn resolve(text: &str) -> Result<String, String> {
         let mut known = KnownServers::default();

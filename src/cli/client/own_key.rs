@@ -8,14 +8,14 @@ use time::OffsetDateTime;
 
 use super::remote::Access;
 use crate::cli::{Exit, Failure};
-use crate::client::ConnectError;
 use crate::config::environment;
-use crate::fsio;
-use crate::protocol::Status;
-use crate::session::SessionError;
-use crate::tls::Identity;
-use crate::types::text::printable;
-use crate::types::{Pin, Username};
+use sealane_base::fsio;
+use sealane_base::types::text::printable;
+use sealane_base::types::{Pin, Username};
+use sealane_client::ConnectError;
+use sealane_client::session::SessionError;
+use sealane_protocol::Status;
+use sealane_tls::Identity;
 
 const FILE: &str = "key.pem";
 /// Largest key file in bytes.

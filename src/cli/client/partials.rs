@@ -7,8 +7,8 @@ use super::files::utc;
 use super::move_files::one_server;
 use super::remote::{self, Access};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::protocol::message::Partial;
-use crate::types::{Address, RemotePath};
+use sealane_base::types::{Address, RemotePath};
+use sealane_protocol::message::Partial;
 
 /// Lists the partials of files at or below the address.
 pub(super) async fn list(ui: Ui, access: &Access, address: &Address) -> Result<(), Failure> {

@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 
 use super::remote::Access;
 use crate::cli::Ui;
-use crate::transfer::Meter;
+use sealane_protocol::transfer::Meter;
 
 /// Redraws a second.
 const RATE: u8 = 10;
@@ -115,7 +115,7 @@ impl Shown {
         self.bar.set_length(total);
         self.bar.set_position(if self.by_durable { durable } else { verified });
         if held > 0 {
-            let held = crate::types::size::human(held);
+            let held = sealane_base::types::size::human(held);
             self.bar.set_message(format!("  ({held} held already)"));
         }
     }

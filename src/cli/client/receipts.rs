@@ -14,14 +14,14 @@ use super::remote::{Access, Remote};
 use super::trees::walk;
 use super::trusted;
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::tree::{Exclude, Problem};
-use crate::client::{ReceiptError, SignedReceipt};
-use crate::fsio;
-use crate::session::SessionError;
-use crate::storage::{EntryKind, FileSource, Tree};
-use crate::transfer::{self, Meter, TransferError};
-use crate::trust::State;
-use crate::types::{Digest, Pin, RemotePath};
+use sealane_base::files::{EntryKind, FileSource, Tree};
+use sealane_base::fsio;
+use sealane_base::types::{Digest, Pin, RemotePath};
+use sealane_client::session::SessionError;
+use sealane_client::tree::{Exclude, Problem};
+use sealane_client::{ReceiptError, SignedReceipt};
+use sealane_protocol::transfer::{self, Meter, TransferError};
+use sealane_tls::trust::State;
 
 /// Receipts asked for at once.
 const SIDE_BY_SIDE: usize = 16;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use crate::cli::Ui;
-use crate::client::DigestCache;
 use crate::config::environment;
+use sealane_client::DigestCache;
 
 /// Writes down what was learned when it is dropped, by Ctrl-C as well.
 pub(super) struct Remembered {

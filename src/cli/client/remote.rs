@@ -10,14 +10,14 @@ use super::doorman::Bell;
 use super::own_key::OwnKey;
 use super::trusted::{self, Trusted};
 use crate::cli::{Exit, Failure, Ui, password, untrusted};
-use crate::client::{
+use sealane_base::types::{Address, Pin, PinSet, Secret, Username};
+use sealane_client::session::Client;
+use sealane_client::{
     self, ConnectError, Dialling, Entering, Link, LinkEvent, RateLimit, Retry, Secured, Target,
     Ways,
 };
-use crate::session::Client;
-use crate::tls::Identity;
-use crate::trust::{Announced, KnownServer};
-use crate::types::{Address, Pin, PinSet, Secret, Username};
+use sealane_tls::Identity;
+use sealane_tls::trust::{Announced, KnownServer};
 
 /// What the command line says about who connects to whom.
 #[derive(Debug)]
@@ -195,7 +195,7 @@ impl Access {
     }
 
     async fn secure(&self, door: &Door, key: Option<&Identity>) -> Result<Secured, Failure> {
-        let secured = client::secure_paced(&door.target, key, self.limit.clone()).await;
+        let secured = sealane_client::secure_paced(&door.target, key, self.limit.clone()).await;
         let secured = secured.map_err(|error| door.failure(&error))?;
         self.ui.detail(&format!("connected; congestion control {}", secured.congestion()));
         door.trusted.proved(self.ui, secured.pin())?;
@@ -261,7 +261,7 @@ impl Proof {
             Self::Key(key) => (Some(key), None),
             Self::Password(password) => (None, Some(password)),
         };
-        let secured = client::secure_paced(target, key, limit).await?;
+        let secured = sealane_client::secure_paced(target, key, limit).await?;
         Ok(secured.login(&target.user, password).await?.0)
     }
 }

@@ -6,9 +6,9 @@ use serde_json::json;
 
 use super::progress::Progress;
 use crate::cli::{Exit, Failure, Ui};
-use crate::transfer::Outcome;
-use crate::types::Digest;
-use crate::types::size::human;
+use sealane_base::types::Digest;
+use sealane_base::types::size::human;
+use sealane_protocol::transfer::Outcome;
 
 /// Counts outcomes as they come in.
 #[derive(Debug)]

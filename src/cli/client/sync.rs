@@ -9,9 +9,9 @@ use super::remembered::Remembered;
 use super::remote::Access;
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, errors};
-use crate::client::tree::{Compare, Exclude, Preserve, Rules};
-use crate::storage::Tree;
-use crate::types::Address;
+use sealane_base::files::Tree;
+use sealane_base::types::Address;
+use sealane_client::tree::{Compare, Exclude, Preserve, Rules};
 
 enum Way {
     Up { tree: Tree, from: String, to: Address },

@@ -8,17 +8,17 @@ use super::moving::Moving;
 use super::progress::Progress;
 use super::report::Report;
 use crate::cli::{Exit, Failure, errors};
-use crate::client::tree::{
+use sealane_base::files::{EntryKind, StorageError, Tree, TreeEntry};
+use sealane_base::types::RemotePath;
+use sealane_client::session::SessionError;
+use sealane_client::tree::{
     Compare, Done, Ends, Event, Exclude, Listing, Plan, Preserve, Problem, Rules, TreeError,
     a_kind, download_tree, has_collisions, keep_first, list_remote, upload_tree,
 };
-use crate::client::{DigestCache, Link};
-use crate::protocol::Status;
-use crate::protocol::message::Entry;
-use crate::session::SessionError;
-use crate::storage::{EntryKind, StorageError, Tree, TreeEntry};
-use crate::transfer::Meter;
-use crate::types::RemotePath;
+use sealane_client::{DigestCache, Link};
+use sealane_protocol::Status;
+use sealane_protocol::message::Entry;
+use sealane_protocol::transfer::Meter;
 
 /// How the trees of one command are brought over.
 #[derive(Debug)]
@@ -267,7 +267,7 @@ pub(super) fn failure(what: &str, error: &TreeError) -> Failure {
 /// Opens the directory `path` for a download, or makes it if `make` says so.
 pub(super) fn open_or_make(path: &Path, make: bool) -> Result<Option<Tree>, StorageError> {
     if make {
-        crate::storage::make_directory(path)?;
+        sealane_base::files::make_directory(path)?;
     }
     match Tree::open(path) {
         Err(StorageError::NotFound) if !make => Ok(None),

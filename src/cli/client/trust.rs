@@ -10,9 +10,9 @@ use super::remote::Access;
 use super::trusted::{failure, first_contact, now};
 use crate::cli::untrusted::day;
 use crate::cli::{Exit, Failure, Ui};
-use crate::fsio;
-use crate::trust::{KnownServer, KnownServers, Place, ServerName, Source, TrustError};
-use crate::types::{Address, Pin, PinSet, Username};
+use sealane_base::fsio;
+use sealane_base::types::{Address, Pin, PinSet, Username};
+use sealane_tls::trust::{KnownServer, KnownServers, Place, ServerName, Source, TrustError};
 
 /// Largest file that is imported, in bytes.
 const MAX_IMPORT: u64 = 8 << 20;
@@ -197,8 +197,9 @@ fn server_of(text: &str) -> Result<(Place, Option<Username>, Vec<Pin>), Failure>
         let place = Place::parse(text).ok_or_else(|| no_server(text))?;
         return Ok((place, None, Vec::new()));
     }
-    let wrong =
-        |error: crate::types::address::AddressError| Failure::new(Exit::Usage, error.to_string());
+    let wrong = |error: sealane_base::types::address::AddressError| {
+        Failure::new(Exit::Usage, error.to_string())
+    };
     let address = Address::parse(text).map_err(wrong)?;
     if !address.path.is_root() {
         return Err(Failure::new(

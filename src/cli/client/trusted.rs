@@ -8,9 +8,9 @@ use time::OffsetDateTime;
 use super::names;
 use super::remote::Access;
 use crate::cli::{Exit, Failure, Ui, untrusted};
-use crate::client;
-use crate::trust::{Announced, KnownServer, NotLearned, Place, Source, State, TrustError};
-use crate::types::{Address, Pin, PinSet};
+use sealane_base::types::{Address, Pin, PinSet};
+use sealane_client as client;
+use sealane_tls::trust::{Announced, KnownServer, NotLearned, Place, Source, State, TrustError};
 
 /// The keys that are accepted, and why.
 #[derive(Debug)]

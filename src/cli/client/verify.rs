@@ -13,15 +13,15 @@ use super::remembered::Remembered;
 use super::remote::Access;
 use super::trees::{self, below};
 use crate::cli::{Exit, Failure, Ui, errors};
-use crate::client::tree::{
+use sealane_base::files::{FileSource, Source, Tree};
+use sealane_base::types::{Address, RemotePath};
+use sealane_client::session::SessionError;
+use sealane_client::tree::{
     Compared, Ends, Exclude, Listing, Problem, Verdict, cached_root, compare_trees, list_remote,
 };
-use crate::client::{DigestCache, Link};
-use crate::protocol::Status;
-use crate::session::SessionError;
-use crate::storage::{FileSource, Source, Tree};
-use crate::transfer::{Meter, TransferError};
-use crate::types::{Address, RemotePath};
+use sealane_client::{DigestCache, Link};
+use sealane_protocol::Status;
+use sealane_protocol::transfer::{Meter, TransferError};
 
 /// Compares files and, with `-r`, directories with their copies; each end reads its own disk.
 pub(super) async fn verify(ui: Ui, access: &Access, args: Verify) -> Result<(), Failure> {
@@ -158,10 +158,10 @@ struct Tally {
     failures: Vec<Exit>,
 }
 
-type Roots = Option<(crate::types::Digest, crate::types::Digest)>;
+type Roots = Option<(sealane_base::types::Digest, sealane_base::types::Digest)>;
 
 impl Tally {
-    fn same(&mut self, name: &str, size: u64, root: crate::types::Digest, shown: bool) {
+    fn same(&mut self, name: &str, size: u64, root: sealane_base::types::Digest, shown: bool) {
         self.same += 1;
         let ui = self.ui;
         self.progress.around(|| {

@@ -2,14 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use sealane::client::{ConnectError, Target, connect};
-use sealane::protocol::frame::{self, FrameError};
-use sealane::protocol::message::{Accepted, Hello, Offer, Put, SizeRoot, Welcome};
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
-use sealane::session::{Client, SessionError};
-use sealane::storage::{LocalSink, Sink};
-use sealane::transfer::{Meter, TransferError};
-use sealane::types::{Digest, Layout, RemotePath, Secret, Username};
+use sealane_base::files::{LocalSink, Sink};
+use sealane_base::types::{Digest, Layout, RemotePath, Secret, Username};
+use sealane_client::session::{Client, SessionError};
+use sealane_client::{ConnectError, Target, connect};
+use sealane_protocol::frame::{self, FrameError};
+use sealane_protocol::message::{Accepted, Hello, Offer, Put, SizeRoot, Welcome};
+use sealane_protocol::transfer::{Meter, TransferError};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 
 use super::{FalseServer, MIB, assert_closed, insider, insider_at, pins_of, service, stranger};
 use crate::sessions::upload;
@@ -273,7 +273,7 @@ async fn row_08_no_peer_sets_our_limits() {
             let mut peer = stranger(service.address, &service.pins).await;
             peer.send(&ClientMessage::Hello(Hello { version, agent }).encode(1)).await;
             let ServerMessage::Welcome(welcome) = peer.answer_to(1).await else { panic!() };
-            assert!(welcome.version <= sealane::protocol::VERSION);
+            assert!(welcome.version <= sealane_protocol::VERSION);
             said.push((welcome.max_requests, welcome.max_transfers));
         }
     }
@@ -286,7 +286,7 @@ async fn row_08_no_peer_sets_our_limits() {
                 Welcome { version: 1, agent: None, max_requests: number, max_transfers: number };
             peer.say(id, ServerMessage::Welcome(welcome)).await;
             let id = peer.request(Kind::Login).await;
-            let user = sealane::protocol::message::LoggedIn { user: USER.to_owned() };
+            let user = sealane_protocol::message::LoggedIn { user: USER.to_owned() };
             peer.say(id, ServerMessage::LoggedIn(user)).await;
             std::future::pending::<()>().await;
         });

@@ -1,10 +1,10 @@
 //! Before the login, and what only a login opens: rows 12, 17, 18 and 19.
 
-use sealane::accounts::Hasher;
-use sealane::protocol::frame::HEADER;
-use sealane::protocol::message::{LoggedIn, Login, Put};
-use sealane::protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
-use sealane::types::{Secret, Username};
+use sealane_base::types::{Secret, Username};
+use sealane_core::accounts::Hasher;
+use sealane_protocol::frame::HEADER;
+use sealane_protocol::message::{LoggedIn, Login, Put};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
 
 use super::{FalseServer, MIB, assert_closed, insider, service, stranger};
 use crate::pair::greeting::sample;
@@ -68,13 +68,13 @@ async fn row_12_a_client_believes_no_other_answer_to_its_login() {
             }
         });
         let server = server.await;
-        let target = sealane::client::Target {
+        let target = sealane_client::Target {
             host: server.address.ip().to_string(),
             port: server.address.port(),
             user: Username::parse(USER).unwrap(),
             pins: server.pins.clone(),
         };
-        assert!(soon(sealane::client::connect(&target, &password)).await.is_err(), "{kind:?}");
+        assert!(soon(sealane_client::connect(&target, &password)).await.is_err(), "{kind:?}");
     }
 }
 
@@ -114,7 +114,7 @@ async fn row_17_every_verb_stays_in_its_own_home() {
     let mut ann = insider(&service).await;
     let mut said = Vec::new();
     for id in [partial, "0a".repeat(16)] {
-        let discard = sealane::protocol::message::DiscardPartial { id };
+        let discard = sealane_protocol::message::DiscardPartial { id };
         said.push(ann.exchange(ClientMessage::DiscardPartial(discard)).await);
     }
     assert!(status(&said[0]).is_some() && said[0] == said[1], "{said:?}");

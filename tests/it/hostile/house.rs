@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
-use sealane::protocol::message::List;
-use sealane::protocol::{ClientMessage, ServerMessage, Status};
+use sealane_protocol::message::List;
+use sealane_protocol::{ClientMessage, ServerMessage, Status};
 
 use super::{insider, service};
 use crate::support::pair::USER;
@@ -91,7 +91,7 @@ async fn row_09_a_record_that_cannot_be_read_opens_nothing() {
         std::fs::write(&place, bad).unwrap();
         let error = service.try_login(USER, PASSWORD).await.unwrap_err().to_string();
         assert_eq!(error, "login refused", "{bad:.60}");
-        service.authenticator.unblock(&sealane::types::Username::parse(USER).unwrap(), source);
+        service.authenticator.unblock(&sealane_base::types::Username::parse(USER).unwrap(), source);
     }
     std::fs::remove_file(&place).unwrap();
     std::fs::create_dir(&place).unwrap();

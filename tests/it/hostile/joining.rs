@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sealane::accounts::{AccountKey, AccountManager};
-use sealane::protocol::join::{self, Exporter, proof};
-use sealane::protocol::message::{Join, Login, Tokens};
-use sealane::protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
-use sealane::session::Limits;
-use sealane::tls::{self, Identity};
-use sealane::types::{Digest, Network, PinSet, Username};
+use sealane_base::types::{Digest, Network, PinSet, Username};
+use sealane_core::accounts::{AccountKey, AccountManager};
+use sealane_protocol::join::{self, Exporter, proof};
+use sealane_protocol::message::{Join, Login, Tokens};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
+use sealane_server::sealane::Limits;
+use sealane_tls as tls;
+use sealane_tls::Identity;
 use tokio::net::TcpSocket;
 
 use super::{aside, pins_of, piped, service};

@@ -12,10 +12,11 @@ mod strangers;
 use std::future::Future;
 use std::net::SocketAddr;
 
-use sealane::protocol::message::{Entries, Entry, File, LoggedIn, Refused, Welcome};
-use sealane::protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
-use sealane::tls::{self, Identity};
-use sealane::types::{Address, Digest, PinSet};
+use sealane_base::types::{Address, Digest, PinSet};
+use sealane_protocol::message::{Entries, Entry, File, LoggedIn, Refused, Welcome};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
+use sealane_tls as tls;
+use sealane_tls::Identity;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, copy_bidirectional, duplex};
 use tokio::net::{TcpListener, TcpStream};
 

@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use sealane::protocol::message::{Entry, Login, PutSmall, Refused};
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
-use sealane::types::{Digest, RemotePath};
+use sealane_base::types::{Digest, RemotePath};
+use sealane_protocol::message::{Entry, Login, PutSmall, Refused};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use tracing::field::{Field, Visit};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 

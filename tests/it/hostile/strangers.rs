@@ -5,8 +5,8 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealane::session::Limits;
-use sealane::tls::Identity;
+use sealane_server::sealane::Limits;
+use sealane_tls::Identity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::{MIB, aside, assert_closed, pins_of, service, stranger};
@@ -162,8 +162,8 @@ async fn row_10_a_proxy_header_is_no_protocol_of_ours() {
         // And what would come after it is not heard.
         let mut stream = tokio::net::TcpStream::connect(service.address).await.unwrap();
         stream.write_all(&header).await.unwrap();
-        let config = sealane::tls::client_config(service.pins.clone()).unwrap();
-        assert!(soon(sealane::tls::connect(config, stream)).await.is_err());
+        let config = sealane_tls::client_config(service.pins.clone()).unwrap();
+        assert!(soon(sealane_tls::connect(config, stream)).await.is_err());
     }
 }
 
@@ -289,12 +289,12 @@ async fn row_21_a_record_that_is_missing_repeated_or_moved_is_fatal() {
         for (to_server, number) in [(true, 3), (true, 5), (true, 20), (false, 6), (false, 9)] {
             let mut target = service.target(USER);
             target.port = meddler(service.address, to_server, number, deed).port();
-            let password = sealane::types::Secret::new(PASSWORD.to_owned());
+            let password = sealane_base::types::Secret::new(PASSWORD.to_owned());
             let work = async {
-                let client = sealane::client::connect(&target, &password).await.ok()?;
+                let client = sealane_client::connect(&target, &password).await.ok()?;
                 let client = Arc::new(client);
                 upload(&client, "new", &bytes).await.ok()?;
-                let path = sealane::types::RemotePath::parse("there").unwrap();
+                let path = sealane_base::types::RemotePath::parse("there").unwrap();
                 for _ in 0..20 {
                     client.stat(&path).await.ok()?;
                 }
@@ -334,7 +334,7 @@ async fn row_22_other_protocols_inside_tls_get_no_answer() {
     ));
     // Without our protocol in ALPN, and with another one, nobody comes that far.
     for protocols in [vec![], vec![b"http/1.1".to_vec()], vec![b"h2".to_vec(), b"ftp".to_vec()]] {
-        let mut config = (*sealane::tls::client_config(pins.clone()).unwrap()).clone();
+        let mut config = (*sealane_tls::client_config(pins.clone()).unwrap()).clone();
         config.alpn_protocols = protocols.clone();
         let stream = tokio::net::TcpStream::connect(service.address).await.unwrap();
         let name = std::net::IpAddr::from([127, 0, 0, 1]).into();
@@ -368,7 +368,7 @@ async fn row_25_a_server_with_a_key_of_another_kind_is_refused() {
         let (crt, pem) = (directory.path().join("crt"), directory.path().join("key"));
         std::fs::write(&crt, certificate.pem()).unwrap();
         std::fs::write(&pem, key.serialize_pem()).unwrap();
-        let pin = sealane::tls::pin_of_certificate(certificate.der()).unwrap();
+        let pin = sealane_tls::pin_of_certificate(certificate.der()).unwrap();
         let middle = Middle::before(([127, 0, 0, 1], 1).into());
         let url = format!("sealane://{USER}@{}/?pin={}", middle.address, pin.to_address_form());
         let heard = middle.attack(&crt, &pem, || {

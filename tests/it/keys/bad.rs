@@ -60,11 +60,10 @@ fn a_key_file_that_cannot_be_used_is_refused_before_anybody_is_connected_to() {
 /// One whose clock is wrong, or who does not look, hears it from the server.
 #[tokio::test]
 async fn a_server_refuses_an_expired_certificate_and_says_so() {
-    use sealane::client::{ConnectError, connect_with_key};
+    use sealane_client::{ConnectError, connect_with_key};
     let world = World::new();
     let (certificate, key) = pem(&rcgen::PKCS_ED25519, 2020, 0);
-    let identity =
-        sealane::tls::Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
+    let identity = sealane_tls::Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
     let pin = identity.pin().to_string();
     crate::support::ok(world.site.admin(["account", "key", "add", "ann", &pin]));
     let refused = connect_with_key(&world.target(), &identity).await.unwrap_err();
@@ -92,7 +91,7 @@ async fn somebody_elses_certificate_opens_nothing() {
     let own = PrivateKeyDer::from_pem_slice(own.as_bytes()).unwrap();
     let own = provider.key_provider.load_private_key(own).unwrap();
     let lying = SingleCertAndKey::from(CertifiedKey::new(vec![stolen], own));
-    let honest = sealane::tls::client_config(world.target().pins).unwrap();
+    let honest = sealane_tls::client_config(world.target().pins).unwrap();
     let mut config = rustls::ClientConfig::clone(&honest);
     config.client_auth_cert_resolver = Arc::new(lying);
     config.resumption = Resumption::disabled();
@@ -101,8 +100,8 @@ async fn somebody_elses_certificate_opens_nothing() {
     let name = ServerName::try_from("x.invalid").unwrap();
     let mut stream = connector.connect(name, stream).await.unwrap();
     // Its own handshake is over; what it asks for now is not even read.
-    let login = sealane::protocol::message::Login { user: "ann".into(), password: None };
-    let login = sealane::protocol::ClientMessage::Login(login).encode(2);
+    let login = sealane_protocol::message::Login { user: "ann".into(), password: None };
+    let login = sealane_protocol::ClientMessage::Login(login).encode(2);
     let hello = crate::support::peer::hello(1);
     let _ = stream.write_all(&[hello, login].concat()).await;
     let mut answer = Vec::new();

@@ -7,9 +7,9 @@ mod revoke;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use sealane::client::Target;
-use sealane::tls::Identity;
-use sealane::types::{Address, PinSet};
+use sealane_base::types::{Address, PinSet};
+use sealane_client::Target;
+use sealane_tls::Identity;
 
 use crate::support::{Person, Server, Site, ok, result, stdout};
 

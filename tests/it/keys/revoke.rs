@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use sealane::client::{ConnectError, connect, connect_with_key};
-use sealane::protocol::Status;
-use sealane::session::{Client, SessionError};
-use sealane::storage::{FileMeta, Source};
-use sealane::transfer::Meter;
-use sealane::types::{RemotePath, Secret};
+use sealane_base::files::{FileMeta, Source};
+use sealane_base::types::{RemotePath, Secret};
+use sealane_client::session::{Client, SessionError};
+use sealane_client::{ConnectError, connect, connect_with_key};
+use sealane_protocol::Status;
+use sealane_protocol::transfer::Meter;
 
 use super::World;
 use crate::support::held::{Held, LetGo};

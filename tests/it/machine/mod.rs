@@ -14,9 +14,9 @@ mod stopped;
 use std::path::Path;
 use std::process::Command;
 
-use sealane::client::{Target, connect};
-use sealane::session::Client;
-use sealane::types::{Address, PinSet, Secret};
+use sealane_base::types::{Address, PinSet, Secret};
+use sealane_client::session::Client;
+use sealane_client::{Target, connect};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 

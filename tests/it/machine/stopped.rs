@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
-use sealane::session::{Client, ClientSettings, SessionError};
-use sealane::tls;
-use sealane::types::{Address, PinSet, Secret};
+use sealane_base::types::{Address, PinSet, Secret};
+use sealane_client::session::{Client, ClientSettings, SessionError};
+use sealane_tls as tls;
 
 use super::{Ground, rounds};
 use crate::support::proxy::Proxy;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sealane::config;
-use sealane::protocol::{Header, Kind, ServerMessage, Status, limits};
-use sealane::session::Registry;
+use sealane_protocol::{Header, Kind, ServerMessage, Status, limits};
+use sealane_server::sealane::Registry;
 use tokio::time::{Instant, sleep};
 
 use crate::support::Pair;
@@ -127,7 +127,7 @@ async fn obeyed(settings: config::Settings, version: u16, boasts: Vec<(u8, u64)>
     // Pings are no requests.
     let mut idle = sessions.pop().unwrap();
     sleep(limits.idle / 2).await;
-    idle.send(&sealane::protocol::frame::fixed(Kind::Ping, 0, b"are you?")).await;
+    idle.send(&sealane_protocol::frame::fixed(Kind::Ping, 0, b"are you?")).await;
     ends_within(idle, limits.idle - limits.idle / 2).await;
     drop(sessions);
 

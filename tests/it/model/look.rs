@@ -1,8 +1,8 @@
 //! Looks at everything a world has, in every way there is: nothing may differ from what the model says.
 
-use sealane::session::Client;
-use sealane::storage::audit_on_disk;
-use sealane::types::{RemotePath, Username};
+use sealane_base::types::{RemotePath, Username};
+use sealane_client::session::Client;
+use sealane_core::storage::audit_on_disk;
 
 use super::reference::{Node, Refused};
 use super::world::{USERS, World, told};
@@ -61,7 +61,7 @@ pub async fn list(client: &Client, path: &RemotePath, whole: bool) -> Result<Lis
         // A client leaves out, and counts, what a server should not have sent.
         assert_eq!((rest.hidden, &rest.entries[..]), (0, &entries.entries[1..]));
     }
-    let of = |it: sealane::protocol::message::Entry| (it.name, (it.kind, it.size));
+    let of = |it: sealane_protocol::message::Entry| (it.name, (it.kind, it.size));
     Ok(told(entries)?.entries.into_iter().map(of).collect())
 }
 

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use sealane::protocol::Status;
-use sealane::types::RemotePath;
+use sealane_base::types::RemotePath;
+use sealane_protocol::Status;
 
 use crate::support::noise;
 

@@ -1,7 +1,7 @@
 //! What clients and the administrator may do, in a world so small that they meet.
 
 use proptest::prelude::*;
-use sealane::types::RemotePath;
+use sealane_base::types::RemotePath;
 
 use super::reference::Content;
 

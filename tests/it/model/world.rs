@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use sealane::client::tree::{
+use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Tree};
+use sealane_base::types::{Digest, RemotePath, Secret};
+use sealane_client::session::{Client, SessionError};
+use sealane_client::tree::{
     Compare, Ends, Exclude, Listing, Plan, Preserve, Rules, list_remote, upload_tree,
 };
-use sealane::client::{Link, Target, connect};
-use sealane::protocol::Status;
-use sealane::server::{Answer, Question};
-use sealane::session::{Client, SessionError};
-use sealane::storage::{FileMeta, FileSource, LocalSink, Sink, Tree};
-use sealane::types::{Digest, RemotePath, Secret};
+use sealane_client::{Link, Target, connect};
+use sealane_protocol::Status;
+use sealane_server::{Answer, Question};
 use tempfile::TempDir;
 
 use super::line::cut_after;

@@ -1,8 +1,8 @@
 //! Giving up: in whatever phase it happens, the place is free again and what is there stays.
 
-use sealane::protocol::message::Accepted;
-use sealane::protocol::{ClientMessage, Kind, ServerMessage, Status};
-use sealane::session::Ended;
+use sealane_protocol::message::Accepted;
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Status};
+use sealane_server::sealane::Ended;
 
 use crate::support::peer::{
     Peer, ack, cancel, chunk, claims, digest, digest_of, end, get, put, soon, status,

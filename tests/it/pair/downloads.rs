@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sealane::protocol::message::{File, Offer};
-use sealane::protocol::{Kind, ServerMessage};
-use sealane::session::{Client, SessionError};
-use sealane::storage::{LocalSink, Sink};
-use sealane::transfer::{Meter, Outcome, TransferError};
-use sealane::types::Digest;
-use sealane::wire::WireError;
+use sealane_base::files::{LocalSink, Sink};
+use sealane_base::types::Digest;
+use sealane_client::session::{Client, SessionError};
+use sealane_protocol::message::{File, Offer};
+use sealane_protocol::transfer::{Meter, Outcome, TransferError};
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{Kind, ServerMessage};
 use tempfile::TempDir;
 
 use super::liar::{assert_usable, path, told};

@@ -1,7 +1,7 @@
 //! A server that is told to stop: what runs ends well, nothing new begins.
 
-use sealane::protocol::{ServerMessage, Status};
-use sealane::session::Ended;
+use sealane_protocol::{ServerMessage, Status};
+use sealane_server::sealane::Ended;
 
 use crate::support::peer::{
     chunk, digest_of, end, get, hello, list, make_directory, put, put_small, remove, rename, stat,

@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use sealane::protocol::message::{LoggedIn, Refused, Welcome};
-use sealane::protocol::{Kind, ServerMessage, Side, Status};
-use sealane::session::{Admission, Client, ClientSettings, Ended, SessionError};
-use sealane::storage::FileMeta;
-use sealane::transfer::Meter;
-use sealane::types::{Digest, Secret};
-use sealane::wire::WireError;
+use sealane_base::files::FileMeta;
+use sealane_base::types::{Digest, Secret};
+use sealane_client::session::{Admission, Client, ClientSettings, SessionError};
+use sealane_protocol::message::{LoggedIn, Refused, Welcome};
+use sealane_protocol::transfer::Meter;
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{Kind, ServerMessage, Side, Status};
+use sealane_server::sealane::Ended;
 use tokio::io::{DuplexStream, duplex};
 
 use super::greeting::sample;

@@ -1,16 +1,16 @@
 //! Before the login: two frames in one order, and nothing else has any effect.
 
-use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
-use sealane::protocol::message::{
+use sealane_base::types::Digest;
+use sealane_protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
+use sealane_protocol::message::{
     Accepted, DiscardPartial, Empty, Enroll, Entries, Entry, File, Hello, Join, Keys, LoggedIn,
     Login, Offer, Partials, PartialsAre, ReceiptIs, ReceiptOf, Refused, SizeRoot, Tokens,
     TokensAre, UsageIs, Welcome,
 };
-use sealane::protocol::pieces::{self, Piece, PiecesPage, Step};
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
-use sealane::session::Ended;
-use sealane::types::Digest;
-use sealane::wire::WireError;
+use sealane_protocol::pieces::{self, Piece, PiecesPage, Step};
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
+use sealane_server::sealane::Ended;
 
 use crate::support::pair::USER;
 use crate::support::peer::{self, Peer, hello, login, status, still};
@@ -190,7 +190,7 @@ async fn a_later_version_is_answered_with_ours() {
     let mut peer = pair.peer();
     peer.send(&ClientMessage::Hello(Hello { version: 9, agent: None }).encode(1)).await;
     let ServerMessage::Welcome(welcome) = peer.answer_to(1).await else { panic!() };
-    assert_eq!(welcome.version, sealane::protocol::VERSION);
+    assert_eq!(welcome.version, sealane_protocol::VERSION);
 }
 
 #[tokio::test(start_paused = true)]

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use sealane::accounts::{AccountError, AccountKey, AccountStore, Listing, Record};
-use sealane::protocol::message::{Accepted, Enroll, PartialsAre};
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
-use sealane::types::{Network, Permission, Permissions, Pin, RemotePath, Username};
+use sealane_base::types::{Network, Permission, Permissions, Pin, RemotePath, Username};
+use sealane_core::accounts::{AccountError, AccountKey, AccountStore, Listing, Record};
+use sealane_protocol::message::{Accepted, Enroll, PartialsAre};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 
 use super::greeting::sample;
 use crate::support::pair::USER;
@@ -176,7 +176,7 @@ async fn conditions_of_an_entry_hold() {
         assert_eq!(refused(&pair.with_key(USER, Some(key)).await.1), refuses, "{from}");
     }
     for (last, refuses) in [("2000-01-01", true), ("9999-12-31", false)] {
-        let key = with(&pair, |key| key.expires = sealane::types::day::parse(last));
+        let key = with(&pair, |key| key.expires = sealane_base::types::day::parse(last));
         assert_eq!(refused(&pair.with_key(USER, Some(key)).await.1), refuses, "{last}");
     }
     let key = with(&pair, |_| {});

@@ -1,12 +1,12 @@
 //! Further connections to a session, by hand: who may open them, and what they may say.
 
-use sealane::protocol::frame::{self, FrameError};
-use sealane::protocol::join::{Exporter, proof};
-use sealane::protocol::message::{Join, Tokens};
-use sealane::protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
-use sealane::session::Ended;
-use sealane::types::Digest;
-use sealane::wire::WireError;
+use sealane_base::types::Digest;
+use sealane_protocol::frame::{self, FrameError};
+use sealane_protocol::join::{Exporter, proof};
+use sealane_protocol::message::{Join, Tokens};
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
+use sealane_server::sealane::Ended;
 use tokio::io::duplex;
 use tokio::time::advance;
 

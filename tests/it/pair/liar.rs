@@ -3,14 +3,14 @@
 
 use std::sync::Arc;
 
-use sealane::protocol::frame::{self, FrameError};
-use sealane::protocol::message::{Accepted, Entries, Entry, Refused, SizeRoot};
-use sealane::protocol::{Header, Kind, ServerMessage, Side, Status};
-use sealane::session::{Client, SessionError};
-use sealane::storage::{FileMeta, FileSource, Source};
-use sealane::transfer::{Meter, Outcome, TransferError};
-use sealane::types::{Digest, RemotePath};
-use sealane::wire::WireError;
+use sealane_base::files::{FileMeta, FileSource, Source};
+use sealane_base::types::{Digest, RemotePath};
+use sealane_client::session::{Client, SessionError};
+use sealane_protocol::frame::{self, FrameError};
+use sealane_protocol::message::{Accepted, Entries, Entry, Refused, SizeRoot};
+use sealane_protocol::transfer::{Meter, Outcome, TransferError};
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{Header, Kind, ServerMessage, Side, Status};
 
 use super::downloads::{destination, download};
 use super::greeting::sample;
@@ -270,7 +270,7 @@ async fn a_refusal_moves_no_cursor() {
         assert_eq!(error.status().map(Status::number), Some(number));
         let text = error.to_string();
         assert!(!text.is_empty());
-        assert_eq!(text, sealane::types::text::printable(&text), "{number}");
+        assert_eq!(text, sealane_base::types::text::printable(&text), "{number}");
     }
 }
 

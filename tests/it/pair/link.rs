@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use sealane::client::{ConnectError, Dialling, Link, LinkEvent, Retry, Ways};
-use sealane::protocol::{Kind, Status};
-use sealane::session::{Client, ClientSettings, SessionError};
-use sealane::storage::{FileMeta, FileSource};
-use sealane::transfer::Meter;
-use sealane::types::{RemotePath, Secret};
+use sealane_base::files::{FileMeta, FileSource};
+use sealane_base::types::{RemotePath, Secret};
+use sealane_client::session::{Client, ClientSettings, SessionError};
+use sealane_client::{ConnectError, Dialling, Link, LinkEvent, Retry, Ways};
+use sealane_protocol::transfer::Meter;
+use sealane_protocol::{Kind, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 
@@ -80,8 +80,8 @@ async fn a_server_that_lets_in_and_hangs_up_is_given_up_as_well() {
 #[tokio::test(start_paused = true)]
 async fn what_is_final_is_not_tried_again() {
     let finals = || -> [ConnectError; 2] {
-        let no = sealane::protocol::message::Refused::new(Status::LoginRefused);
-        [sealane::tls::TlsError::BadProof.into(), SessionError::Refused(no).into()]
+        let no = sealane_protocol::message::Refused::new(Status::LoginRefused);
+        [sealane_tls::TlsError::BadProof.into(), SessionError::Refused(no).into()]
     };
     for number in 0..2 {
         let (client, server) = lying_server().await;

@@ -1,8 +1,8 @@
 //! A whole directory in one answer of many frames, and servers that do not know how or never end.
 
-use sealane::protocol::message::{Entries, Entry, List};
-use sealane::protocol::{ClientMessage, Kind, ServerMessage, Status};
-use sealane::session::SessionError;
+use sealane_client::session::SessionError;
+use sealane_protocol::message::{Entries, Entry, List};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Status};
 
 use super::liar::{assert_usable, path};
 use crate::support::Pair;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use sealane::protocol::{Kind, ServerMessage, Side};
-use sealane::wire::WireError;
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{Kind, ServerMessage, Side};
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf, duplex};
 use tracing_subscriber::layer::{Layer, SubscriberExt as _};
 

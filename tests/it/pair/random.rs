@@ -1,10 +1,10 @@
 //! Whatever comes after a login: the session neither panics nor lingers.
 
 use proptest::prelude::*;
-use sealane::protocol::{ClientMessage, Kind, ServerMessage, Side};
-use sealane::session::SessionError;
-use sealane::types::{Digest, RemotePath};
-use sealane::wire::WireError;
+use sealane_base::types::{Digest, RemotePath};
+use sealane_client::session::SessionError;
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side};
 use tokio::time::Instant;
 
 use super::greeting::sample;

@@ -1,10 +1,10 @@
 //! After the login: ids, limits, and frames that belong to nothing.
 
-use sealane::protocol::frame::FrameError;
-use sealane::protocol::{Header, Kind, ServerMessage, Side, Status};
-use sealane::session::Ended;
-use sealane::types::Digest;
-use sealane::wire::WireError;
+use sealane_base::types::Digest;
+use sealane_protocol::frame::FrameError;
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{Header, Kind, ServerMessage, Side, Status};
+use sealane_server::sealane::Ended;
 
 use super::greeting::sample;
 use crate::support::peer::{

@@ -4,11 +4,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sealane::protocol::join::Exporter;
-use sealane::session::{Client, ClientSettings, JoinedLane, LaneControl};
-use sealane::storage::{FileMeta, FileSource, LocalSink, Sink};
-use sealane::transfer::{Meter, Outcome};
-use sealane::types::{RemotePath, Secret};
+use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink};
+use sealane_base::types::{RemotePath, Secret};
+use sealane_client::session::{Client, ClientSettings, JoinedLane, LaneControl};
+use sealane_protocol::join::Exporter;
+use sealane_protocol::transfer::{Meter, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
 use crate::support::pair::USER;

@@ -1,11 +1,11 @@
 //! A newer upload to a path takes over from the older one, however dead that one's connection is.
 
-use sealane::protocol::message::Accepted;
-use sealane::protocol::{Kind, ServerMessage, Status};
-use sealane::session::{Client, SessionError};
-use sealane::storage::{FileMeta, FileSource, Source};
-use sealane::transfer::{Meter, Outcome};
-use sealane::types::{Digest, RemotePath};
+use sealane_base::files::{FileMeta, FileSource, Source};
+use sealane_base::types::{Digest, RemotePath};
+use sealane_client::session::{Client, SessionError};
+use sealane_protocol::message::Accepted;
+use sealane_protocol::transfer::{Meter, Outcome};
+use sealane_protocol::{Kind, ServerMessage, Status};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, sleep};

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
-use sealane::protocol::message::Hello;
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage};
-use sealane::session::{Ended, SessionError};
-use sealane::types::RemotePath;
-use sealane::wire::WireError;
+use sealane_base::types::RemotePath;
+use sealane_client::session::SessionError;
+use sealane_protocol::message::Hello;
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage};
+use sealane_server::sealane::Ended;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 

@@ -3,16 +3,16 @@
 
 use std::sync::Arc;
 
-use sealane::client::Link;
-use sealane::client::tree::{
+use sealane_base::files::{EntryKind, Tree, TreeEntry};
+use sealane_base::types::{Digest, RemotePath};
+use sealane_client::Link;
+use sealane_client::tree::{
     Compare, Ends, Event, Exclude, Listing, Plan, Preserve, Rules, download_tree, list_remote,
     upload_tree,
 };
-use sealane::protocol::message::{Entries, Entry, File};
-use sealane::protocol::{ClientMessage, Kind, ServerMessage};
-use sealane::storage::{EntryKind, Tree, TreeEntry};
-use sealane::transfer::Meter;
-use sealane::types::{Digest, RemotePath};
+use sealane_protocol::message::{Entries, Entry, File};
+use sealane_protocol::transfer::Meter;
+use sealane_protocol::{ClientMessage, Kind, ServerMessage};
 
 use super::liar::path;
 use crate::support::pair::lying_server;

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sealane::protocol::message::Get;
-use sealane::protocol::{ClientMessage, Status};
-use sealane::session::{Client, ClientSettings};
-use sealane::storage::FileMeta;
-use sealane::tls::{self, Identity};
-use sealane::transfer::Meter;
-use sealane::types::{Digest, PinSet, RemotePath, Secret};
+use sealane_base::files::FileMeta;
+use sealane_base::types::{Digest, PinSet, RemotePath, Secret};
+use sealane_client::session::{Client, ClientSettings};
+use sealane_protocol::message::Get;
+use sealane_protocol::transfer::Meter;
+use sealane_protocol::{ClientMessage, Status};
+use sealane_tls as tls;
+use sealane_tls::Identity;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::yield_now;
 

@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use sealane::protocol::limits::WINDOW;
-use sealane::protocol::message::{PathFlag, Put, PutSmall};
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
-use sealane::transfer::Routes;
-use sealane::types::chunk::MAX_FILE_SIZE;
-use sealane::types::{Digest, Layout};
-use sealane::wire::{FrameReader, WireError};
+use sealane_base::types::chunk::MAX_FILE_SIZE;
+use sealane_base::types::{Digest, Layout};
+use sealane_protocol::limits::WINDOW;
+use sealane_protocol::message::{PathFlag, Put, PutSmall};
+use sealane_protocol::transfer::Routes;
+use sealane_protocol::wire::{FrameReader, WireError};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use tokio::io::AsyncWriteExt;
 use tokio::time::timeout;
 

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use sealane::client::{ConnectError, Dialling, Link, LinkEvent, Retry, Ways};
-use sealane::session::{Client, ClientSettings};
-use sealane::tls::{self, Identity};
-use sealane::types::{PinSet, Secret};
+use sealane_base::types::{PinSet, Secret};
+use sealane_client::session::{Client, ClientSettings};
+use sealane_client::{ConnectError, Dialling, Link, LinkEvent, Retry, Ways};
+use sealane_tls as tls;
+use sealane_tls::Identity;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Condvar, Mutex};
 
-use sealane::storage::{FileMeta, Source, StorageError};
+use sealane_base::files::{FileMeta, Source, StorageError};
 
 /// A source that gives its first half at once and the rest when it is told to.
 #[derive(Debug)]

@@ -6,15 +6,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use sealane::accounts::{
+use sealane_base::types::{Pin, Secret, Username};
+use sealane_client::session::{Client, ClientSettings};
+use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, Exposure, LoginSettings,
 };
-use sealane::protocol::message::Login;
-use sealane::protocol::{ClientMessage, ServerMessage, Side};
-use sealane::session::{self, Client, ClientSettings, Ended, Limits};
-use sealane::storage::Vault;
-use sealane::types::{Pin, Secret, Username};
-use sealane::wire::WireError;
+use sealane_core::storage::Vault;
+use sealane_protocol::message::Login;
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{ClientMessage, ServerMessage, Side};
+use sealane_server::sealane::{self, Ended, Limits};
 use tempfile::TempDir;
 use tokio::io::{AsyncRead, AsyncWrite, DuplexStream, duplex};
 use tokio::task::JoinHandle;
@@ -40,7 +41,7 @@ pub struct Pair {
     pub directory: TempDir,
     pub drain: CancellationToken,
     pub manager: AccountManager,
-    service: Arc<session::Service>,
+    service: Arc<sealane::Service>,
     connections: AtomicU64,
 }
 
@@ -72,13 +73,13 @@ impl Pair {
         let password = Secret::new(PASSWORD.to_owned());
         manager.add(&Username::parse(USER).unwrap(), &password, 1 << 40, None).unwrap();
         let settings = LoginSettings { cost: COST, ..LoginSettings::default() };
-        let service = session::Service {
+        let service = sealane::Service {
             authenticator: Authenticator::new(wrap(store), settings).unwrap(),
             vault: Vault::open(&directory.path().join("data")).unwrap(),
             exposure: Exposure::Network,
             limits,
-            desk: session::Desk::new(64),
-            memory: sealane::wire::Memory::new(64 << 20),
+            desk: sealane::Desk::new(64),
+            memory: sealane_protocol::wire::Memory::new(64 << 20),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
         let (drain, service) = (CancellationToken::new(), Arc::new(service));
@@ -151,24 +152,24 @@ impl Pair {
     {
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
-        let visit = session::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
+        let visit = sealane::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
         let terms =
-            session::Terms { deadline, drain, keys: None, client_key, notary: None, exporter };
-        tokio::spawn(async move { session::serve(far, &service, &visit, terms).await })
+            sealane::Terms { deadline, drain, keys: None, client_key, notary: None, exporter };
+        tokio::spawn(async move { sealane::serve(far, &service, &visit, terms).await })
     }
 
     /// A peer that has said nothing yet, at a server that counts its sessions in `registry` and lets it take so
     /// long to log in.
-    pub fn peer_among(&self, registry: &session::Registry, login: Duration) -> Peer {
+    pub fn peer_among(&self, registry: &sealane::Registry, login: Duration) -> Peer {
         let (near, far) = duplex(PIPE);
         let (service, drain) = (self.service.clone(), self.drain.clone());
         let number = self.connections.fetch_add(1, Ordering::Relaxed);
         let visit = registry.enter(number, ([127, 0, 0, 1], 1).into());
         let deadline = Instant::now() + login;
         let (keys, client_key, notary, exporter) = (None, None, None, None);
-        let terms = session::Terms { deadline, drain, keys, client_key, notary, exporter };
+        let terms = sealane::Terms { deadline, drain, keys, client_key, notary, exporter };
         let served =
-            tokio::spawn(async move { session::serve(far, &service, &visit, terms).await });
+            tokio::spawn(async move { sealane::serve(far, &service, &visit, terms).await });
         Peer::new(near, Side::Server, Some(served))
     }
 

@@ -3,16 +3,16 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use sealane::protocol::frame::{self, ChunkPrefix, ClaimsPage};
-use sealane::protocol::message::{
+use sealane_base::types::digest::chunk_digest;
+use sealane_base::types::{Digest, Layout};
+use sealane_protocol::frame::{self, ChunkPrefix, ClaimsPage};
+use sealane_protocol::message::{
     Empty, Get, Hello, List, LoggedIn, Login, PathFlag, PathOnly, Put, PutSmall, Rename, SetMeta,
     Welcome,
 };
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
-use sealane::session::Ended;
-use sealane::types::digest::chunk_digest;
-use sealane::types::{Digest, Layout};
-use sealane::wire::{FrameReader, WireError};
+use sealane_protocol::wire::{FrameReader, WireError};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
+use sealane_server::sealane::Ended;
 use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
 
 use super::pair::{Served, USER};

@@ -5,15 +5,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use sealane::accounts::{
+use sealane_base::types::{PinSet, Secret, Username};
+use sealane_client::session::Client;
+use sealane_client::{ConnectError, Target, connect};
+use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, HashCost, LoginSettings,
 };
-use sealane::client::{ConnectError, Target, connect};
-use sealane::server::{self, Answer, Question};
-use sealane::session::{Client, Limits};
-use sealane::storage::Vault;
-use sealane::tls::{self, Identity};
-use sealane::types::{PinSet, Secret, Username};
+use sealane_core::storage::Vault;
+use sealane_server as server;
+use sealane_server::sealane::Limits;
+use sealane_server::{Answer, Question};
+use sealane_tls as tls;
+use sealane_tls::Identity;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, UnixStream};

@@ -4,11 +4,12 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use sealane::client::{Paced, RateLimit};
-use sealane::protocol::join::{self, Exporter};
-use sealane::session::{Client, ClientSettings, JoinedLane, LaneControl};
-use sealane::tls::{self, Identity, TlsStream};
-use sealane::types::{Address, PinSet, Secret};
+use sealane_base::types::{Address, PinSet, Secret};
+use sealane_client::session::{Client, ClientSettings, JoinedLane, LaneControl};
+use sealane_client::{Paced, RateLimit};
+use sealane_protocol::join::{self, Exporter};
+use sealane_tls as tls;
+use sealane_tls::{Identity, TlsStream};
 use tokio::net::TcpStream;
 
 use super::Stage;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use sealane::client::{Target, connect};
-use sealane::session::Client;
-use sealane::types::{Pin, PinSet, Secret, Username};
+use sealane_base::types::{Pin, PinSet, Secret, Username};
+use sealane_client::session::Client;
+use sealane_client::{Target, connect};
 
 use crate::support::middle::Middle;
 use crate::support::site::PASSWORD;
@@ -50,7 +50,7 @@ impl World {
         let certs = self.site.root().join("certs");
         let is_it = |path: &PathBuf| {
             path.extension().is_some_and(|extension| extension == "crt")
-                && sealane::tls::pin_of_pem(&std::fs::read(path).unwrap()).unwrap().to_string()
+                && sealane_tls::pin_of_pem(&std::fs::read(path).unwrap()).unwrap().to_string()
                     == pin
         };
         let mut paths = std::fs::read_dir(certs).unwrap().map(|entry| entry.unwrap().path());

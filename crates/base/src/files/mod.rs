@@ -1,0 +1,31 @@
+//! Files of this machine: read as a [`Source`], filled as a [`Sink`], walked as a [`Tree`].
+//!
+//! Every path is resolved through directory handles, one component at a time, so that no link and no
+//! race leads out of the directory that was opened. It knows no account, no quota and no checksum.
+
+mod batch;
+mod error;
+pub mod jail;
+mod local;
+mod partial;
+mod seam;
+mod source;
+mod stream;
+mod tree;
+
+/// Permissions that the server keeps for itself on every file of a home.
+pub const OWNED_FILE: u32 = 0o600;
+/// And on every directory.
+pub const OWNED_DIRECTORY: u32 = 0o700;
+
+pub use batch::{SmallFile, Staged, commit_all};
+pub use error::StorageError;
+pub use jail::EntryKind;
+pub use local::{LocalSink, spool};
+pub use partial::{
+    PartialFile, Replaced, lock_file, partial_stem, replaceable, require_space, set_meta, umask,
+};
+pub use seam::{FileMeta, Sink, Source};
+pub use source::{FileIdentity, FileSource};
+pub use stream::StreamSink;
+pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};

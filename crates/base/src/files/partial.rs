@@ -1,0 +1,406 @@
+//! A file on its way: what an earlier attempt left, filled up from the network and from the
+//! present version, then made ready for its name.
+//!
+//! Both sinks stand on it, the server's with a ledger and the client's without. It neither names
+//! nor removes files.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
+
+use super::jail::{Directory, Facts};
+use super::source::read_exactly;
+use super::{FileMeta, StorageError};
+use crate::fsio::disk;
+
+/// Keeps a version of a file that is being replaced.
+#[derive(Debug)]
+pub struct Replaced(#[expect(dead_code, reason = "held until it is dropped")] Option<Arc<File>>);
+
+/// A partial file, open for positional reads and writes from any thread.
+#[derive(Debug)]
+pub struct PartialFile {
+    file: File,
+    /// Declared size: nothing is ever written beyond it.
+    size: u64,
+    /// How long the partial was when it was opened, at most `size`.
+    resumed: u64,
+    /// The file that has the name now, and its length when it was opened.
+    present: Option<(Arc<File>, u64)>,
+    /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
+    /// first, the first read of what is held or the first write.
+    there: OnceLock<u64>,
+    /// All of it was written in one call, so it has its length.
+    is_whole: AtomicBool,
+    /// Set once the file has its name, or is given up: a late write must not reach it.
+    ended: RwLock<bool>,
+}
+
+impl PartialFile {
+    /// Takes over `file`, of which `facts` are known, cutting it to `size`.
+    pub fn new(
+        file: File,
+        facts: &Facts,
+        size: u64,
+        present: Option<(File, Facts)>,
+    ) -> Result<Self, StorageError> {
+        let length = facts.size;
+        if length > size {
+            disk::set_length(&file, size)?;
+        }
+        Ok(Self {
+            file,
+            size,
+            resumed: length.min(size),
+            present: present.map(|(file, facts)| (Arc::new(file), facts.size)),
+            there: OnceLock::new(),
+            is_whole: AtomicBool::new(false),
+            ended: RwLock::new(false),
+        })
+    }
+
+    pub fn held(&self) -> u64 {
+        self.resumed.max(self.present().min(self.size))
+    }
+
+    pub fn present(&self) -> u64 {
+        self.present.as_ref().map_or(0, |(_, length)| *length)
+    }
+
+    pub fn replaced(&self) -> Replaced {
+        Replaced(self.present.as_ref().map(|(file, _)| Arc::clone(file)))
+    }
+
+    pub fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        self.require_inside(offset, buffer.len(), self.present())?;
+        match &self.present {
+            Some((present, _)) => read_exactly(present, offset, buffer),
+            None => Ok(()),
+        }
+    }
+
+    /// How long the partial is now; 0 if the system does not say.
+    pub fn length(&self) -> u64 {
+        Facts::of(&self.file).map_or(0, |facts| facts.size)
+    }
+
+    /// Bytes that were in the partial come from there. The rest comes from the present version
+    /// and is written to the partial first, so that what is returned is what is there.
+    pub fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+        let _writing = self.writing()?;
+        self.require_inside(offset, buffer.len(), self.held())?;
+        let there = *self.there.get_or_init(|| self.share());
+        let kept = usize::try_from(there.saturating_sub(offset)).unwrap_or(usize::MAX);
+        let (kept, copied) = buffer.split_at_mut(kept.min(buffer.len()));
+        read_exactly(&self.file, offset, kept)?;
+        let Some((present, _)) = self.present.as_ref().filter(|_| !copied.is_empty()) else {
+            return Ok(());
+        };
+        let offset = offset.max(there);
+        read_exactly(present, offset, copied)?;
+        self.fill(offset, copied)
+    }
+
+    /// As [`PartialFile::read_held`], but from another `place` of the present version.
+    pub fn read_shifted(
+        &self,
+        offset: u64,
+        place: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), StorageError> {
+        if offset < self.resumed {
+            return self.read_held(offset, buffer);
+        }
+        self.read_present(place, buffer)?;
+        self.write_at(offset, buffer)
+    }
+
+    /// Lets an empty partial share the present version: nothing has to be copied then, and what is
+    /// claimed is still read from the file that will be committed. Gives how much is there.
+    fn share(&self) -> u64 {
+        match &self.present {
+            Some((present, _)) if self.resumed == 0 && disk::share(&self.file, present).is_ok() => {
+                let length = self.length();
+                let cut = length > self.size && disk::set_length(&self.file, self.size).is_err();
+                if cut { 0 } else { length.min(self.size) }
+            }
+            _ => self.resumed,
+        }
+    }
+
+    pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let _writing = self.writing()?;
+        self.require_inside(offset, bytes.len(), self.size)?;
+        self.there.get_or_init(|| self.resumed);
+        self.fill(offset, bytes)?;
+        // An empty file may have more in its partial.
+        if offset == 0 && !bytes.is_empty() && bytes.len() as u64 == self.size {
+            self.is_whole.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Writes `bytes`. Of nothing but zeros beyond the end only the last is written: the file is as long as with all
+    /// of them then, and those before it are a hole, which takes no room. (A length could be set instead, but
+    /// would cut off what another thread writes behind it at that moment.)
+    fn fill(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
+        let is_hole = is_zero(bytes) && offset >= Facts::of(&self.file)?.size;
+        let written = if is_hole { bytes.get(bytes.len() - 1..).unwrap_or(bytes) } else { bytes };
+        let skipped = (bytes.len() - written.len()) as u64;
+        Ok(disk::write_at(&self.file, written, offset + skipped)?)
+    }
+
+    /// Gives the file its length, mode and time.
+    pub fn finish(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
+        // Even a truncation that changes nothing costs a file system a journal entry.
+        if !self.is_whole.load(Ordering::Relaxed) && self.length() != self.size {
+            disk::set_length(&self.file, self.size)?;
+        }
+        set_meta(&self.file, FileMeta { modified, mode: Some(mode) })
+    }
+
+    /// Brings all of it to the disk.
+    pub fn sync(&self) -> Result<(), StorageError> {
+        disk::sync(&self.file).map_err(|error| {
+            // The system may forget which pages it failed to write, so that a later sync would
+            // succeed without them. Nothing of this attempt may be resumed.
+            let _ = disk::set_length(&self.file, 0);
+            error.into()
+        })
+    }
+
+    /// Brings everything on the file system to the disk, if the system can say that it did.
+    pub fn sync_file_system(&self) -> bool {
+        disk::sync_file_system(&self.file).is_ok()
+    }
+
+    /// The file has its name.
+    pub fn end(&self) {
+        *self.ended.write().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    /// Holds off [`PartialFile::ending`]; an error once it is over.
+    fn writing(&self) -> Result<RwLockReadGuard<'_, bool>, StorageError> {
+        let ended = self.ended.read().unwrap_or_else(PoisonError::into_inner);
+        if *ended { Err(over()) } else { Ok(ended) }
+    }
+
+    /// Waits for writes that are under way and lets no other begin; set it to true when done.
+    pub fn ending(&self) -> Result<RwLockWriteGuard<'_, bool>, StorageError> {
+        let ended = self.ended.write().unwrap_or_else(PoisonError::into_inner);
+        if *ended { Err(over()) } else { Ok(ended) }
+    }
+
+    fn require_inside(&self, offset: u64, length: usize, end: u64) -> Result<(), StorageError> {
+        let inside = u64::try_from(length)
+            .ok()
+            .and_then(|length| offset.checked_add(length))
+            .is_some_and(|last| last <= end);
+        if inside { Ok(()) } else { Err(invalid("a range outside the declared file")) }
+    }
+}
+
+/// Nothing but zeros, and some. What is something else is mostly found to be in its first bytes.
+fn is_zero(bytes: &[u8]) -> bool {
+    let is_zero = |block: &[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
+    !bytes.is_empty() && bytes.chunks(256).all(is_zero)
+}
+
+pub fn invalid(text: &'static str) -> StorageError {
+    StorageError::Io(io::Error::new(io::ErrorKind::InvalidInput, text))
+}
+
+fn over() -> StorageError {
+    invalid("the transfer has ended")
+}
+
+/// Gives an open file or directory the permissions and time that `meta` names.
+pub fn set_meta(file: impl AsFd, meta: FileMeta) -> Result<(), StorageError> {
+    if let Some(mode) = meta.mode {
+        disk::set_mode(&file, mode & 0o777)?;
+    }
+    if let Some(nanoseconds) = meta.modified {
+        disk::set_times(&file, &times(nanoseconds))?;
+    }
+    Ok(())
+}
+
+fn times(modified: i64) -> Timestamps {
+    let second = 1_000_000_000;
+    Timestamps {
+        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
+        last_modification: Timespec {
+            tv_sec: modified.div_euclid(second),
+            tv_nsec: modified.rem_euclid(second),
+        },
+    }
+}
+
+/// The bits that this process takes away from new files.
+///
+/// It can only be asked for by setting it, which happens once and to the strictest value, so that
+/// a file created by another thread in that instant is too private rather than too public.
+pub fn umask() -> u32 {
+    static UMASK: OnceLock<u32> = OnceLock::new();
+    *UMASK.get_or_init(|| {
+        let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
+        rustix::process::umask(mask);
+        mask.as_raw_mode() & 0o777
+    })
+}
+
+/// What has the name now: nothing or a regular file, else an error. A link would be replaced
+/// itself and not the file it points to, which nobody expects; so it is refused.
+pub fn replaceable(
+    directory: &Directory,
+    name: impl rustix::path::Arg,
+) -> Result<Option<Facts>, StorageError> {
+    let present = directory.look(name)?;
+    if let Some(facts) = &present {
+        facts.require_file()?;
+    }
+    Ok(present)
+}
+
+/// Nothing, if the file system has room for `bytes` more. Others may fill it meanwhile.
+pub fn require_space(directory: &Directory, bytes: u64) -> Result<(), StorageError> {
+    match bytes.saturating_sub(directory.free()?) {
+        0 => Ok(()),
+        short => Err(StorageError::DiskFull { short: Some(short) }),
+    }
+}
+
+/// A name for the partial of `target` that says nothing and has no odd characters.
+pub fn partial_stem(target: &[u8], digits: usize) -> String {
+    blake3::hash(target).to_hex().chars().take(digits).collect()
+}
+
+/// Takes the lock of an open file, which ends when it is closed.
+pub fn lock_file(file: &File) -> Result<(), StorageError> {
+    match rustix::fs::flock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive) {
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(StorageError::InUse),
+        outcome => Ok(outcome?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::FileExt;
+
+    use super::*;
+
+    fn partial(
+        file: File,
+        size: u64,
+        present: Option<(File, Facts)>,
+    ) -> Result<PartialFile, StorageError> {
+        let facts = Facts::of(&file)?;
+        PartialFile::new(file, &facts, size, present)
+    }
+
+    fn file(content: &[u8]) -> File {
+        let file = tempfile::tempfile().unwrap();
+        file.write_all_at(content, 0).unwrap();
+        file
+    }
+
+    fn with_facts(file: File) -> (File, Facts) {
+        let facts = Facts::of(&file).unwrap();
+        (file, facts)
+    }
+
+    #[test]
+    fn a_torn_partial_is_filled_up_from_the_present_version() {
+        let present = with_facts(file(b"abcdefgh"));
+        let partial = partial(file(b"012"), 7, Some(present)).unwrap();
+        assert_eq!(partial.held(), 7);
+        let mut buffer = [0; 4];
+        partial.read_held(0, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"012d");
+        assert_eq!(partial.length(), 4);
+        partial.read_held(4, &mut buffer[..3]).unwrap();
+        assert_eq!(&buffer[..3], b"efg");
+        assert_eq!(partial.length(), 7);
+        assert!(partial.read_held(4, &mut buffer).is_err());
+    }
+
+    /// Where the file system can share (btrfs, XFS) this is another way, with the same result.
+    #[test]
+    fn an_empty_partial_begins_with_the_present_version_and_leaves_it_alone() {
+        let present = file(b"abcdefgh");
+        let can_share = disk::share(&file(b""), &present).is_ok();
+        let partial = partial(file(b""), 6, Some(with_facts(present.try_clone().unwrap())));
+        let partial = partial.unwrap();
+        assert_eq!((partial.held(), partial.length()), (6, 0));
+        let mut buffer = [0; 6];
+        partial.read_held(0, &mut buffer[..2]).unwrap();
+        assert_eq!(partial.length(), if can_share { 6 } else { 2 });
+        partial.read_held(0, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"abcdef");
+        partial.write_at(1, b"xyz").unwrap();
+        partial.read_present(0, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"abcdef");
+        partial.file.read_exact_at(&mut buffer, 0).unwrap();
+        assert_eq!(&buffer, b"axyzef");
+        assert!(partial.read_present(3, &mut buffer).is_err());
+    }
+
+    #[test]
+    fn shifted_bytes_become_part_of_the_file_and_what_was_there_stays() {
+        let present = with_facts(file(b"abcdefgh"));
+        let partial = partial(file(b"01"), 6, Some(present)).unwrap();
+        let mut buffer = [0; 2];
+        partial.read_shifted(0, 4, &mut buffer).unwrap();
+        assert_eq!(&buffer, b"01");
+        for (offset, place, expected) in [(2, 1, b"bc"), (4, 6, b"gh")] {
+            partial.read_shifted(offset, place, &mut buffer).unwrap();
+            assert_eq!(&buffer, expected);
+        }
+        for (offset, place) in [(2, 7), (2, u64::MAX), (5, 0), (u64::MAX, 0)] {
+            assert!(partial.read_shifted(offset, place, &mut buffer).is_err());
+        }
+        let mut all = [0; 6];
+        partial.file.read_exact_at(&mut all, 0).unwrap();
+        assert_eq!((&all, partial.length()), (b"01bcgh", 6));
+        *partial.ending().unwrap() = true;
+        assert!(partial.read_shifted(2, 1, &mut buffer).is_err());
+    }
+
+    #[test]
+    fn what_nobody_holds_cannot_be_read() {
+        let present = with_facts(file(b"ab"));
+        let partial = partial(file(b"0123"), 9, Some(present)).unwrap();
+        assert_eq!(partial.held(), 4);
+        let mut buffer = [0; 5];
+        assert!(partial.read_held(0, &mut buffer).is_err());
+        partial.read_held(0, &mut buffer[..4]).unwrap();
+        assert_eq!(&buffer[..4], b"0123");
+        assert!(partial.read_held(u64::MAX, &mut buffer[..1]).is_err());
+    }
+
+    #[test]
+    fn nothing_is_written_beyond_the_declared_size_or_after_the_end() {
+        let partial = partial(file(b"0123456789"), 4, None).unwrap();
+        assert_eq!((partial.held(), partial.length()), (4, 4));
+        assert!(partial.write_at(1, b"wxyz").is_err());
+        assert!(partial.write_at(u64::MAX, b"w").is_err());
+        assert_eq!(partial.length(), 4);
+        partial.write_at(1, b"xyz").unwrap();
+        *partial.ending().unwrap() = true;
+        assert!(partial.write_at(0, b"w").is_err());
+        let mut buffer = [0; 4];
+        assert!(partial.read_held(0, &mut buffer).is_err());
+        partial.file.read_exact_at(&mut buffer, 0).unwrap();
+        assert_eq!(&buffer, b"0xyz");
+    }
+
+    #[test]
+    fn times_before_1970_keep_their_order() {
+        let before = times(-1).last_modification;
+        assert_eq!((before.tv_sec, before.tv_nsec), (-1, 999_999_999));
+    }
+}

@@ -1,0 +1,262 @@
+//! Sorts what a server says to whoever asked: the reading task of a client's session.
+//!
+//! Every wait is bounded: answers nobody waits for are dropped, and a server that answers more than a
+//! request can have answers breaks the protocol.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use tokio::io::AsyncRead;
+use tokio::sync::{OwnedMutexGuard, SetOnce, mpsc, oneshot};
+
+use super::admission::enter;
+use super::client::ClientSettings;
+use super::error::SessionError;
+use super::verbs::get::offered_layout;
+use sealane_protocol::frame::{self, FrameError};
+use sealane_protocol::keep_alive::{heard, pong};
+use sealane_protocol::message::{Keys, Offer, Welcome};
+use sealane_protocol::transfer::{ReceivingEnd, Route, Routes};
+use sealane_protocol::wire::{FrameReader, FrameSender, WireError};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage};
+
+/// Answers one request may have waiting: an acceptance and an end, with room to spare.
+const ANSWERS: usize = 4;
+
+/// What the reading task and the calls share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    pub(super) routes: Routes,
+    /// Who waits for which answer.
+    waiting: Mutex<Waiting>,
+    ended: OnceLock<Arc<WireError>>,
+    /// What the server announced; the first word counts.
+    pub(super) keys: OnceLock<Keys>,
+    /// What it said to `HELLO`.
+    pub(super) welcome: OnceLock<Welcome>,
+    /// Set once the login has succeeded and whoever began the session knows. Nobody is told anything before.
+    admitted: SetOnce<()>,
+}
+
+#[derive(Debug, Default)]
+struct Waiting {
+    by_id: HashMap<u32, Asker>,
+    is_over: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Asker {
+    replies: mpsc::Sender<Reply>,
+    /// It asked for a file: an offer opens a route at once, before the first chunk comes.
+    downloads: bool,
+    /// Its answer has many parts, and it does nothing but take them in.
+    many: bool,
+}
+
+/// An answer.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Message(ServerMessage),
+    Offer(Offer, Route, ReceivingEnd),
+}
+
+impl Shared {
+    fn waiting(&self) -> std::sync::MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// From now on answers are handed out.
+    pub(super) fn let_in(&self) {
+        let _ = self.admitted.set(());
+    }
+
+    /// Waits until answers are handed out; for ever, if the login fails.
+    pub(super) async fn admitted(&self) {
+        self.admitted.wait().await;
+    }
+
+    /// Why there is no answer.
+    pub(super) async fn why(&self) -> SessionError {
+        self.admitted().await;
+        let closed = || Arc::new(WireError::Closed);
+        SessionError::Connection(self.ended.get().cloned().unwrap_or_else(closed))
+    }
+
+    fn end(&self, why: WireError) {
+        let _ = self.ended.set(Arc::new(why));
+        let mut waiting = self.waiting();
+        waiting.is_over = true;
+        waiting.by_id.clear();
+        drop(waiting);
+        self.routes.close_all();
+    }
+
+    /// Hands an answer to its asker; an answer nobody waits for any more is dropped.
+    async fn answer(&self, id: u32, message: ServerMessage) -> Result<(), WireError> {
+        if matches!(message, ServerMessage::Refused(_)) {
+            self.routes.close(id);
+        }
+        let Some(asker) = self.waiting().by_id.get(&id).cloned() else { return Ok(()) };
+        let reply = match message {
+            ServerMessage::Offer(offer) if asker.downloads => {
+                let layout = offered_layout(&offer);
+                let layout = layout.ok_or(FrameError::Body(Kind::Offer))?;
+                let (route, end) = self.routes.receive(id, layout);
+                Reply::Offer(offer, route, end)
+            }
+            other => Reply::Message(other),
+        };
+        let kind = match &reply {
+            Reply::Message(message) => message.kind(),
+            Reply::Offer(..) => Kind::Offer,
+        };
+        if asker.many && kind == Kind::Entries {
+            // Waits for memory at most; an asker that is gone takes nothing.
+            let _ = asker.replies.send(reply).await;
+            return Ok(());
+        }
+        // A server that answers more than a request can have answers breaks the protocol.
+        asker.replies.try_send(reply).or_else(|error| match error {
+            mpsc::error::TrySendError::Full(_) => Err(FrameError::State(kind).into()),
+            mpsc::error::TrySendError::Closed(_) => Ok(()),
+        })
+    }
+}
+
+/// A request whose answers are still to come. Dropping it forgets the request.
+#[derive(Debug)]
+pub(super) struct Pending {
+    id: u32,
+    replies: mpsc::Receiver<Reply>,
+    shared: Arc<Shared>,
+    out: FrameSender,
+    /// Until it is sent: no request with a greater id may overtake this one.
+    turn: Option<OwnedMutexGuard<u32>>,
+}
+
+impl Pending {
+    /// Registers a request with the id in `turn`; `downloads` if its answer may be an offer. `None` if the
+    /// session has ended.
+    pub(super) fn open(
+        shared: Arc<Shared>,
+        out: FrameSender,
+        mut turn: OwnedMutexGuard<u32>,
+        downloads: bool,
+    ) -> Option<Self> {
+        let id = *turn;
+        *turn = id.wrapping_add(1);
+        let (sender, replies) = mpsc::channel(ANSWERS);
+        let mut waiting = shared.waiting();
+        if waiting.is_over {
+            return None;
+        }
+        waiting.by_id.insert(id, Asker { replies: sender, downloads, many: false });
+        drop(waiting);
+        Some(Self { id, replies, shared, out, turn: Some(turn) })
+    }
+
+    pub(super) fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Says, before it is sent, that its answer is any number of `ENTRIES`. They must be taken in without
+    /// a pause: everything else on the connection waits behind them.
+    pub(super) fn expect_many(&self) {
+        if let Some(asker) = self.shared.waiting().by_id.get_mut(&self.id) {
+            asker.many = true;
+        }
+    }
+
+    pub(super) async fn send(&mut self, message: ClientMessage) -> Result<(), SessionError> {
+        let sent = self.out.send(message.encode(self.id)).await;
+        self.turn = None;
+        match sent {
+            Ok(()) => Ok(()),
+            Err(_) => Err(self.shared.why().await),
+        }
+    }
+
+    /// The next answer that is not a refusal.
+    pub(super) async fn reply(&mut self) -> Result<Reply, SessionError> {
+        self.shared.admitted().await;
+        match self.replies.recv().await {
+            None => Err(self.shared.why().await),
+            Some(Reply::Message(ServerMessage::Refused(refused))) => {
+                Err(SessionError::Refused(refused))
+            }
+            Some(reply) => Ok(reply),
+        }
+    }
+
+    /// The next answer, which is neither a refusal nor an offer.
+    pub(super) async fn message(&mut self) -> Result<ServerMessage, SessionError> {
+        match self.reply().await? {
+            Reply::Message(message) => Ok(message),
+            Reply::Offer(..) => Err(SessionError::Answer(Kind::Offer)),
+        }
+    }
+
+    /// Tells the server that this request is given up.
+    pub(super) async fn cancel(&self) {
+        let _ = self.out.send(frame::fixed(Kind::Cancel, self.id, &[])).await;
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        self.shared.waiting().by_id.remove(&self.id);
+    }
+}
+
+/// Says in `login` what came of it. Then reads until the connection ends, and tells everybody who still waits.
+pub(super) async fn read_answers<R: AsyncRead + Unpin>(
+    mut reader: FrameReader<R>,
+    shared: Arc<Shared>,
+    out: FrameSender,
+    settings: ClientSettings,
+    login: oneshot::Sender<Result<(), SessionError>>,
+) {
+    let entered = enter(&mut reader, &shared, &out, settings).await;
+    let is_in = entered.is_ok();
+    let _ = login.send(entered);
+    let read = match is_in {
+        true => read_until_the_end(&mut reader, &shared, &out, settings).await,
+        false => Ok(()),
+    };
+    shared.end(read.err().unwrap_or(WireError::Closed));
+}
+
+async fn read_until_the_end<R: AsyncRead + Unpin>(
+    reader: &mut FrameReader<R>,
+    shared: &Shared,
+    out: &FrameSender,
+    settings: ClientSettings,
+) -> Result<(), WireError> {
+    while let Some(header) = heard(reader, out, settings.silence).await? {
+        answer_frame(&header, reader, shared, out).await?;
+    }
+    Ok(())
+}
+
+async fn answer_frame<R: AsyncRead + Unpin>(
+    header: &Header,
+    reader: &mut FrameReader<R>,
+    shared: &Shared,
+    out: &FrameSender,
+) -> Result<(), WireError> {
+    match header.kind {
+        kind if kind.is_of_a_transfer() => shared.routes.deliver(header, reader).await,
+        Kind::Ping => pong(header, reader, out).await,
+        Kind::Pong => reader.discard(header.length).await,
+        _ => {
+            let body = reader.body(header).await?;
+            match ServerMessage::decode(header.kind, &body)? {
+                ServerMessage::Keys(keys) if header.id == 0 => {
+                    let _ = shared.keys.set(keys);
+                    Ok(())
+                }
+                message => shared.answer(header.id, message).await,
+            }
+        }
+    }
+}

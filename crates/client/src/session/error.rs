@@ -1,0 +1,69 @@
+//! Why a client's request or session failed.
+
+use std::sync::Arc;
+
+use thiserror::Error;
+
+use sealane_base::files::StorageError;
+use sealane_base::types::text;
+use sealane_protocol::message::Refused;
+use sealane_protocol::transfer::TransferError;
+use sealane_protocol::wire::WireError;
+use sealane_protocol::{Kind, Status};
+
+/// A request of the client did not succeed.
+#[derive(Debug, Error)]
+pub enum SessionError {
+    /// The connection ended before the answer.
+    #[error(transparent)]
+    Connection(Arc<WireError>),
+    /// The server answered something that is no answer to the question.
+    #[error("the server answered with {0:?}, which does not fit the question")]
+    Answer(Kind),
+    /// The server refused.
+    #[error("{}", refused_text(.0))]
+    Refused(Refused),
+    /// This end's file, or what arrived, is at fault.
+    #[error(transparent)]
+    Transfer(TransferError),
+}
+
+impl SessionError {
+    /// The server's status, if it refused.
+    #[must_use]
+    pub fn status(&self) -> Option<Status> {
+        match self {
+            Self::Refused(refused) => Some(refused.status()),
+            _ => None,
+        }
+    }
+}
+
+impl From<WireError> for SessionError {
+    fn from(error: WireError) -> Self {
+        Self::Connection(Arc::new(error))
+    }
+}
+
+impl From<TransferError> for SessionError {
+    fn from(error: TransferError) -> Self {
+        Self::Transfer(error)
+    }
+}
+
+impl From<StorageError> for SessionError {
+    fn from(error: StorageError) -> Self {
+        Self::Transfer(TransferError::Storage(error))
+    }
+}
+
+/// Our own text for statuses we know; the server's, made printable, for the others.
+fn refused_text(refused: &Refused) -> String {
+    match refused.status() {
+        Status::Other(_) | Status::Path | Status::NotEnrolled => text::printable(&refused.text),
+        status => match refused.wait {
+            Some(seconds) => format!("{status}: wait {seconds} s"),
+            None => status.to_string(),
+        },
+    }
+}

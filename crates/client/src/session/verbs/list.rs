@@ -1,0 +1,81 @@
+//! `LIST`: a page of a directory, sorted by name, or all of it as the server finds it.
+use crate::session::client::Client;
+use crate::session::error::SessionError;
+use sealane_base::types::RemotePath;
+use sealane_base::types::path::check_name;
+use sealane_protocol::message::{Entries, List};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, limits};
+
+/// Asks for the entries of `path` whose names are greater than `after`.
+///
+/// Names that are no single harmless component are left out and counted as hidden: what a server
+/// lists must never lead a client anywhere else. So are names that do not come after `after`, which
+/// could lead it in circles.
+pub(in crate::session) async fn ask(
+    client: &Client,
+    path: &RemotePath,
+    after: Option<String>,
+) -> Result<Entries, SessionError> {
+    let comes_after =
+        |name: &str, after: &Option<String>| after.as_deref().is_none_or(|after| name > after);
+    let request = List { path: path.as_str().to_owned(), after: after.clone(), whole: None };
+    match client.ask(ClientMessage::List(request)).await? {
+        ServerMessage::Entries(mut page) => {
+            let unfit = keep(&mut page, |name| comes_after(name, &after));
+            page.hidden = page.hidden.saturating_add(unfit);
+            Ok(page)
+        }
+        other => Err(SessionError::Answer(other.kind())),
+    }
+}
+
+/// Leaves out names that are no single harmless component or that `fits` says no to; gives how many.
+fn keep(page: &mut Entries, fits: impl Fn(&str) -> bool) -> u64 {
+    let count = page.entries.len();
+    page.entries.retain(|entry| check_name(&entry.name).is_ok() && fits(&entry.name));
+    (count - page.entries.len()) as u64
+}
+
+/// Asks for all entries of `path`, sorted by name: in one answer of many frames, or page by page from a
+/// server that does not know how.
+pub(in crate::session) async fn ask_whole(
+    client: &Client,
+    path: &RemotePath,
+) -> Result<Entries, SessionError> {
+    let wrong = || SessionError::Answer(Kind::Entries);
+    let mut pending = client.pending(false).await?;
+    pending.expect_many();
+    let request = List { path: path.as_str().to_owned(), after: None, whole: Some(true) };
+    pending.send(ClientMessage::List(request)).await?;
+    let (mut all, mut unfit) = (Entries::default(), 0u64);
+    loop {
+        let ServerMessage::Entries(mut page) = pending.message().await? else {
+            return Err(wrong());
+        };
+        let is_empty = page.entries.is_empty();
+        unfit = unfit.saturating_add(keep(&mut page, |_| true));
+        all.entries.append(&mut page.entries);
+        (all.hidden, all.more) = (page.hidden, page.more);
+        if page.follows != Some(true) {
+            break;
+        }
+        // For ever, perhaps.
+        if is_empty || all.entries.len() > limits::ENTRIES_IN_ALL {
+            return Err(wrong());
+        }
+    }
+    drop(pending);
+    while all.more && all.entries.len() <= limits::ENTRIES_IN_ALL {
+        let Some(last) = all.entries.last().map(|entry| entry.name.clone()) else { break };
+        let page = ask(client, path, Some(last)).await?;
+        // A page that does not get on would be asked for again for ever.
+        all.more = page.more && !page.entries.is_empty();
+        all.hidden = page.hidden;
+        all.entries.extend(page.entries);
+    }
+    all.more = false;
+    all.hidden = all.hidden.saturating_add(unfit);
+    all.entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    all.entries.dedup_by(|one, other| one.name == other.name);
+    Ok(all)
+}

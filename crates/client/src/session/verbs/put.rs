@@ -1,0 +1,106 @@
+//! `PUT`: a file goes to the server. The server's end of `PUT_SMALL` is in `small_files`.
+use crate::session::answers::Reply;
+use crate::session::client::Client;
+use crate::session::error::SessionError;
+use sealane_base::files::{FileMeta, Source};
+use sealane_base::types::{Digest, Layout, RemotePath};
+use sealane_protocol::message::{Accepted, Put, PutSmall};
+use sealane_protocol::transfer::{self, Held, Meter, Outcome, TransferError};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage};
+use std::sync::Arc;
+
+/// Uploads `source` to `path`: in one message if it is one chunk, else by reconciling.
+pub(in crate::session) async fn ask(
+    client: &Client,
+    path: &RemotePath,
+    source: Arc<dyn Source>,
+    meta: FileMeta,
+    meter: Arc<Meter>,
+) -> Result<Outcome, SessionError> {
+    let layout = Layout::for_size(source.size())
+        .map_err(|_| TransferError::Protocol("the file is larger than any file may be"))?;
+    if layout.count() == 1 {
+        ask_small(client, path, source, meta, meter).await
+    } else {
+        ask_large(client, path, source, layout, meta, meter).await
+    }
+}
+
+async fn ask_small(
+    client: &Client,
+    path: &RemotePath,
+    source: Arc<dyn Source>,
+    meta: FileMeta,
+    meter: Arc<Meter>,
+) -> Result<Outcome, SessionError> {
+    let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
+    let (digest, bytes) = loaded.map_err(|_| TransferError::Thread)??;
+    ask_whole(client, path, digest, bytes, meta, &meter).await
+}
+
+/// Uploads a file of one chunk in one message; `digest` is that of `bytes`.
+pub(in crate::session) async fn ask_whole(
+    client: &Client,
+    path: &RemotePath,
+    digest: Digest,
+    bytes: Vec<u8>,
+    meta: FileMeta,
+    meter: &Meter,
+) -> Result<Outcome, SessionError> {
+    let FileMeta { modified, mode } = meta;
+    let size = bytes.len() as u64;
+    let request = PutSmall { path: path.as_str().to_owned(), digest, modified, mode };
+    match client.ask(ClientMessage::PutSmall(request, bytes)).await? {
+        ServerMessage::Committed(committed) if committed.root == digest => {
+            meter.moved(size);
+            Ok(Outcome { size, root: digest, moved: size, reused: 0 })
+        }
+        other => Err(SessionError::Answer(other.kind())),
+    }
+}
+
+async fn ask_large(
+    client: &Client,
+    path: &RemotePath,
+    source: Arc<dyn Source>,
+    layout: Layout,
+    meta: FileMeta,
+    meter: Arc<Meter>,
+) -> Result<Outcome, SessionError> {
+    let FileMeta { modified, mode } = meta;
+    let request = Put {
+        path: path.as_str().to_owned(),
+        size: layout.size(),
+        chunk_log2: layout.chunk_log2(),
+        modified,
+        mode,
+    };
+    let mut pending = client.pending(false).await?;
+    let (_route, end) = client.routes().send(pending.id(), source.size());
+    pending.send(ClientMessage::Put(request)).await?;
+    let held = match pending.message().await? {
+        ServerMessage::Accepted(Accepted { claims, pieces }) => {
+            Held { claims, pieces: pieces.unwrap_or(false), is_ready: true }
+        }
+        other => return Err(SessionError::Answer(other.kind())),
+    };
+    let out = client.sender();
+    let sent = tokio::task::spawn_blocking(move || {
+        transfer::send(source.as_ref(), layout, held, end, &out, &meter)
+    });
+    match sent.await.map_err(|_| TransferError::Thread)? {
+        Ok(outcome) => match pending.message().await? {
+            ServerMessage::Committed(committed) if committed.root == outcome.root => Ok(outcome),
+            other => Err(SessionError::Answer(other.kind())),
+        },
+        // The server's word, if it said one, tells more than that the transfer was interrupted.
+        Err(TransferError::Interrupted) => match pending.reply().await? {
+            Reply::Message(message) => Err(SessionError::Answer(message.kind())),
+            Reply::Offer(..) => Err(SessionError::Answer(Kind::Offer)),
+        },
+        Err(error) => {
+            pending.cancel().await;
+            Err(error.into())
+        }
+    }
+}

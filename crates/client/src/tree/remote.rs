@@ -1,0 +1,145 @@
+//! What is in a tree on the server.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::{Exclude, Problem, TreeError};
+use crate::Link;
+use crate::session::SessionError;
+use sealane_base::files::{EntryKind, TreeEntry, Unwalked, Walked};
+use sealane_base::types::RemotePath;
+use sealane_protocol::message::Entry;
+use sealane_protocol::{Status, limits};
+
+/// Directories asked for at once.
+const SIDE_BY_SIDE: usize = 16;
+
+/// A tree of either end.
+#[derive(Debug, Default)]
+pub struct Listing {
+    /// The tree's own directory, by the empty path, if it is to keep its time and mode.
+    pub top: Option<TreeEntry>,
+    /// In order of their paths.
+    pub entries: Vec<TreeEntry>,
+    /// What is missing in `entries`.
+    pub problems: Vec<Problem>,
+}
+
+impl From<Walked> for Listing {
+    fn from(walked: Walked) -> Self {
+        let problem = |unwalked| match unwalked {
+            Unwalked::Directory(path, error) => {
+                Problem { path: path.to_string(), error: error.into() }
+            }
+            Unwalked::Name(path, error) => Problem { path, error: error.into() },
+        };
+        let problems = walked.missing.into_iter().map(problem).collect();
+        Self { top: None, entries: walked.entries, problems }
+    }
+}
+
+/// Lists everything below `base`, without what is excluded; several directories at a time.
+///
+/// Cancel safety: dropping the future forgets the answers.
+///
+/// # Errors
+/// [`SessionError`] if `base` itself cannot be listed or the connection fails. A directory below
+/// that cannot be listed is a problem of its own.
+pub async fn list_remote(
+    client: &Arc<Link>,
+    base: &RemotePath,
+    exclude: &Exclude,
+) -> Result<Listing, SessionError> {
+    let mut listing = Listing::default();
+    let mut ahead = vec![RemotePath::default()];
+    let mut running = JoinSet::new();
+    loop {
+        while running.len() < SIDE_BY_SIDE.min(client.max_requests())
+            && let Some(here) = ahead.pop()
+        {
+            let (client, base) = (client.clone(), base.clone());
+            running.spawn(async move {
+                let read = read_directory(&client, &base, &here).await;
+                (here, read)
+            });
+        }
+        match running.join_next().await {
+            None => break,
+            Some(Err(_)) => return Err(sealane_protocol::transfer::TransferError::Thread.into()),
+            Some(Ok((here, Ok((entries, hidden))))) => {
+                listing.add(&here, entries, hidden, exclude, &mut ahead);
+            }
+            Some(Ok((here, Err(error)))) => {
+                if here.is_root()
+                    || matches!(error, TreeError::Session(SessionError::Connection(_)))
+                {
+                    return Err(match error {
+                        TreeError::Session(error) => error,
+                        _ => SessionError::Answer(sealane_protocol::Kind::Entries),
+                    });
+                }
+                let gone = matches!(&error, TreeError::Session(error) if error.status() == Some(Status::NotFound));
+                if !gone {
+                    listing.problems.push(Problem { path: here.to_string(), error });
+                }
+            }
+        }
+        if listing.entries.len() > limits::ENTRIES_IN_ALL {
+            return Err(SessionError::Answer(sealane_protocol::Kind::Entries));
+        }
+    }
+    listing.entries.sort_unstable_by(|one, other| one.path.cmp(&other.path));
+    listing.entries.dedup_by(|one, other| one.path == other.path);
+    Ok(listing)
+}
+
+async fn read_directory(
+    client: &Link,
+    base: &RemotePath,
+    here: &RemotePath,
+) -> Result<(Vec<Entry>, u64), TreeError> {
+    let path = here.components().try_fold(base.clone(), |path, name| path.join(name))?;
+    let all = client.list_whole(&path).await?;
+    Ok((all.entries, all.hidden))
+}
+
+impl Listing {
+    fn add(
+        &mut self,
+        here: &RemotePath,
+        entries: Vec<Entry>,
+        hidden: u64,
+        exclude: &Exclude,
+        ahead: &mut Vec<RemotePath>,
+    ) {
+        if hidden > 0 {
+            self.problems
+                .push(Problem { path: here.to_string(), error: TreeError::Hidden(hidden) });
+        }
+        for entry in entries {
+            let path = match here.join(&entry.name) {
+                Ok(path) => path,
+                Err(error) => {
+                    let path = format!("{here}/{}", entry.name);
+                    self.problems.push(Problem { path, error: error.into() });
+                    continue;
+                }
+            };
+            let kind = match entry.kind {
+                0 => EntryKind::File,
+                1 => EntryKind::Directory,
+                2 => EntryKind::Symlink,
+                _ => EntryKind::Special,
+            };
+            if exclude.matches(&path, kind == EntryKind::Directory) {
+                continue;
+            }
+            if kind == EntryKind::Directory {
+                ahead.push(path.clone());
+            }
+            let Entry { size, modified, mode, .. } = entry;
+            self.entries.push(TreeEntry { path, kind, size, modified, mode });
+        }
+    }
+}

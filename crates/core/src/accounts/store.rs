@@ -1,0 +1,373 @@
+//! Where records live: a small trait, and the directory of `NAME.db` files behind it.
+//!
+//! Every writer, in this process or another, holds one lock; readers need none, because a record
+//! is replaced in one rename. Everything blocks.
+
+use std::ffi::OsStr;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use thiserror::Error;
+
+use sealane_base::fsio::{self, FsError, LockGuard};
+use sealane_base::types::Username;
+use sealane_base::types::text::printable;
+
+use super::record::{MAX_RECORD, Record, RecordProblem};
+
+const LOCK: &str = ".lock";
+const EXTENSION: &str = ".db";
+const MODE: u32 = 0o600;
+
+/// A failed operation on the store.
+#[derive(Debug, Error)]
+pub enum AccountError {
+    /// There is a record of that name already.
+    #[error("the account '{0}' exists already")]
+    Exists(Username),
+    /// The file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FsError),
+    /// There is no record of that name.
+    #[error("there is no account '{0}'")]
+    NotFound(Username),
+    /// The record cannot be used.
+    #[error("cannot use '{place}': {problem}")]
+    Record {
+        /// Where the record is, such as the path of its file.
+        place: String,
+        /// What is wrong with it.
+        problem: RecordProblem,
+    },
+}
+
+/// What a store holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// The accounts, sorted by name.
+    pub names: Vec<Username>,
+    /// File names that look like records but cannot be accounts (`A:B.db`, `X.DB`), escaped.
+    pub strangers: Vec<String>,
+}
+
+/// Holds account records. Implementations keep every key they do not know.
+pub trait AccountStore: fmt::Debug + Send + Sync {
+    /// The record of `name`; `None` if there is none.
+    ///
+    /// # Errors
+    /// [`AccountError::File`], [`AccountError::Record`]; other accounts are not affected.
+    fn load(&self, name: &Username) -> Result<Option<Record>, AccountError>;
+
+    /// Sets the stored password to `new` if it still is `expected`, and says whether it did. All
+    /// other keys are those found at that moment, not at an earlier [`AccountStore::load`].
+    ///
+    /// # Errors
+    /// [`AccountError::File`], [`AccountError::Record`].
+    fn compare_and_swap_password(
+        &self,
+        name: &Username,
+        expected: &str,
+        new: &str,
+    ) -> Result<bool, AccountError>;
+
+    /// Applies `change` to the record while no other writer can, and stores the result if it is another one.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], [`AccountError::File`], [`AccountError::Record`].
+    fn update(
+        &self,
+        name: &Username,
+        change: &mut dyn FnMut(&mut Record),
+    ) -> Result<(), AccountError>;
+
+    /// Stores a new record.
+    ///
+    /// # Errors
+    /// [`AccountError::Exists`], [`AccountError::File`].
+    fn create(&self, record: &Record) -> Result<(), AccountError>;
+
+    /// Removes a record, also one that cannot be used.
+    ///
+    /// # Errors
+    /// [`AccountError::NotFound`], [`AccountError::File`].
+    fn remove(&self, name: &Username) -> Result<(), AccountError>;
+
+    /// Where the record of `name` is or would be, for people: the path of its file, say. Safe to print.
+    fn place(&self, name: &Username) -> String;
+
+    /// Which accounts there are; their records are not read.
+    ///
+    /// # Errors
+    /// [`AccountError::File`].
+    fn list(&self) -> Result<Listing, AccountError>;
+}
+
+/// A directory of `NAME.db` files, written with mode 0600.
+#[derive(Debug)]
+pub struct DirectoryStore {
+    directory: PathBuf,
+    patience: Duration,
+}
+
+impl DirectoryStore {
+    /// Opens a directory, which must exist, and removes what crashed writers left in it.
+    ///
+    /// # Errors
+    /// [`AccountError::File`].
+    pub fn open(directory: &Path) -> Result<Self, AccountError> {
+        let store = Self { directory: directory.to_owned(), patience: fsio::PATIENCE };
+        let lock = store.lock()?;
+        fsio::remove_temporaries(directory)?;
+        drop(lock);
+        Ok(store)
+    }
+
+    /// The same, waiting no longer than `patience` for other writers.
+    #[must_use]
+    pub fn with_patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    fn lock(&self) -> Result<LockGuard, AccountError> {
+        Ok(fsio::lock_within(&self.directory.join(LOCK), self.patience)?)
+    }
+
+    fn path(&self, name: &Username) -> PathBuf {
+        self.directory.join(format!("{name}{EXTENSION}"))
+    }
+
+    fn write(&self, record: &Record) -> Result<(), AccountError> {
+        let (path, bytes) = (self.path(record.name()), record.to_bytes());
+        // One that is longer could not be read back.
+        if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_RECORD) {
+            let (place, problem) = (printable(&path.to_string_lossy()), RecordProblem::TooLong);
+            return Err(AccountError::Record { place, problem });
+        }
+        Ok(fsio::write_atomic(&path, &bytes, MODE)?)
+    }
+}
+
+impl AccountStore for DirectoryStore {
+    fn load(&self, name: &Username) -> Result<Option<Record>, AccountError> {
+        let path = self.path(name);
+        let bytes = match fsio::read_bounded_no_follow(&path, MAX_RECORD) {
+            Ok(bytes) => bytes,
+            Err(error) if error.is_not_found() => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        match Record::parse(name, &bytes) {
+            Ok(record) => Ok(Some(record)),
+            Err(problem) => Err(AccountError::Record { place: self.place(name), problem }),
+        }
+    }
+
+    fn compare_and_swap_password(
+        &self,
+        name: &Username,
+        expected: &str,
+        new: &str,
+    ) -> Result<bool, AccountError> {
+        let _lock = self.lock()?;
+        // Read again under the lock: whoever held it before may have reset the password.
+        let Some(mut record) = self.load(name)? else { return Ok(false) };
+        if record.password_text() != Ok(expected) {
+            return Ok(false);
+        }
+        record.set_password(new);
+        self.write(&record)?;
+        Ok(true)
+    }
+
+    fn update(
+        &self,
+        name: &Username,
+        change: &mut dyn FnMut(&mut Record),
+    ) -> Result<(), AccountError> {
+        let _lock = self.lock()?;
+        let mut record = self.load(name)?.ok_or_else(|| AccountError::NotFound(name.clone()))?;
+        let before = record.clone();
+        change(&mut record);
+        if record == before {
+            // The change may be one that failed half way, and is in place without being durable.
+            Ok(fsio::sync_directory(&self.directory)?)
+        } else {
+            self.write(&record)
+        }
+    }
+
+    fn create(&self, record: &Record) -> Result<(), AccountError> {
+        let _lock = self.lock()?;
+        match fsio::create_new(&self.path(record.name()), &record.to_bytes(), MODE) {
+            Err(error) if error.is_exists() => Err(AccountError::Exists(record.name().clone())),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn remove(&self, name: &Username) -> Result<(), AccountError> {
+        let _lock = self.lock()?;
+        match fsio::remove_durably(&self.path(name)) {
+            Err(error) if error.is_not_found() => Err(AccountError::NotFound(name.clone())),
+            outcome => Ok(outcome?),
+        }
+    }
+
+    fn place(&self, name: &Username) -> String {
+        printable(&self.path(name).to_string_lossy())
+    }
+
+    fn list(&self) -> Result<Listing, AccountError> {
+        let mut listing = Listing::default();
+        for file in fsio::list_names(&self.directory)? {
+            match account_of(&file) {
+                Some(name) => listing.names.push(name),
+                None if looks_like_record(&file) => {
+                    listing.strangers.push(printable(&file.to_string_lossy()));
+                }
+                None => {}
+            }
+        }
+        listing.names.sort_unstable();
+        Ok(listing)
+    }
+}
+
+fn account_of(file: &OsStr) -> Option<Username> {
+    Username::parse(file.to_str()?.strip_suffix(EXTENSION)?).ok()
+}
+
+fn looks_like_record(file: &OsStr) -> bool {
+    file.to_string_lossy().to_ascii_lowercase().ends_with(EXTENSION)
+}
+
+#[cfg(test)]
+#[expect(clippy::disallowed_methods, reason = "tests lay out the files that are read")]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use rustix::fs::{CWD, FileType, Mode, mknodat};
+
+    use super::*;
+    use sealane_base::fsio::FsErrorKind;
+
+    fn name(text: &str) -> Username {
+        Username::parse(text).unwrap()
+    }
+
+    fn open() -> (tempfile::TempDir, DirectoryStore) {
+        let dir = tempfile::tempdir().unwrap();
+        let store = DirectoryStore::open(dir.path()).unwrap();
+        (dir, store)
+    }
+
+    #[test]
+    fn records_come_and_go() {
+        let (dir, store) = open();
+        let record = Record::new(&name("bob"), "x", 7, "homes/bob");
+        assert!(store.load(&name("bob")).unwrap().is_none());
+        store.create(&record).unwrap();
+        assert!(matches!(store.create(&record), Err(AccountError::Exists(_))));
+        assert_eq!(store.load(&name("bob")).unwrap(), Some(record));
+        let mode = dir.path().join("bob.db").metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o600);
+        store.update(&name("bob"), &mut |record| record.set_quota(9)).unwrap();
+        assert_eq!(store.load(&name("bob")).unwrap().unwrap().quota(), Ok(9));
+        store.remove(&name("bob")).unwrap();
+        assert!(matches!(store.remove(&name("bob")), Err(AccountError::NotFound(_))));
+        let gone = store.update(&name("bob"), &mut |_| {});
+        assert!(matches!(gone, Err(AccountError::NotFound(_))));
+    }
+
+    #[test]
+    fn a_swap_needs_the_expected_password_and_keeps_the_rest() {
+        let (dir, store) = open();
+        let path = dir.path().join("ahpu.db");
+        fs::write(&path, r#"{"note":"keep","username":"ahpu","password":"A","limitsize":0}"#)
+            .unwrap();
+        assert!(!store.compare_and_swap_password(&name("ahpu"), "a", "B").unwrap());
+        assert!(store.compare_and_swap_password(&name("ahpu"), "A", "B").unwrap());
+        assert!(!store.compare_and_swap_password(&name("ahpu"), "A", "C").unwrap());
+        assert!(!store.compare_and_swap_password(&name("nobody"), "A", "C").unwrap());
+        assert_eq!(
+            fs::read_to_string(&path).unwrap(),
+            "{\"note\":\"keep\",\"username\":\"ahpu\",\"password\":\"B\",\"limitsize\":0}\n"
+        );
+    }
+
+    #[test]
+    fn no_change_is_lost_among_several_writers() {
+        let (dir, store) = open();
+        store.create(&Record::new(&name("bob"), "x", 1, "homes/bob")).unwrap();
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| {
+                    let store = DirectoryStore::open(dir.path()).unwrap();
+                    for _ in 0..25 {
+                        let mut add_one =
+                            |record: &mut Record| record.set_quota(record.quota().unwrap() + 1);
+                        store.update(&name("bob"), &mut add_one).unwrap();
+                    }
+                });
+            }
+        });
+        assert_eq!(store.load(&name("bob")).unwrap().unwrap().quota(), Ok(101));
+    }
+
+    #[test]
+    fn a_bad_file_fails_alone_and_at_once() {
+        let (dir, store) = open();
+        let at = |file: &str| dir.path().join(file);
+        store.create(&Record::new(&name("good"), "x", 7, "homes/good")).unwrap();
+        mknodat(CWD, at("fifo.db"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        symlink(at("good.db"), at("link.db")).unwrap();
+        fs::create_dir(at("dir.db")).unwrap();
+        fs::write(at("empty.db"), "").unwrap();
+        fs::write(at("text.db"), "hello").unwrap();
+        fs::write(at("large.db"), vec![b' '; 64 * 1024 + 1]).unwrap();
+        fs::copy(at("good.db"), at("other.db")).unwrap();
+        for (account, is_file_error) in [
+            ("fifo", true),
+            ("link", true),
+            ("dir", true),
+            ("large", true),
+            ("empty", false),
+            ("text", false),
+            ("other", false),
+        ] {
+            let error = store.load(&name(account)).unwrap_err();
+            assert_eq!(matches!(error, AccountError::File(_)), is_file_error, "{error}");
+            assert!(error.to_string().contains(&format!("{account}.db'")), "{error}");
+            assert!(store.update(&name(account), &mut |_| {}).is_err());
+        }
+        assert!(store.load(&name("good")).unwrap().is_some());
+        store.remove(&name("text")).unwrap();
+    }
+
+    #[test]
+    fn a_record_of_exactly_the_limit_is_read() {
+        let (dir, store) = open();
+        let mut text = String::from(r#"{"username":"big"}"#);
+        text.extend(std::iter::repeat_n(' ', 64 * 1024 - text.len()));
+        fs::write(dir.path().join("big.db"), &text).unwrap();
+        assert!(store.load(&name("big")).unwrap().is_some());
+        fs::write(dir.path().join("big.db"), format!("{text} ")).unwrap();
+        let error = store.load(&name("big")).unwrap_err();
+        let AccountError::File(error) = error else { panic!("{error}") };
+        assert!(matches!(error.kind, FsErrorKind::TooLarge { limit: 65536 }));
+    }
+
+    #[test]
+    fn only_records_are_listed_and_leftovers_are_swept() {
+        let (dir, store) = open();
+        for file in ["b.db", "a.db", "README.md", ".x.db", "C.DB", "a:b.db", ".sealane-1.tmp"] {
+            fs::write(dir.path().join(file), "").unwrap();
+        }
+        let listing = store.list().unwrap();
+        assert_eq!(listing.names, [name("a"), name("b")]);
+        assert_eq!(listing.strangers, [".x.db", "C.DB", "a:b.db"]);
+        DirectoryStore::open(dir.path()).unwrap();
+        assert!(!dir.path().join(".sealane-1.tmp").exists());
+        assert!(dir.path().join("a.db").exists());
+    }
+}

@@ -1,0 +1,312 @@
+//! The one place where permissions are enforced: what can be done to a home, what each of that needs, and the
+//! only way to the files behind it.
+//!
+//! The directory handles of a home are private to this file. They are reached through a [`Pass`]; a pass is
+//! given for an [`Operation`]; an operation names the [`Permission`] it needs. So a method that touches files
+//! has to say what it does, and an operation without a permission does not compile.
+
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::audit::{self, Audit};
+use super::claims::Claims;
+use super::ledger::{Ledger, Usage};
+use super::vault::{Caps, Lease};
+use super::walk;
+use super::walk::Count;
+use sealane_base::files::StorageError;
+use sealane_base::files::jail::{Directory, EntryKind};
+use sealane_base::types::{Grant, Permission, RemotePath};
+
+/// Ending of a partial's name.
+pub(super) const PART: &str = ".part";
+/// Ending of the name of the note beside it.
+pub(super) const NOTE: &str = ".json";
+
+macro_rules! operations {
+    ($($(#[$doc:meta])* $name:ident needs $permission:ident;)*) => {
+        /// Everything that can be done to a home.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum Operation { $($(#[$doc])* $name,)* }
+
+        impl Operation {
+            /// Every operation there is.
+            pub const ALL: &[Self] = &[$(Self::$name,)*];
+
+            /// The permission it needs.
+            #[must_use]
+            pub const fn needs(self) -> Permission {
+                match self { $(Self::$name => Permission::$permission,)* }
+            }
+        }
+    };
+}
+
+operations! {
+    /// Remove what an interrupted upload left.
+    DiscardPartial needs Write;
+    /// Look into a directory.
+    List needs List;
+    /// Make a directory.
+    MakeDirectory needs Write;
+    /// See what interrupted uploads left.
+    Partials needs List;
+    /// Read a file, be it for its digest only.
+    Read needs Read;
+    /// Remove files and directories.
+    Remove needs Write;
+    /// Give something another name, perhaps in place of a file.
+    Rename needs Write;
+    /// Change the time and permissions of a file or directory.
+    SetMeta needs Write;
+    /// See what one path is.
+    Stat needs List;
+    /// Bring a file, perhaps in place of another.
+    Upload needs Write;
+    /// See how much is used and allowed.
+    Usage needs List;
+}
+
+/// The files of one account, which all its logins share: one ledger, one table of claims.
+#[derive(Debug)]
+pub(super) struct Files {
+    root: Directory,
+    /// Partials and trash of this account: on the same file system, and no path names it.
+    partials: Directory,
+    ledger: Arc<Ledger>,
+    claims: Arc<Claims>,
+    /// Held while a name is looked at and changed, so that the ledger follows each change and a count
+    /// of the disk falls between two of them.
+    names: Mutex<()>,
+    trash_number: AtomicU64,
+    /// Interrupted uploads that may be kept.
+    most_partials: u64,
+    _lease: Arc<Lease>,
+}
+
+/// An account's files, for somebody who was granted something.
+#[derive(Debug)]
+pub(super) struct Gate {
+    files: Arc<Files>,
+    grant: Grant,
+}
+
+/// Leave to do one kind of thing.
+#[derive(Clone, Debug)]
+pub(super) struct Pass {
+    files: Arc<Files>,
+    /// The part of the home that was granted; `None` if all of it was.
+    part: Option<Arc<Directory>>,
+    grant: Grant,
+}
+
+impl Gate {
+    /// Makes the part of the home that was granted, if it is missing, as homes are made.
+    pub(super) fn new(files: Arc<Files>, grant: Grant) -> Result<Self, StorageError> {
+        let mut here: Option<Directory> = None;
+        for name in grant.root.components() {
+            here = Some(here.as_ref().unwrap_or(&files.root).child_or_make(name, 0o777)?);
+        }
+        Ok(Self { files, grant })
+    }
+
+    /// Leave for `operation`. The part of the home is walked anew each time: what has its name now counts.
+    pub(super) fn pass(&self, operation: Operation) -> Result<Pass, StorageError> {
+        if !self.grant.permissions.allows(operation.needs()) {
+            return Err(StorageError::Forbidden);
+        }
+        let (files, grant) = (Arc::clone(&self.files), self.grant.clone());
+        let part = match grant.root.is_root() {
+            true => None,
+            false => Some(Arc::new(files.root.descend(&grant.root)?)),
+        };
+        Ok(Pass { files, part, grant })
+    }
+
+    /// What the account uses, whoever asks.
+    pub(super) fn usage(&self) -> Usage {
+        self.files.ledger.usage()
+    }
+}
+
+impl Pass {
+    /// The directory that is `/` for this login.
+    pub(super) fn root(&self) -> &Directory {
+        self.part.as_deref().unwrap_or(&self.files.root)
+    }
+
+    pub(super) fn partials(&self) -> &Directory {
+        &self.files.partials
+    }
+
+    pub(super) fn ledger(&self) -> &Arc<Ledger> {
+        &self.files.ledger
+    }
+
+    pub(super) fn claims(&self) -> &Arc<Claims> {
+        &self.files.claims
+    }
+
+    pub(super) fn lock_names(&self) -> MutexGuard<'_, ()> {
+        self.files.lock_names()
+    }
+
+    /// Makes a directory, durably, and counts it.
+    pub(super) fn make_directory(
+        &self,
+        holder: &Directory,
+        name: &str,
+    ) -> Result<(), StorageError> {
+        {
+            let _names = self.lock_names();
+            self.ledger().add_name()?;
+            holder.make(name, 0o777).inspect_err(|_| self.ledger().remove_name(0))?;
+        }
+        holder.sync().inspect_err(|_| {
+            // One that may not last would be taken by a later attempt for one that does.
+            let _names = self.lock_names();
+            if holder.remove_directory(name).is_ok() {
+                self.ledger().remove_name(0);
+            }
+        })
+    }
+
+    /// Nothing, if one upload more may be begun that can be interrupted. Those under way do not count: they are
+    /// bounded by what sessions may have under way.
+    pub(super) fn require_place_for_partial(&self) -> Result<(), StorageError> {
+        let (_, under_way) = self.ledger().snapshot();
+        let mut kept = 0;
+        for name in self.partials().names()? {
+            let name = name?;
+            let stem = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
+            kept += u64::from(stem.is_some_and(|stem| !under_way.contains(stem)));
+        }
+        let limit = self.files.most_partials;
+        if kept < limit { Ok(()) } else { Err(StorageError::TooManyPartials { limit }) }
+    }
+
+    pub(super) fn next_trash(&self) -> u64 {
+        self.files.trash_number.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// `path` as the whole home knows it, so that all logins of an account mean the same by it.
+    pub(super) fn whole(&self, path: &RemotePath) -> Result<RemotePath, StorageError> {
+        Ok(self.grant.root.prefix(path)?)
+    }
+
+    /// A path of the whole home as this login knows it, if that may know of it.
+    pub(super) fn own(&self, whole: &RemotePath) -> Option<RemotePath> {
+        self.grant.root.strip(whole)
+    }
+
+    /// True if this login sees the whole home.
+    pub(super) fn is_whole(&self) -> bool {
+        self.grant.root.is_root()
+    }
+
+    /// The key whose uploads are kept apart. What an upload claims to hold tells the digests of it, so one who
+    /// may not read claims only what the very same key has sent.
+    pub(super) fn keeps_apart(&self) -> Option<String> {
+        let may_read = self.grant.permissions.allows(Permission::Read);
+        (!may_read).then(|| self.grant.key.map_or_else(String::new, |key| key.to_string()))
+    }
+}
+
+impl Files {
+    /// Clears what a crash left half removed, and counts the rest.
+    pub(super) fn open(
+        root: Directory,
+        partials: Directory,
+        limit: u64,
+        caps: Caps,
+        lease: Arc<Lease>,
+    ) -> Result<Self, StorageError> {
+        let mut used = walk::count(&root)?;
+        for name in partials.names()? {
+            let left = left(&partials, &name?)?;
+            used.bytes = used.bytes.saturating_add(left.bytes);
+            used.names += left.names;
+        }
+        Ok(Self {
+            root,
+            partials,
+            ledger: Ledger::of(used, limit, caps.files),
+            claims: Arc::default(),
+            names: Mutex::default(),
+            trash_number: AtomicU64::new(0),
+            most_partials: caps.partials,
+            _lease: lease,
+        })
+    }
+
+    pub(super) fn set_limit(&self, limit: u64) {
+        self.ledger.set_limit(limit);
+    }
+
+    /// Removes partials that were last written to before `older_than`, unless something is being
+    /// uploaded. Gives how many. The server does this by itself, for nobody.
+    pub(super) fn sweep(&self, older_than: SystemTime) -> Result<u64, StorageError> {
+        let sweep_now = || {
+            let _names = self.lock_names();
+            sweep(&self.partials, &self.ledger, older_than)
+        };
+        self.claims.while_idle(sweep_now).unwrap_or(Ok(0))
+    }
+
+    /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for nobody.
+    pub(super) fn audit(&self, repair: bool) -> Result<Audit, StorageError> {
+        let _names = self.lock_names();
+        audit::against_ledger(&self.root, &self.partials, &self.ledger, repair)
+    }
+
+    fn lock_names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What one name among the partials stands for, after clearing trash. A partial is no file yet.
+fn left(partials: &Directory, name: &CStr) -> Result<Count, StorageError> {
+    let Some(facts) = partials.look(name)? else { return Ok(Count::default()) };
+    if facts.kind == EntryKind::Directory {
+        let trash = partials.child(name)?;
+        // What cannot be removed goes on counting.
+        let cleared = walk::clear(&trash, |directory, name| directory.unlink(name), || (), || ())
+            .and_then(|()| partials.remove_directory(name));
+        return if cleared.is_err() { walk::count(&trash) } else { Ok(Count::default()) };
+    }
+    let is_partial = name.to_bytes().ends_with(PART.as_bytes());
+    Ok(Count { bytes: if is_partial { facts.size } else { 0 }, names: 0 })
+}
+
+/// Removes partials and their notes that were last written to before `older_than`, and notes of none.
+pub(super) fn sweep(
+    partials: &Directory,
+    ledger: &Ledger,
+    older_than: SystemTime,
+) -> Result<u64, StorageError> {
+    let oldest = older_than.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let oldest = i64::try_from(oldest).unwrap_or(i64::MAX);
+    let mut swept = 0;
+    for name in partials.names()? {
+        let name = name?;
+        let Ok(text) = name.to_str() else { continue };
+        let Some(facts) = partials.look(text)? else { continue };
+        if facts.kind != EntryKind::File || facts.modified >= oldest {
+            continue;
+        }
+        if let Some(stem) = text.strip_suffix(PART) {
+            partials.unlink(text)?;
+            ledger.refund(facts.size);
+            swept += 1;
+            let _ = partials.unlink(format!("{stem}{NOTE}"));
+        } else if let Some(stem) = text.strip_suffix(NOTE)
+            && partials.look(format!("{stem}{PART}"))?.is_none()
+        {
+            // Its removal failed, or was lost when the power was cut.
+            partials.unlink(text)?;
+        }
+    }
+    Ok(swept)
+}

@@ -1,0 +1,134 @@
+//! What is in a directory, however large it is: a page in name order, or all of it in one pass.
+//!
+//! Neither holds more names than a page has, so a directory of a million entries costs no memory. A
+//! page in name order costs a pass of its own; whoever wants all takes a [`Scan`].
+
+use std::collections::BinaryHeap;
+use std::ffi::{CStr, CString};
+
+use sealane_base::files::StorageError;
+use sealane_base::files::jail::{Directory, EntryKind, Facts};
+use sealane_base::types::path::check_name;
+
+/// One name in a directory, and what it stands for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The last component of its path; empty for the home itself.
+    pub name: String,
+    /// File, directory, or something that is never opened.
+    pub kind: EntryKind,
+    /// Size in bytes; 0 unless it is a file.
+    pub size: u64,
+    /// Modification time in nanoseconds since 1970-01-01 UTC.
+    pub modified: i64,
+    /// Permission bits, `0o777` at most.
+    pub mode: u32,
+}
+
+impl Entry {
+    pub(super) fn new(name: &str, facts: &Facts) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind: facts.kind,
+            size: facts.size,
+            modified: facts.modified,
+            mode: facts.mode,
+        }
+    }
+}
+
+/// Part of a directory.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Page {
+    /// Entries sorted by the bytes of their names.
+    pub entries: Vec<Entry>,
+    /// True if there are names after the last of these; ask again after it.
+    pub more: bool,
+    /// How many names of the whole directory cannot be told: not UTF-8, or with characters that
+    /// no remote path may have.
+    pub hidden: u64,
+}
+
+/// The first `max` entries whose names come after `after`.
+pub(super) fn page(
+    directory: &Directory,
+    after: Option<&str>,
+    max: usize,
+) -> Result<Page, StorageError> {
+    let mut page = Page::default();
+    let mut smallest = BinaryHeap::new();
+    for name in directory.names()? {
+        let name = name?;
+        let Some(name) = tellable(&name) else {
+            page.hidden += 1;
+            continue;
+        };
+        if after.is_some_and(|after| name <= after) {
+            continue;
+        }
+        if smallest.len() < max {
+            smallest.push(name.to_owned());
+            continue;
+        }
+        page.more = true;
+        if let Some(mut largest) = smallest.peek_mut()
+            && name < largest.as_str()
+        {
+            name.clone_into(&mut largest);
+        }
+    }
+    for name in smallest.into_sorted_vec() {
+        // What went away since is left out.
+        if let Some(facts) = directory.look(name.as_str())? {
+            page.entries.push(Entry::new(&name, &facts));
+        }
+    }
+    Ok(page)
+}
+
+/// A directory being read once, from its beginning to its end.
+pub struct Scan {
+    directory: Directory,
+    names: Box<dyn Iterator<Item = Result<CString, StorageError>> + Send>,
+    hidden: u64,
+}
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Scan")
+    }
+}
+
+impl Scan {
+    pub(super) fn new(directory: Directory) -> Result<Self, StorageError> {
+        let names = Box::new(directory.names()?);
+        Ok(Self { directory, names, hidden: 0 })
+    }
+
+    /// The next `max` entries, as the system has them: sorted by nothing. What comes and goes meanwhile
+    /// may be in or not. `hidden` counts from the beginning.
+    ///
+    /// # Errors
+    /// [`StorageError`] if the directory cannot be read on.
+    pub fn next_page(&mut self, max: usize) -> Result<Page, StorageError> {
+        let mut page = Page::default();
+        while page.entries.len() < max {
+            let Some(name) = self.names.next() else { break };
+            let name = name?;
+            let Some(name) = tellable(&name) else {
+                self.hidden += 1;
+                continue;
+            };
+            if let Some(facts) = self.directory.look(name)? {
+                page.entries.push(Entry::new(name, &facts));
+            }
+        }
+        page.more = page.entries.len() == max;
+        page.hidden = self.hidden;
+        Ok(page)
+    }
+}
+
+fn tellable(name: &CStr) -> Option<&str> {
+    name.to_str().ok().filter(|name| check_name(name).is_ok())
+}

@@ -1,0 +1,115 @@
+//! Whole-room tests, a module per intent.
+
+#![expect(clippy::disallowed_methods, reason = "tests look at the disk from outside the jail")]
+
+mod audit;
+mod batch;
+mod faults;
+mod gate;
+mod holes;
+mod jail;
+mod local;
+mod local_faults;
+mod names;
+mod quota;
+mod upload;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::fs::{CWD, FileType, Mode, mknodat};
+use tempfile::TempDir;
+
+use super::{Home, HomeSink, Vault};
+use sealane_base::files::{FileMeta, Sink, SmallFile, Source, StorageError};
+use sealane_base::types::{Grant, RemotePath, Username};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A data directory with one open home.
+struct Fixture {
+    vault: Arc<Vault>,
+    home: Arc<Home>,
+    data: TempDir,
+}
+
+impl Fixture {
+    fn new(limit: u64) -> Self {
+        Self::within(tempfile::tempdir().unwrap(), limit)
+    }
+
+    fn within(data: TempDir, limit: u64) -> Self {
+        let vault = Vault::open(data.path()).unwrap();
+        let home = open(&vault, "ahpu", "homes/ahpu", limit).unwrap();
+        Self { vault, home, data }
+    }
+
+    /// Closes everything and opens it again, as a restarted server does.
+    fn restart(self, limit: u64) -> Self {
+        let Self { vault, home, data } = self;
+        drop((home, vault));
+        Self::within(data, limit)
+    }
+
+    /// Where `path` of the home is on the disk.
+    fn disk(&self, path: &str) -> PathBuf {
+        self.data.path().join("homes/ahpu").join(path)
+    }
+
+    fn partials(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.data.path().join("partials/ahpu")).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn put(&self, name: &str, content: &[u8]) {
+        put_small(&self.home, &path(name), content, FileMeta::default()).unwrap();
+    }
+
+    fn sink(&self, name: &str, size: u64) -> Result<HomeSink, StorageError> {
+        self.home.sink(&path(name), size, FileMeta::default(), PATIENCE)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        let source = self.home.source(&path(name)).unwrap();
+        let mut content = vec![0; usize::try_from(source.size()).unwrap()];
+        source.read_at(0, &mut content).unwrap();
+        source.check_unchanged().unwrap();
+        content
+    }
+}
+
+fn open(vault: &Vault, owner: &str, place: &str, limit: u64) -> Result<Arc<Home>, StorageError> {
+    vault.open_home(&Username::parse(owner).unwrap(), &path(place), limit, Grant::full())
+}
+
+/// Stores one small file.
+fn put_small(
+    home: &Arc<Home>,
+    path: &RemotePath,
+    bytes: &[u8],
+    meta: FileMeta,
+) -> Result<(), StorageError> {
+    let file = SmallFile { path: path.clone(), bytes: bytes.to_vec(), meta };
+    home.put_many(&[file]).remove(0)
+}
+
+fn path(text: &str) -> RemotePath {
+    RemotePath::parse(text).unwrap()
+}
+
+fn make_fifo(path: &std::path::Path) {
+    mknodat(CWD, path, FileType::Fifo, Mode::from_raw_mode(0o600), 0).unwrap();
+}
+
+/// Asserts that `outcome` is the error that matches the pattern.
+macro_rules! refused {
+    ($outcome:expr, $pattern:pat) => {{
+        let outcome = $outcome;
+        assert!(matches!(outcome, Err($pattern)), "{outcome:?}");
+    }};
+}
+pub(super) use refused;

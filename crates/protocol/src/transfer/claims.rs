@@ -1,0 +1,331 @@
+//! Says what is held: hashes it, on two threads, and announces the digests in order.
+//!
+//! Where data has shifted, what is held is what the present version has so many bytes further on: recipes that
+//! come tell how many, and the chunks that follow are claimed from there. So neither end needs to go on cutting.
+//! A wrong guess is a claim that the sender does not confirm, like any other.
+
+use std::collections::VecDeque;
+use std::sync::mpsc::Sender;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{Builder, Scope};
+use std::time::{Duration, Instant};
+
+use super::TransferError;
+use crate::frame::ClaimsPage;
+use crate::wire::WireError;
+use sealane_base::files::Sink;
+use sealane_base::types::digest::ChunkHasher;
+use sealane_base::types::{Digest, Layout};
+
+/// Digests in a page of claims: small enough that the sender can begin while the rest is hashed.
+const PAGE: usize = 16;
+/// Threads that hash. Where a file is replaced each chunk is copied as well, which takes longer than the sender
+/// needs to read and hash it; two keep up with it.
+const THREADS: usize = 2;
+/// So much is read, hashed and copied at once: it stays in the cache that a core has to itself.
+const STRETCH: usize = 256 << 10;
+/// How far claims of shifted data go ahead of the pieces, which nobody needs as long as those claims hold.
+const LEAD: u64 = 1 << 30;
+/// How far pieces are told beyond the first chunk that is claimed as shifted.
+const MARGIN: u64 = 8 << 20;
+/// So much of the present version is cut before the next chunks are claimed.
+const FIRST: u64 = 64 << 20;
+
+/// What is held, on its way to the sender.
+///
+/// Memory: 256 KiB for each of 2 threads, and 32 bytes for each chunk that one hashes while the other is slow.
+pub(super) struct Claims<'a> {
+    sink: &'a dyn Sink,
+    layout: Layout,
+    id: u32,
+    begun: Instant,
+    turn: Mutex<Turn>,
+    turned: Condvar,
+    /// Locked while a page waits for the network; `turn` never is, because the thread that writes uses it.
+    line: Mutex<Line>,
+}
+
+/// Who hashes what.
+struct Turn {
+    /// The first chunk that nobody has taken.
+    next: u32,
+    /// Chunks held, as far as is known: one that cannot be read is not, nor is what is behind it.
+    count: u32,
+    is_torn: bool,
+    /// Chunks that somebody is at. What is held of them is being written, so the last is not told before.
+    busy: u32,
+    /// Bytes by which the present version is ahead of the file, and the first chunk taken since that is known.
+    shift: Option<i64>,
+    since: u32,
+    told: Progress,
+    /// Pieces are sought, and it will soon be known whether data has shifted.
+    is_paused: bool,
+}
+
+/// How far the telling is.
+#[derive(Clone, Copy)]
+enum Progress {
+    /// So many chunks are told.
+    Told(u32),
+    /// All are, and a sender that takes half as long again has looked at them by then.
+    Over(Instant),
+}
+
+/// Chunks in the order in which they are told.
+struct Line {
+    /// Chunks below are told, or in the page.
+    told: u32,
+    /// Digests of those that follow, as far as they are hashed.
+    ahead: VecDeque<Option<Digest>>,
+    page: ClaimsPage,
+    /// `None` once the last page is told, or nobody listens.
+    claimed: Option<Sender<Digest>>,
+}
+
+impl<'a> Claims<'a> {
+    /// Nothing is hashed yet. `claimed` is given every digest before the peer can hear it.
+    pub(super) fn new(
+        sink: &'a dyn Sink,
+        layout: Layout,
+        id: u32,
+        claimed: Sender<Digest>,
+    ) -> Self {
+        let count = layout.whole_chunks(sink.held());
+        let told = Progress::Told(0);
+        let turn = Turn {
+            next: 0,
+            count,
+            is_torn: false,
+            busy: 0,
+            shift: None,
+            since: 0,
+            told,
+            is_paused: false,
+        };
+        let line = Line {
+            told: 0,
+            ahead: VecDeque::new(),
+            page: ClaimsPage { first: 0, digests: Vec::with_capacity(PAGE), last: false },
+            claimed: Some(claimed),
+        };
+        let (turn, turned, line) = (Mutex::new(turn), Condvar::new(), Mutex::new(line));
+        Self { sink, layout, id, begun: Instant::now(), turn, turned, line }
+    }
+
+    /// Starts the threads that hash what is held and announce it with `say`. They stop quietly when all is told
+    /// or the connection has ended (the receiving thread notices too).
+    ///
+    /// # Errors
+    /// [`TransferError::Thread`] if there is not even one.
+    pub(super) fn start<'scope, Say>(
+        &'scope self,
+        scope: &'scope Scope<'scope, '_>,
+        say: Say,
+    ) -> Result<(), TransferError>
+    where
+        Say: Fn(Vec<u8>) -> Result<(), WireError> + Copy + Send + 'scope,
+    {
+        for number in 0..THREADS {
+            let work = move || self.work(say);
+            let started = Builder::new().name("claims".into()).spawn_scoped(scope, work);
+            if started.is_err() && number == 0 {
+                return Err(TransferError::Thread);
+            }
+        }
+        Ok(())
+    }
+
+    /// Chunk `index` has come, so what was claimed for it was something else; `shift` is by how much the present
+    /// version is ahead where the chunk ends, if that is where it came from.
+    pub(super) fn learn(&self, index: u32, shift: Option<i64>) {
+        let mut turn = self.turn();
+        turn.is_paused = false;
+        if let Some(shift) = shift.filter(|_| shift != turn.shift) {
+            (turn.shift, turn.since) = (Some(shift), turn.next);
+            self.reach(&mut turn, shift);
+        } else if shift.is_none() && index >= turn.since {
+            turn.shift = None;
+        }
+        self.turned.notify_all();
+    }
+
+    /// Claims go on as far as the present version goes.
+    fn reach(&self, turn: &mut Turn, shift: i64) {
+        let end = shift.checked_neg().and_then(|back| self.sink.present().checked_add_signed(back));
+        let count = self.layout.whole_chunks(end.unwrap_or(0));
+        if matches!(turn.told, Progress::Told(_)) && !turn.is_torn {
+            turn.count = turn.count.max(count);
+        }
+    }
+
+    /// Pieces are about to be told. The sender waits for them, so what is claimed meanwhile would most likely be
+    /// in vain: until a chunk comes that is made of them, or [`FIRST`] of the present version is told.
+    pub(super) fn pause(&self) {
+        let mut turn = self.turn();
+        // Whoever is told of pieces waits for claims then.
+        turn.is_paused = turn.shift.is_none();
+    }
+
+    /// No more pieces are told.
+    pub(super) fn go_on(&self) {
+        self.turn().is_paused = false;
+        self.turned.notify_all();
+    }
+
+    /// Nobody needs to know anything any more.
+    pub(super) fn give_up(&self) {
+        self.turn().shift = None;
+        self.go_on();
+    }
+
+    /// Waits until somebody may need to know the pieces of the present version from `position` on: not as long
+    /// as claims of shifted data seem to hold and there are more of them, or the sender may still be at those.
+    /// Claims wait for nobody, so this ends.
+    pub(super) fn wait_for_need(&self, position: u64) {
+        if position >= FIRST {
+            self.go_on();
+        }
+        let mut turn = self.turn();
+        while let Some(patience) = self.patience(&turn, position) {
+            let waited = self.turned.wait_timeout(turn, patience);
+            turn = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+    }
+
+    fn patience(&self, turn: &Turn, position: u64) -> Option<Duration> {
+        const A_WHILE: Duration = Duration::from_secs(1);
+        let before = self.layout.offset(turn.since).checked_add_signed(turn.shift?).unwrap_or(0);
+        if position < before.saturating_add(MARGIN) {
+            // Chunks that were claimed before the shift was known are made of pieces.
+            return None;
+        }
+        match turn.told {
+            Progress::Told(told) => {
+                (self.layout.offset(told) < position.saturating_add(LEAD)).then_some(A_WHILE)
+            }
+            Progress::Over(until) => {
+                until.checked_duration_since(Instant::now()).filter(|rest| !rest.is_zero())
+            }
+        }
+    }
+
+    pub(super) fn work(&self, say: impl Fn(Vec<u8>) -> Result<(), WireError>) {
+        let mut stretch = vec![0; STRETCH];
+        while let Some((index, shift)) = self.take() {
+            let digest = self.hash(index, shift, &mut stretch);
+            self.done(index, digest, &say);
+        }
+        // Where there was nothing to take from the start.
+        self.tell(&mut self.line(), &say);
+    }
+
+    fn take(&self) -> Option<(u32, Option<i64>)> {
+        let waited = self.turned.wait_while(self.turn(), |turn| turn.is_paused);
+        let mut turn = waited.unwrap_or_else(PoisonError::into_inner);
+        let index = turn.next;
+        turn.next = index.checked_add(1).filter(|next| *next <= turn.count)?;
+        turn.busy += 1;
+        Some((index, turn.shift))
+    }
+
+    fn hash(&self, index: u32, shift: Option<i64>, stretch: &mut [u8]) -> Option<Digest> {
+        let (start, length) = (self.layout.offset(index), self.layout.length(index)?);
+        let end = self.sink.present().checked_sub(length as u64);
+        let place = shift.and_then(|shift| start.checked_add_signed(shift));
+        let place = place.filter(|place| end.is_some_and(|end| *place <= end));
+        let mut hasher = ChunkHasher::new(&self.layout, index);
+        for from in (0..length).step_by(STRETCH) {
+            let bytes = stretch.get_mut(..STRETCH.min(length - from))?;
+            let offset = start + from as u64;
+            let read =
+                place.map(|place| self.sink.read_shifted(offset, place + from as u64, bytes));
+            if !matches!(read, Some(Ok(()))) {
+                self.sink.read_held(offset, bytes).ok()?;
+            }
+            hasher.update(bytes);
+        }
+        Some(hasher.finish())
+    }
+
+    /// Chunk `index` is hashed, or cannot be read.
+    fn done(
+        &self,
+        index: u32,
+        digest: Option<Digest>,
+        say: &impl Fn(Vec<u8>) -> Result<(), WireError>,
+    ) {
+        let mut turn = self.turn();
+        turn.busy -= 1;
+        if digest.is_none() {
+            (turn.count, turn.is_torn) = (turn.count.min(index), true);
+        }
+        drop(turn);
+        let mut line = self.line();
+        let place = index.saturating_sub(line.told) as usize;
+        if line.ahead.len() <= place {
+            line.ahead.resize(place + 1, None);
+        }
+        if let Some(room) = line.ahead.get_mut(place) {
+            *room = digest;
+        }
+        self.tell(&mut line, say);
+    }
+
+    /// Tells what is hashed and has nothing before it that is not.
+    fn tell(&self, line: &mut Line, say: &impl Fn(Vec<u8>) -> Result<(), WireError>) {
+        let count = self.turn().count;
+        while let Some(Some(digest)) = line.ahead.front().copied().filter(|_| line.told < count) {
+            line.ahead.pop_front();
+            line.told += 1;
+            line.page.digests.push(digest);
+            // The writing thread must know a claim before the peer can act on it.
+            let heard = line.claimed.as_ref().is_some_and(|claimed| claimed.send(digest).is_ok());
+            if !heard || line.page.digests.len() == PAGE && !self.say_page(line, say) {
+                return self.end(line);
+            }
+        }
+        if self.is_over(line.told) && line.claimed.take().is_some() {
+            line.page.last = true;
+            self.say_page(line, say);
+            self.end(line);
+        }
+    }
+
+    /// Whether all that is held is told, once `told` chunks are; nobody takes another one then. As long as somebody is
+    /// at one behind, perhaps because an earlier one could not be read, the sender must not take it for free: what
+    /// it sends would be overwritten.
+    fn is_over(&self, told: u32) -> bool {
+        let mut turn = self.turn();
+        let is_over = told == turn.count && turn.busy == 0;
+        if is_over {
+            (turn.count, turn.is_torn) = (0, true);
+        }
+        is_over
+    }
+
+    fn say_page(&self, line: &mut Line, say: &impl Fn(Vec<u8>) -> Result<(), WireError>) -> bool {
+        let is_said = say(line.page.encode(self.id)).is_ok();
+        line.page.first = line.told;
+        line.page.digests.clear();
+        self.turn().told = Progress::Told(line.told);
+        self.turned.notify_all();
+        is_said
+    }
+
+    fn end(&self, line: &mut Line) {
+        line.claimed = None;
+        let mut turn = self.turn();
+        let now = Instant::now();
+        let told = Progress::Over(now + now.duration_since(self.begun) / 2);
+        (turn.count, turn.told, turn.is_paused) = (0, told, false);
+        self.turned.notify_all();
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn line(&self) -> MutexGuard<'_, Line> {
+        self.line.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

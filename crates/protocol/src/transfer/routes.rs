@@ -1,0 +1,395 @@
+//! Which transfer a `CHUNK`, `END`, `CLAIMS` or `ACK` belongs to.
+//!
+//! The task that reads a connection delivers those frames here; the threads of each transfer take
+//! them from their end. A frame for a transfer that is over is dropped: the peer sent it before it
+//! could know.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::io::AsyncRead;
+use tokio::sync::mpsc;
+use tokio_util::sync::{CancellationToken, DropGuard};
+
+use super::lanes::{Lane, Lanes, OWN, Progress};
+use super::send::{buffer_size, buffers};
+use crate::frame::{self, AGAIN, ChunkPrefix, ClaimsPage, FrameError};
+use crate::pieces::PiecesPage;
+use crate::wire::{BufferPool, ChunkBuffer, FrameReader, FrameSender, Memory, Share, WireError};
+use crate::{Header, Kind, limits};
+use sealane_base::types::{Digest, Layout};
+
+/// Pages of claims that may wait for their sender.
+const EVENTS: usize = 64;
+
+/// What a receiver tells the sender.
+#[derive(Debug)]
+pub(super) enum PeerEvent {
+    /// By lane and index.
+    Acknowledged(u32, u32),
+    /// The recipe for this chunk did not make it.
+    Again(u32),
+    /// Lanes have come or gone.
+    Lanes,
+    Claims(ClaimsPage),
+    Pieces(PiecesPage),
+}
+
+/// What a sender tells the receiver.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// With the lane over which it came, if it was one.
+    Chunk(ChunkPrefix, ChunkBuffer, Option<FrameSender>),
+    /// The buffer holds the steps.
+    Recipe(ChunkPrefix, ChunkBuffer),
+    /// The pieces of the present version are wanted, by the log2 of their average.
+    Seek(u8),
+    End(Digest),
+}
+
+type Pool = Arc<tokio::sync::Mutex<BufferPool>>;
+
+#[derive(Debug)]
+struct Inlet {
+    layout: Layout,
+    /// For the session's own connection, which must not wait for the others.
+    pool: Pool,
+    /// For all lanes together.
+    lane_pool: Pool,
+    chunks: mpsc::Sender<Incoming>,
+    _until_closed: DropGuard,
+}
+
+#[derive(Clone, Debug)]
+enum Delivery {
+    Receiving(Arc<Inlet>),
+    /// With the size of the file.
+    Sending(mpsc::Sender<PeerEvent>, u64),
+}
+
+impl Delivery {
+    fn size(&self) -> u64 {
+        match self {
+            Self::Receiving(inlet) => inlet.layout.size(),
+            Self::Sending(_, size) => *size,
+        }
+    }
+}
+
+/// The transfers of one session, and the connections they share.
+#[derive(Clone, Debug, Default)]
+pub struct Routes {
+    deliveries: Arc<Mutex<HashMap<u32, Delivery>>>,
+    lanes: Lanes,
+    /// What the session's own connection may use of the server's memory; `None` for a client.
+    share: Option<Share>,
+    memory: Option<Memory>,
+}
+
+/// Keeps a transfer's route open; dropping it closes the route and so ends the transfer.
+#[derive(Debug)]
+pub struct Route {
+    routes: Routes,
+    id: u32,
+}
+
+impl Drop for Route {
+    fn drop(&mut self) {
+        self.routes.close(self.id);
+    }
+}
+
+/// The receiving transfer's end of a route.
+#[derive(Debug)]
+pub struct ReceivingEnd {
+    id: u32,
+    layout: Layout,
+    incoming: mpsc::Receiver<Incoming>,
+    closed: CancellationToken,
+    lanes: Lanes,
+}
+
+impl ReceivingEnd {
+    /// Id of the transfer.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Layout of the file.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Cancelled when the route is closed.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
+    }
+
+    pub(super) fn next(&mut self) -> Option<Incoming> {
+        self.incoming.blocking_recv()
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+}
+
+/// The sending transfer's end of a route.
+#[derive(Debug)]
+pub struct SendingEnd {
+    id: u32,
+    events: mpsc::Receiver<PeerEvent>,
+    lanes: Lanes,
+}
+
+impl SendingEnd {
+    /// Id of the transfer.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<PeerEvent> {
+        self.events.blocking_recv()
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+}
+
+impl Routes {
+    /// Transfers that receive into memory which other sessions use too.
+    #[must_use]
+    pub fn within(memory: &Memory) -> Self {
+        Self { share: Some(memory.share()), memory: Some(memory.clone()), ..Self::default() }
+    }
+
+    /// What a further connection may use of the memory.
+    pub(super) fn another_share(&self) -> Option<Share> {
+        self.memory.as_ref().map(Memory::share)
+    }
+
+    /// Opens the route of a transfer that receives a file of `layout` under `id`.
+    #[must_use]
+    pub fn receive(&self, id: u32, layout: Layout) -> (Route, ReceivingEnd) {
+        let own = limits::WINDOW;
+        let others = buffers(&layout).saturating_sub(own).max(1);
+        let (chunks, incoming) = mpsc::channel(own + others + 1);
+        let size = buffer_size(&layout);
+        let pool = |count| {
+            let pool = match &self.share {
+                Some(share) => BufferPool::sharing(count, size, share),
+                None => BufferPool::new(count, size),
+            };
+            Arc::new(tokio::sync::Mutex::new(pool))
+        };
+        let closed = CancellationToken::new();
+        let (pool, lane_pool, _until_closed) =
+            (pool(own), pool(others), closed.clone().drop_guard());
+        let inlet = Inlet { layout, pool, lane_pool, chunks, _until_closed };
+        let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
+        (route, ReceivingEnd { id, layout, incoming, closed, lanes: self.lanes.clone() })
+    }
+
+    /// Opens the route of a transfer that sends a file of `size` bytes under `id`.
+    #[must_use]
+    pub fn send(&self, id: u32, size: u64) -> (Route, SendingEnd) {
+        let (deliver, events) = mpsc::channel(EVENTS);
+        let route = self.open(id, Delivery::Sending(deliver, size));
+        (route, SendingEnd { id, events, lanes: self.lanes.clone() })
+    }
+
+    /// Ends the transfer `id`, if it is there: its threads find their end closed.
+    pub fn close(&self, id: u32) {
+        self.lock().remove(&id);
+    }
+
+    /// Ends every transfer: the connection is gone.
+    pub fn close_all(&self) {
+        self.lock().clear();
+    }
+
+    /// Lets transfers use a further connection as long as the lane is held. Its frames are given to
+    /// [`Lane::deliver`].
+    #[must_use]
+    pub fn join(&self, out: FrameSender) -> Lane {
+        let number = self.lanes.add(out.clone());
+        self.tell_senders();
+        Lane::new(self.clone(), number, out)
+    }
+
+    /// Says that chunks may overtake one another from now on, because a lane is about to join.
+    pub fn expect_lanes(&self) {
+        self.lanes.expect();
+    }
+
+    pub(super) fn leave(&self, lane: u32) {
+        self.lanes.remove(lane);
+        self.tell_senders();
+    }
+
+    /// Bytes of the largest file that is under way; `None` if none is.
+    #[must_use]
+    pub fn largest(&self) -> Option<u64> {
+        self.lock().values().map(Delivery::size).max()
+    }
+
+    /// How far the transfers are, all together, those that are over included.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.lanes.progress()
+    }
+
+    fn tell_senders(&self) {
+        for delivery in self.lock().values() {
+            if let Delivery::Sending(events, _) = delivery {
+                // One with other news waiting looks at the lanes when it has taken those.
+                let _ = events.try_send(PeerEvent::Lanes);
+            }
+        }
+    }
+
+    /// Takes the body of a transfer frame from `reader` and hands it to its transfer.
+    ///
+    /// Waits while that transfer's buffers are full, which lasts as long as its disk needs.
+    /// Not cancel safe: a body is lost in part.
+    ///
+    /// # Errors
+    /// [`WireError`] if the connection ended or the frame breaks the protocol.
+    pub async fn deliver<R: AsyncRead + Unpin>(
+        &self,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        self.deliver_from(None, header, reader).await
+    }
+
+    pub(super) async fn deliver_from<R: AsyncRead + Unpin>(
+        &self,
+        lane: Option<&Lane>,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        if lane.is_some() && !matches!(header.kind, Kind::Chunk | Kind::Ack) {
+            return Err(FrameError::State(header.kind).into());
+        }
+        if matches!(header.kind, Kind::Chunk | Kind::Recipe) {
+            return self.deliver_chunk(lane, header, reader).await;
+        }
+        if header.kind == Kind::Ack {
+            return self.deliver_acknowledgement(lane, header, reader).await;
+        }
+        let body = reader.body(header).await?;
+        match (self.find(header.id), header.kind) {
+            (None, _) => Ok(()),
+            (Some(Delivery::Receiving(inlet)), Kind::End) => {
+                let root = frame::exactly(header.kind, &body)?;
+                // The transfer may have just ended by itself; it then needs no end.
+                let _ = inlet.chunks.send(Incoming::End(Digest(root))).await;
+                Ok(())
+            }
+            (Some(Delivery::Receiving(inlet)), Kind::Seek) => {
+                let [log2] = frame::exactly(header.kind, &body)?;
+                let _ = inlet.chunks.send(Incoming::Seek(log2)).await;
+                Ok(())
+            }
+            (Some(Delivery::Sending(events, _)), Kind::Pieces) => {
+                let page = PiecesPage::decode(header, &body)?;
+                let _ = events.send(PeerEvent::Pieces(page)).await;
+                Ok(())
+            }
+            (Some(Delivery::Sending(events, _)), Kind::Claims) => {
+                let page = ClaimsPage::decode(header, &body)?;
+                let _ = events.send(PeerEvent::Claims(page)).await;
+                Ok(())
+            }
+            (Some(_), kind) => Err(FrameError::State(kind).into()),
+        }
+    }
+
+    /// There is one for each chunk, so it is read without memory of its own.
+    async fn deliver_acknowledgement<R: AsyncRead + Unpin>(
+        &self,
+        lane: Option<&Lane>,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        let mut index = [0; 4];
+        let length = header.length as usize; // at most 4, by its bound
+        reader.fill(index.get_mut(..length).unwrap_or_default()).await?;
+        let index = u32::from_be_bytes(index);
+        match self.find(header.id) {
+            None => Ok(()),
+            Some(Delivery::Receiving(_)) => Err(FrameError::State(header.kind).into()),
+            Some(Delivery::Sending(..)) if length != 4 => Err(FrameError::Body(header.kind).into()),
+            Some(Delivery::Sending(events, _)) => {
+                let event = match (header.flags & AGAIN != 0, lane) {
+                    (true, None) => PeerEvent::Again(index),
+                    // No recipe goes there.
+                    (true, Some(_)) => return Err(FrameError::State(header.kind).into()),
+                    (false, lane) => PeerEvent::Acknowledged(lane.map_or(OWN, Lane::number), index),
+                };
+                let _ = events.send(event).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Holds nothing of the route while it waits for the peer's bytes: a route that is closed
+    /// meanwhile ends its transfer at once, and what still comes is dropped.
+    async fn deliver_chunk<R: AsyncRead + Unpin>(
+        &self,
+        lane: Option<&Lane>,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        let wrong = FrameError::Body(header.kind);
+        let length = match self.find(header.id) {
+            None => return reader.discard(header.length).await,
+            Some(Delivery::Sending(..)) => return Err(FrameError::State(header.kind).into()),
+            Some(_) => header.length.checked_sub(limits::CHUNK_PREFIX).ok_or(wrong)?,
+        };
+        let mut prefix = [0; limits::CHUNK_PREFIX as usize];
+        reader.fill(&mut prefix).await?;
+        let prefix = ChunkPrefix::decode(&prefix);
+        let Some(Delivery::Receiving(inlet)) = self.find(header.id) else {
+            return reader.discard(length).await;
+        };
+        let length = length as usize;
+        let whole = inlet.layout.length(prefix.index).ok_or(wrong)?;
+        let fits = if header.kind == Kind::Recipe { length < whole } else { length == whole };
+        if !fits {
+            return Err(wrong.into());
+        }
+        let pool = Arc::clone(if lane.is_some() { &inlet.lane_pool } else { &inlet.pool });
+        drop(inlet);
+        let share = lane.map_or(self.share.as_ref(), Lane::share);
+        let mut buffer = pool.lock().await.take_of(share).await;
+        reader.fill(buffer.resize(length)).await?;
+        if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
+            let incoming = match header.kind {
+                Kind::Recipe => Incoming::Recipe(prefix, buffer),
+                _ => Incoming::Chunk(prefix, buffer, lane.map(|lane| lane.out().clone())),
+            };
+            let _ = inlet.chunks.send(incoming).await;
+        }
+        Ok(())
+    }
+
+    fn find(&self, id: u32) -> Option<Delivery> {
+        self.lock().get(&id).cloned()
+    }
+
+    fn open(&self, id: u32, delivery: Delivery) -> Route {
+        self.lock().insert(id, delivery);
+        Route { routes: self.clone(), id }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<u32, Delivery>> {
+        // A panic elsewhere cannot leave the map half changed.
+        self.deliveries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

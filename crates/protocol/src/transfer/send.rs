@@ -1,0 +1,213 @@
+//! The sending half: read, hash, skip what is held, send the rest, end with the root.
+
+use super::peer::{Peer, Sent};
+use super::recipe::Recipe;
+use super::routes::SendingEnd;
+use super::{Meter, Outcome, TransferError};
+use crate::frame::{self, ChunkPrefix};
+use crate::wire::{BufferPool, ChunkBuffer, FrameSender};
+use crate::{Kind, limits};
+use sealane_base::files::{Source, StorageError};
+use sealane_base::types::digest::chunk_digest;
+use sealane_base::types::{Digest, Layout, RootBuilder};
+
+/// What a receiver has announced.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Claims will follow.
+    pub claims: bool,
+    /// It can be asked for the pieces of its present version.
+    pub pieces: bool,
+    /// It waits for chunks already, so they may come by any connection. One that has yet to see the offer would
+    /// drop what overtakes that.
+    pub is_ready: bool,
+}
+
+/// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk is
+/// acknowledged.
+///
+/// `held` is what the receiver has announced. Blocks: run it on a thread that may. It
+/// ends early when `end`'s route is closed.
+///
+/// Memory: 3 chunks, and 32 bytes for each chunk claimed ahead of what was read; over several connections
+/// up to [`limits::TRANSFER_MEMORY`] of chunks. Once pieces were asked for, one chunk's worth of recipes, the
+/// pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files of up to 2 GiB, 4 MiB at most).
+///
+/// # Errors
+/// [`TransferError::Storage`] with `Changed` if the source changed while it was read: the receiver
+/// never gets an end then, so it never commits; the others as named.
+pub fn send(
+    source: &dyn Source,
+    layout: Layout,
+    held: Held,
+    end: SendingEnd,
+    out: &FrameSender,
+    meter: &Meter,
+) -> Result<Outcome, TransferError> {
+    let id = end.id();
+    let pool = BufferPool::new(buffers(&layout), buffer_size(&layout));
+    let peer = Peer::new(end, held, layout, out);
+    let mut sending = Sending { id, source, layout, out, meter, pool, peer, moved: 0, reused: 0 };
+    let mut roots = RootBuilder::new(layout);
+    for index in 0..layout.count() {
+        let digest = sending.chunk(index)?;
+        roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))?;
+    }
+    sending.settle()?;
+    source.check_unchanged()?;
+    let root = roots.finish().map_err(|_| TransferError::Protocol("chunk order"))?;
+    out.send_blocking(frame::fixed(Kind::End, id, &root.0))?;
+    sending.peer.wait_for_all(meter)?;
+    Ok(Outcome { size: layout.size(), root, moved: sending.moved, reused: sending.reused })
+}
+
+struct Sending<'a> {
+    id: u32,
+    source: &'a dyn Source,
+    layout: Layout,
+    out: &'a FrameSender,
+    meter: &'a Meter,
+    pool: BufferPool,
+    peer: Peer,
+    moved: u64,
+    reused: u64,
+}
+
+impl Sending<'_> {
+    /// Sends chunk `index`, in whatever form the receiver needs it; gives its digest.
+    fn chunk(&mut self, index: u32) -> Result<Digest, TransferError> {
+        let (buffer, prefix) = self.read(index)?;
+        let claim = self.peer.claim(index, self.meter)?;
+        if claim == Some(prefix.digest) {
+            let length = buffer.chunk().len() as u64;
+            self.reused += length;
+            self.meter.reused(length);
+            return Ok(prefix.digest);
+        }
+        if claim.is_some()
+            && let Some(seek) = self.peer.shifted.differs()
+        {
+            self.out.send_blocking(frame::fixed(Kind::Seek, self.id, &seek))?;
+        }
+        match self.recipe(&prefix, buffer.chunk())? {
+            Some(recipe) => self.send_recipe(&prefix, recipe, buffer.chunk().len())?,
+            None => {
+                self.moved += buffer.chunk().len() as u64;
+                self.send_bytes(&prefix, buffer)?;
+            }
+        }
+        Ok(prefix.digest)
+    }
+
+    /// The best recipe for a chunk; waits for pieces as long as they may make it better.
+    fn recipe(
+        &mut self,
+        prefix: &ChunkPrefix,
+        bytes: &[u8],
+    ) -> Result<Option<Recipe>, TransferError> {
+        loop {
+            self.send_again()?;
+            let recipe = self.peer.shifted.recipe(self.id, prefix, self.source, bytes)?;
+            if recipe.is_some() || !self.peer.shifted.wants_more(prefix.index) {
+                return Ok(recipe);
+            }
+            self.peer.wait_for_pieces(self.meter)?;
+        }
+    }
+
+    fn read(&mut self, index: u32) -> Result<(ChunkBuffer, ChunkPrefix), TransferError> {
+        let mut buffer = self.pool.take_blocking();
+        let length = self.layout.length(index).unwrap_or(0);
+        self.source.read_at(self.layout.offset(index), buffer.resize(length))?;
+        let digest = chunk_digest(&self.layout, index, buffer.chunk());
+        Ok((buffer, ChunkPrefix { index, digest }))
+    }
+
+    /// Sends a chunk over the connection that has the fewest unacknowledged; what must be sent once more goes first.
+    fn send_bytes(
+        &mut self,
+        prefix: &ChunkPrefix,
+        mut buffer: ChunkBuffer,
+    ) -> Result<(), TransferError> {
+        let sent = whole(prefix, &buffer);
+        buffer.seal(self.id, prefix);
+        loop {
+            self.send_again()?;
+            if let Some(way) = self.peer.free_way(prefix.index, sent.cost) {
+                return self.peer.send(way, sent, buffer);
+            }
+            self.peer.next_event(self.meter)?;
+        }
+    }
+
+    fn send_recipe(
+        &mut self,
+        prefix: &ChunkPrefix,
+        recipe: Recipe,
+        length: usize,
+    ) -> Result<(), TransferError> {
+        let Recipe { frame, literal } = recipe;
+        let cost = frame.len();
+        while !self.peer.is_free_for_recipe(prefix.index, cost) {
+            self.peer.next_event(self.meter)?;
+            self.send_again()?;
+        }
+        self.peer.send_recipe(Sent { prefix: *prefix, cost, literal, is_recipe: true }, frame)?;
+        self.moved += literal as u64;
+        self.reused += (length - literal) as u64;
+        Ok(())
+    }
+
+    /// Sends the bytes of chunks that went over a connection that is gone, or whose recipes were wrong.
+    fn send_again(&mut self) -> Result<(), TransferError> {
+        while let Some(before) = self.peer.once_more() {
+            let (mut buffer, prefix) = self.read(before.prefix.index)?;
+            if prefix.digest != before.prefix.digest {
+                return Err(StorageError::Changed.into());
+            }
+            let sent = whole(&prefix, &buffer);
+            // Of a recipe they were not counted yet.
+            let more = (sent.literal - before.literal) as u64;
+            self.reused -= more;
+            self.moved += more;
+            buffer.seal(self.id, &prefix);
+            let way = loop {
+                match self.peer.any_way(sent.cost) {
+                    Some(way) => break way,
+                    None => self.peer.next_event(self.meter)?,
+                }
+            };
+            self.peer.send(way, sent, buffer)?;
+        }
+        Ok(())
+    }
+
+    /// Waits until all that went over lanes or as a recipe is there: the end, which goes over the session's own
+    /// connection, must not overtake it.
+    fn settle(&mut self) -> Result<(), TransferError> {
+        loop {
+            self.send_again()?;
+            if !self.peer.is_unsettled() {
+                return Ok(());
+            }
+            self.peer.next_event(self.meter)?;
+        }
+    }
+}
+
+/// A chunk that is sent as it is.
+fn whole(prefix: &ChunkPrefix, buffer: &ChunkBuffer) -> Sent {
+    let length = buffer.chunk().len();
+    Sent { prefix: *prefix, cost: length, literal: length, is_recipe: false }
+}
+
+/// Bytes of the largest chunk of a file.
+pub(super) fn buffer_size(layout: &Layout) -> usize {
+    layout.length(0).unwrap_or(0)
+}
+
+/// Chunks of a file that one end may hold: one being filled and the window's, or what
+/// [`limits::TRANSFER_MEMORY`] allows, for the sake of several connections.
+pub(super) fn buffers(layout: &Layout) -> usize {
+    (limits::TRANSFER_MEMORY / buffer_size(layout).max(1)).clamp(1 + limits::WINDOW, 16)
+}

@@ -1,0 +1,304 @@
+//! The writing half of a connection: a queue and the task that empties it.
+//!
+//! Two lanes lead to it. The wide one is bounded and carries replies and chunks: whoever fills it
+//! waits. The narrow one carries acknowledgements and never makes its sender wait, because a
+//! receiver that waited for the network while the network waited for it would stand still for ever;
+//! it holds at most one frame of 14 bytes for each chunk received.
+
+use tokio::io::{AsyncWrite, AsyncWriteExt};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::patience::{Patience, Stall};
+use super::{ChunkBuffer, WireError};
+use crate::frame::Acknowledgement;
+
+/// Frames the wide lane holds.
+const LANE: usize = 32;
+/// Frames that wait are written together up to this many bytes: one TLS record and one system call for all.
+const TOGETHER: usize = 16 << 10;
+
+#[derive(Debug)]
+enum Outgoing {
+    Frame(Vec<u8>),
+    Acknowledgement(Acknowledgement),
+    Chunk(ChunkBuffer),
+}
+
+impl Outgoing {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Frame(bytes) => bytes,
+            Self::Acknowledgement(bytes) => bytes,
+            Self::Chunk(buffer) => buffer.frame(),
+        }
+    }
+}
+
+/// A handle to the writing half; clones feed the same queue.
+#[derive(Clone, Debug)]
+pub struct FrameSender {
+    wide: mpsc::Sender<Outgoing>,
+    narrow: mpsc::UnboundedSender<Acknowledgement>,
+}
+
+/// The other end of the queue, for [`write_frames`].
+#[derive(Debug)]
+pub struct Outbox {
+    wide: mpsc::Receiver<Outgoing>,
+    narrow: mpsc::UnboundedReceiver<Acknowledgement>,
+}
+
+impl Outbox {
+    fn is_empty(&self) -> bool {
+        self.narrow.is_empty() && self.wide.is_empty()
+    }
+}
+
+/// A queue of frames to one connection.
+#[must_use]
+pub fn outbox() -> (FrameSender, Outbox) {
+    let (wide, wide_end) = mpsc::channel(LANE);
+    let (narrow, narrow_end) = mpsc::unbounded_channel();
+    (FrameSender { wide, narrow }, Outbox { wide: wide_end, narrow: narrow_end })
+}
+
+impl FrameSender {
+    /// Queues a whole frame, or several behind one another, waiting for room.
+    ///
+    /// Cancel safe: a frame is queued whole or not at all.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended.
+    pub async fn send(&self, frame: Vec<u8>) -> Result<(), WireError> {
+        self.wide.send(Outgoing::Frame(frame)).await.map_err(|_| WireError::Closed)
+    }
+
+    /// As [`FrameSender::send`], on a thread that may block.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended.
+    pub fn send_blocking(&self, frame: Vec<u8>) -> Result<(), WireError> {
+        self.wide.blocking_send(Outgoing::Frame(frame)).map_err(|_| WireError::Closed)
+    }
+
+    /// As [`FrameSender::send_blocking`], but waits no longer than until `stop` is cancelled. `runtime`
+    /// may be any.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended, or it was stopped.
+    pub fn send_blocking_until(
+        &self,
+        frame: Vec<u8>,
+        runtime: &Handle,
+        stop: &CancellationToken,
+    ) -> Result<(), WireError> {
+        runtime.block_on(async {
+            tokio::select! {
+                sent = self.send(frame) => sent,
+                () = stop.cancelled() => Err(WireError::Closed),
+            }
+        })
+    }
+
+    /// Queues a sealed chunk, on a thread that may block.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended.
+    pub fn send_chunk_blocking(&self, chunk: ChunkBuffer) -> Result<(), WireError> {
+        self.wide.blocking_send(Outgoing::Chunk(chunk)).map_err(|_| WireError::Closed)
+    }
+
+    /// Queues an acknowledgement without ever waiting.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended.
+    pub fn acknowledge(&self, frame: Acknowledgement) -> Result<(), WireError> {
+        self.narrow.send(frame).map_err(|_| WireError::Closed)
+    }
+
+    /// Queues a frame if there is room now; otherwise drops it.
+    pub fn offer(&self, frame: Vec<u8>) {
+        let _ = self.wide.try_send(Outgoing::Frame(frame));
+    }
+
+    /// Waits until the connection has ended.
+    pub async fn closed(&self) {
+        self.wide.closed().await;
+    }
+}
+
+/// Writes what is queued until every [`FrameSender`] is gone, then closes the stream in order.
+///
+/// Short frames that are queued together are written together; the stream is flushed whenever the queue is empty. Meant to be the only task that writes to `stream`.
+///
+/// # Errors
+/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for as long as `stall` says, or keeps taking
+/// them more slowly.
+pub async fn write_frames<W: AsyncWrite + Unpin>(
+    stream: W,
+    mut outbox: Outbox,
+    stall: impl Into<Stall>,
+) -> Result<(), WireError> {
+    let stall = stall.into();
+    let mut acknowledging = true;
+    let mut writing = Writing { stream, staged: Vec::new(), patience: Patience::new(stall) };
+    loop {
+        let next = match outbox.narrow.try_recv() {
+            Ok(frame) => Some(Outgoing::Acknowledgement(frame)),
+            Err(_) => outbox.wide.try_recv().ok(),
+        };
+        let outgoing = match next {
+            Some(outgoing) => Some(outgoing),
+            None => {
+                writing.flush().await?;
+                writing.patience = Patience::new(stall);
+                tokio::select! {
+                    biased;
+                    frame = outbox.narrow.recv(), if acknowledging => match frame {
+                        Some(frame) => Some(Outgoing::Acknowledgement(frame)),
+                        None => { acknowledging = false; continue }
+                    },
+                    outgoing = outbox.wide.recv() => outgoing,
+                }
+            }
+        };
+        let Some(outgoing) = outgoing else { break };
+        writing.frame(outgoing.bytes(), outbox.is_empty()).await?;
+    }
+    writing.flush().await?;
+    writing.patience.wait_for(writing.stream.shutdown()).await
+}
+
+/// The stream, and short frames that are written to it together.
+struct Writing<W> {
+    stream: W,
+    staged: Vec<u8>,
+    patience: Patience,
+}
+
+impl<W: AsyncWrite + Unpin> Writing<W> {
+    /// Writes a frame, or stages it unless it `is_last`.
+    async fn frame(&mut self, bytes: &[u8], is_last: bool) -> Result<(), WireError> {
+        if self.staged.len() + bytes.len() > TOGETHER {
+            self.unstage().await?;
+        }
+        let is_alone = is_last && self.staged.is_empty();
+        if is_alone || bytes.len() > TOGETHER {
+            return write_all(&mut self.stream, bytes, &mut self.patience).await;
+        }
+        if self.staged.capacity() == 0 {
+            self.staged.reserve_exact(TOGETHER);
+        }
+        self.staged.extend_from_slice(bytes);
+        Ok(())
+    }
+
+    async fn unstage(&mut self) -> Result<(), WireError> {
+        write_all(&mut self.stream, &self.staged, &mut self.patience).await?;
+        self.staged.clear();
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<(), WireError> {
+        self.unstage().await?;
+        self.patience.wait_for(self.stream.flush()).await
+    }
+}
+
+async fn write_all<W: AsyncWrite + Unpin>(
+    stream: &mut W,
+    mut bytes: &[u8],
+    patience: &mut Patience,
+) -> Result<(), WireError> {
+    while !bytes.is_empty() {
+        let count = patience.wait(stream.write(bytes)).await?;
+        bytes = bytes.get(count..).filter(|_| count > 0).ok_or(WireError::Closed)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+    use std::time::Duration;
+    use tokio::io::AsyncReadExt;
+
+    const STALL: Duration = Duration::from_secs(5);
+
+    #[tokio::test]
+    async fn everything_queued_is_written_before_the_close() {
+        let (near, mut far) = tokio::io::duplex(8);
+        let (sender, outbox) = outbox();
+        let writer = tokio::spawn(write_frames(near, outbox, STALL));
+        for number in 0..10u8 {
+            sender.send(vec![number; 3]).await.unwrap();
+        }
+        drop(sender);
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, (0..10u8).flat_map(|number| [number; 3]).collect::<Vec<_>>());
+        writer.await.unwrap().unwrap();
+    }
+
+    /// Keeps what each call wrote.
+    #[derive(Default)]
+    struct Calls(Vec<Vec<u8>>);
+
+    impl AsyncWrite for &mut Calls {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            self.0.push(bytes.to_vec());
+            Poll::Ready(Ok(bytes.len()))
+        }
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn short_frames_that_wait_are_written_together_and_long_ones_alone() {
+        let frames = [vec![1; 6000], vec![2; 6000], vec![3; 6000], vec![4; 20_000], vec![5; 10]];
+        let (sender, outbox) = outbox();
+        for frame in &frames {
+            sender.send(frame.clone()).await.unwrap();
+        }
+        drop(sender);
+        let mut calls = Calls::default();
+        write_frames(&mut calls, outbox, STALL).await.unwrap();
+        assert_eq!(calls.0.iter().map(Vec::len).collect::<Vec<_>>(), [12_000, 6000, 20_000, 10]);
+        assert_eq!(calls.0.concat(), frames.concat());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_peer_that_takes_nothing_is_given_up() {
+        let (near, _far) = tokio::io::duplex(8);
+        let (sender, outbox) = outbox();
+        let writer = tokio::spawn(write_frames(near, outbox, STALL));
+        sender.send(vec![0; 100]).await.unwrap();
+        assert!(matches!(writer.await.unwrap(), Err(WireError::Stalled(_))));
+        assert!(matches!(sender.send(vec![0]).await, Err(WireError::Closed)));
+    }
+
+    #[tokio::test]
+    async fn acknowledgements_overtake_replies() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let (sender, outbox) = outbox();
+        sender.send(vec![1]).await.unwrap();
+        sender.acknowledge([2; 14]).unwrap();
+        drop(sender);
+        write_frames(near, outbox, STALL).await.unwrap();
+        let mut all = Vec::new();
+        far.read_to_end(&mut all).await.unwrap();
+        assert_eq!(all, [&[2; 14][..], &[1]].concat());
+    }
+}

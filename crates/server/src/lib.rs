@@ -1,0 +1,195 @@
+//! `sealaned` without its command line: accepts connections, secures them, serves sessions, drains.
+//!
+//! The caller binds the listener and decides when to stop, so that tests use any port and no
+//! signal. Byte layouts and requests are for the rooms below; nothing is printed here.
+
+mod accept;
+mod control;
+mod gate;
+mod keys;
+mod questions;
+pub mod sandbox;
+pub mod sealane;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+pub use control::bind_control;
+pub use gate::StrangerLimits;
+pub use keys::{KeyError, KeyFiles, Keys};
+pub use questions::{
+    AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
+};
+use thiserror::Error;
+use tokio::net::{TcpListener, UnixListener};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, info, warn};
+
+use self::control::Control;
+use crate::sealane::{Desk, Limits, Registry, Service};
+use sealane_core::accounts::{Authenticator, Exposure};
+use sealane_core::storage::Vault;
+use sealane_protocol::wire::Memory;
+use sealane_tls::socket::{self, Congestion};
+
+/// Everything a server needs, in the rooms' own types.
+#[derive(Debug)]
+pub struct Settings {
+    /// The keys it proves itself with.
+    pub keys: Keys,
+    /// Checks logins.
+    pub authenticator: Authenticator,
+    /// Holds the homes; its directory is locked for this server.
+    pub vault: Arc<Vault>,
+    /// Time limits of a session.
+    pub limits: Limits,
+    /// Time for everything from the first byte to a successful login.
+    pub login_deadline: Duration,
+    /// Connections at once; further ones are closed. At least 1.
+    pub connections: usize,
+    /// Bytes of files that all sessions together may hold on the way to the disk or, small ones, from it; besides that,
+    /// each connection one chunk and each session one small file in either direction.
+    pub transfer_memory: usize,
+    /// How connections find out how fast they may send.
+    pub congestion: Congestion,
+    /// Those of them that have not logged in.
+    pub strangers: StrangerLimits,
+    /// How long sessions may take to end once the server shuts down.
+    pub drain: Duration,
+    /// The socket for the administrator's questions, if there is to be one.
+    pub control: Option<UnixListener>,
+    /// How often the records of everybody who is here are read again, so that what was revoked, disabled or
+    /// removed by hand ends sessions too. Not zero.
+    pub recheck: Duration,
+    /// Age at which the partial of an interrupted upload is removed.
+    pub partial_expiry: Duration,
+}
+
+/// Why a server could not run.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The listener has no address.
+    #[error("the listening socket failed: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// How often expired partials are looked for.
+const SWEEP: Duration = Duration::from_secs(3600);
+
+/// Serves until `shutdown` completes and sessions have ended or `drain` has passed.
+///
+/// Cancel safety: dropping the future stops accepting; sessions that run go on until they end.
+///
+/// # Errors
+/// [`ServerError`] before the first connection is accepted, never later.
+pub async fn run(
+    listener: TcpListener,
+    settings: Settings,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), ServerError> {
+    let local = listener.local_addr()?;
+    let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
+    let registry = Registry::default();
+    let control = Control {
+        authenticator: settings.authenticator.clone(),
+        registry: registry.clone(),
+        vault: settings.vault.clone(),
+    };
+    let authenticator = settings.authenticator.clone();
+    // Nobody waits for it: logins are checked one by one whatever it finds.
+    tokio::task::spawn_blocking(move || report_accounts(&authenticator));
+    let service = Service {
+        authenticator: settings.authenticator,
+        vault: settings.vault.clone(),
+        exposure,
+        limits: settings.limits,
+        // The rest is for sessions of their own.
+        desk: Desk::new(settings.connections / 2),
+        memory: Memory::new(settings.transfer_memory),
+    };
+    let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
+    let mut door = accept::Door {
+        keys: settings.keys,
+        registry,
+        service: Arc::new(service),
+        login_deadline: settings.login_deadline,
+        congestion: settings.congestion,
+        places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
+        gate: gate::Gate::new(settings.strangers),
+        tasks: tasks.clone(),
+        drain: drain.clone(),
+    };
+    if settings.congestion == Congestion::Bbr && !socket::offers_bbr(&listener) {
+        info!("this system offers no BBR: connections use its own congestion control");
+    }
+    info!(%local, ?exposure, "serving");
+    tokio::select! {
+        never = door.accept_forever(&listener) => match never {},
+        never = answer_forever(&control, settings.control) => match never {},
+        never = recheck_forever(&control, settings.recheck) => match never {},
+        never = sweep_forever(settings.vault, settings.partial_expiry) => match never {},
+        () = shutdown => {}
+    }
+    drop(listener);
+    tasks.close();
+    drain.cancel();
+    info!(sessions = tasks.len(), "draining");
+    if tokio::time::timeout(settings.drain, tasks.wait()).await.is_err() {
+        warn!(sessions = tasks.len(), "sessions cut off at the end of the drain time");
+    }
+    Ok(())
+}
+
+/// Says in the log what state the accounts are in, and which records are damaged.
+fn report_accounts(authenticator: &Authenticator) {
+    let survey = match authenticator.survey() {
+        Ok(survey) => survey,
+        Err(error) => return error!(%error, "the accounts cannot be listed"),
+    };
+    let counts = survey.counts;
+    info!(
+        argon2id = counts.argon2id,
+        weak = counts.weak,
+        wrapped = counts.wrapped,
+        md5 = counts.md5,
+        disabled = survey.disabled,
+        damaged = survey.damaged.len(),
+        "accounts"
+    );
+    for reason in survey.damaged.iter().take(MOST_NAMED) {
+        error!(%reason, "damaged account record");
+    }
+}
+
+async fn answer_forever(
+    control: &Control,
+    socket: Option<UnixListener>,
+) -> std::convert::Infallible {
+    match socket {
+        Some(listener) => control.answer_forever(&listener).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn recheck_forever(control: &Control, every: Duration) -> std::convert::Infallible {
+    loop {
+        tokio::time::sleep(every).await;
+        control.recheck().await;
+    }
+}
+
+async fn sweep_forever(vault: Arc<Vault>, expiry: Duration) -> std::convert::Infallible {
+    let mut ticks = tokio::time::interval(SWEEP);
+    loop {
+        ticks.tick().await;
+        let (vault, now) = (vault.clone(), SystemTime::now());
+        let Some(oldest) = now.checked_sub(expiry) else { continue };
+        match tokio::task::spawn_blocking(move || vault.sweep_partials(oldest)).await {
+            Ok(Ok(0)) => {}
+            Ok(Ok(partials)) => info!(partials, "expired partials removed"),
+            Ok(Err(error)) => warn!(%error, "expired partials could not be removed"),
+            Err(error) => warn!(%error, "expired partials could not be removed"),
+        }
+    }
+}

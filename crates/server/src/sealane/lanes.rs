@@ -1,0 +1,245 @@
+//! Further connections to a session, from the server's side: tokens that open them, and what they may
+//! say.
+//!
+//! A token is random, is kept as a hash, opens one connection within [`LIFETIME`], and takes one of the places
+//! of its session and of the server until it has been used or is too old. Who presents it must know the
+//! session's own connection too ([`join::proof`]). Such a connection lives as long as its session at most and
+//! moves chunks; it cannot ask for anything.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use subtle::ConstantTimeEq as _;
+use tokio::io::AsyncRead;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use super::server::{Caller, Ended, Limits, Service, SharedHome};
+use sealane_base::types::Digest;
+use sealane_core::accounts::Principal;
+use sealane_protocol::frame::FrameError;
+use sealane_protocol::join::{self, Exporter};
+use sealane_protocol::keep_alive::pong;
+use sealane_protocol::message::{Empty, Join, Refused};
+use sealane_protocol::transfer::{Lane, Routes};
+use sealane_protocol::wire::{FrameReader, FrameSender, WireError};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Status, limits};
+
+/// How long a token can be used.
+pub(super) const LIFETIME: Duration = Duration::from_secs(30);
+
+/// What a session shares with the connections that join it.
+#[derive(Debug)]
+pub(super) struct Shared {
+    /// Its number, as in the log.
+    session: u64,
+    caller: Arc<Caller>,
+    home: SharedHome,
+    routes: Routes,
+    exporter: Exporter,
+    places: Arc<Semaphore>,
+    /// The greatest id of a request so far.
+    last_id: AtomicU32,
+    over: CancellationToken,
+}
+
+impl Shared {
+    pub(super) fn new(
+        session: u64,
+        caller: Arc<Caller>,
+        home: SharedHome,
+        routes: Routes,
+        exporter: Exporter,
+    ) -> Arc<Self> {
+        let places = Arc::new(Semaphore::new(limits::CONNECTIONS - 1));
+        let (last_id, over) = (AtomicU32::new(0), CancellationToken::new());
+        Arc::new(Self { session, caller, home, routes, exporter, places, last_id, over })
+    }
+
+    pub(super) fn asked(&self, id: u32) {
+        self.last_id.store(id, Ordering::Release);
+    }
+
+    /// Ends every connection that has joined.
+    pub(super) fn end(&self) {
+        self.over.cancel();
+    }
+}
+
+/// A session, as its own connection holds it: whatever way that ends, the others end too.
+#[derive(Debug)]
+pub(super) struct Host(pub(super) Arc<Shared>);
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// Where tokens are given out and taken back. Cloning shares it.
+#[derive(Clone, Debug)]
+pub struct Desk {
+    issued: Arc<Mutex<HashMap<Digest, Issued>>>,
+    places: Arc<Semaphore>,
+}
+
+#[derive(Debug)]
+struct Issued {
+    shared: Arc<Shared>,
+    until: Instant,
+    places: Places,
+}
+
+/// Of its session and of the server.
+type Places = [OwnedSemaphorePermit; 2];
+
+/// A connection that may join: what it shares, and its places.
+#[derive(Debug)]
+pub(super) struct Seat {
+    shared: Arc<Shared>,
+    _places: Places,
+}
+
+impl Seat {
+    pub(super) fn session(&self) -> u64 {
+        self.shared.session
+    }
+
+    pub(super) fn principal(&self) -> &Principal {
+        &self.shared.caller.principal
+    }
+
+    pub(super) fn home(&self) -> &SharedHome {
+        &self.shared.home
+    }
+}
+
+impl Desk {
+    /// A desk for at most `connections` further connections, to all sessions together.
+    #[must_use]
+    pub fn new(connections: usize) -> Self {
+        Self { issued: Arc::default(), places: Arc::new(Semaphore::new(connections)) }
+    }
+
+    /// Lets `token` open a connection to a session; `false` if there is no place for one.
+    pub(super) fn issue(&self, shared: &Arc<Shared>, token: &Digest, now: Instant) -> bool {
+        let mut issued = self.issued();
+        issued.retain(|_, issued| issued.until > now && !issued.shared.over.is_cancelled());
+        let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
+        let (Some(own), Some(servers)) = (take(&shared.places), take(&self.places)) else {
+            return false;
+        };
+        let (shared, until, places) = (Arc::clone(shared), now + LIFETIME, [own, servers]);
+        issued.insert(Digest::of_bytes(&token.0), Issued { shared, until, places });
+        true
+    }
+
+    /// Takes a token back from a connection with `exporter`; `None` whatever is wrong with it. It cannot be
+    /// used again in any case.
+    pub(super) fn redeem(&self, join: &Join, exporter: &Exporter, now: Instant) -> Option<Seat> {
+        let Issued { shared, until, places } =
+            self.issued().remove(&Digest::of_bytes(&join.token.0))?;
+        let proof = join::proof(&join.token, &shared.exporter, exporter);
+        let is_good =
+            bool::from(proof.0.ct_eq(&join.proof.0)) && until > now && !shared.over.is_cancelled();
+        is_good.then_some(Seat { shared, _places: places })
+    }
+
+    fn issued(&self) -> MutexGuard<'_, HashMap<Digest, Issued>> {
+        self.issued.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Takes the rest of a `JOIN`; `None` if it is refused, which the peer was told and which counts as a failed
+/// login of its source.
+pub(super) async fn admit<R: AsyncRead + Unpin>(
+    header: &Header,
+    reader: &mut FrameReader<R>,
+    out: &FrameSender,
+    service: &Service,
+    exporter: Option<&Exporter>,
+    peer: IpAddr,
+) -> Result<Option<Seat>, WireError> {
+    if header.id != 0 {
+        return Err(FrameError::Id(header.id).into());
+    }
+    let body = zeroize::Zeroizing::new(reader.body(header).await?);
+    let ClientMessage::Join(join) = ClientMessage::decode(Kind::Join, &body)? else {
+        return Err(FrameError::State(header.kind).into());
+    };
+    let mut seat = exporter.and_then(|own| service.desk.redeem(&join, own, Instant::now()));
+    if let Some(joining) = &seat
+        && !may_come_from(peer, joining.principal(), service).await
+    {
+        seat = None;
+    }
+    if seat.is_none() {
+        warn!(%peer, "a further connection was refused");
+        service.authenticator.join_refused(peer);
+        let refused = ServerMessage::Refused(Refused::new(Status::JoinRefused));
+        out.send(refused.encode(0)).await?;
+    }
+    Ok(seat)
+}
+
+/// Whether the login of the session would be good from there as well: a key may be bound to networks.
+async fn may_come_from(peer: IpAddr, principal: &Principal, service: &Service) -> bool {
+    let (logins, principal) = (service.authenticator.clone(), principal.clone());
+    let checked = tokio::task::spawn_blocking(move || {
+        let outcome = logins.recheck(&principal, peer);
+        if let Err(reason) = &outcome {
+            info!(user = %principal.name(), %peer, %reason, "a further connection may not come from there");
+        }
+        outcome.is_ok()
+    });
+    checked.await.unwrap_or(false)
+}
+
+/// Serves a connection that has joined, until it or its session ends.
+pub(super) async fn serve<R: AsyncRead + Unpin>(
+    seat: Seat,
+    mut reader: FrameReader<R>,
+    out: FrameSender,
+    limits: Limits,
+) -> Result<Ended, WireError> {
+    let shared = &seat.shared;
+    info!(user = %seat.principal().name(), "joined a session");
+    let lane = shared.routes.join(out.clone());
+    out.send(ServerMessage::Joined(Empty {}).encode(0)).await?;
+    loop {
+        let header = tokio::select! {
+            header = reader.header() => header?,
+            () = shared.over.cancelled() => return Ok(Ended::WithSession),
+            () = out.closed() => return Err(WireError::Closed),
+            () = sleep(limits.idle) => return Ok(Ended::Idle),
+        };
+        let Some(header) = header else { return Ok(Ended::ByPeer) };
+        let taken = tokio::select! {
+            taken = frame(&header, &mut reader, &lane, &out, shared) => taken,
+            () = shared.over.cancelled() => return Ok(Ended::WithSession),
+        };
+        taken?;
+    }
+}
+
+async fn frame<R: AsyncRead + Unpin>(
+    header: &Header,
+    reader: &mut FrameReader<R>,
+    lane: &Lane,
+    out: &FrameSender,
+    shared: &Shared,
+) -> Result<(), WireError> {
+    match header.kind {
+        Kind::Chunk | Kind::Ack if header.id <= shared.last_id.load(Ordering::Acquire) => {
+            lane.deliver(header, reader).await
+        }
+        Kind::Ping => pong(header, reader, out).await,
+        Kind::Pong => reader.discard(header.length).await,
+        kind => Err(FrameError::State(kind).into()),
+    }
+}

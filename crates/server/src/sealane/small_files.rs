@@ -1,0 +1,205 @@
+//! Small files, many at a time: what has arrived while the disk was busy is stored together, and what was asked
+//! for is read together.
+//!
+//! One task at a time takes all that wait, deals with them in one batch (stored with one sync), and answers them
+//! together; so a file costs neither a change of threads nor a sync of its own, and under a light load none waits
+//! for another.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::refusal::Refusal;
+use super::requests::{Context, Room};
+use super::server::{SharedHome, refuse};
+use super::verbs::get::load_small;
+use sealane_base::files::{FileMeta, SmallFile, StorageError};
+use sealane_base::types::{Digest, RemotePath};
+use sealane_protocol::message::{PutSmall, SizeRoot};
+use sealane_protocol::transfer;
+use sealane_protocol::{Kind, ServerMessage, Status, limits};
+
+/// Files in one batch: each that is stored holds two file handles until it has its name, each that is read its bytes.
+const BATCH: usize = 32;
+
+/// Bytes of answers from which they are queued: what a slow reader has waiting stays bounded.
+const TOGETHER: usize = 64 << 10;
+
+/// The small files of one session that wait.
+#[derive(Clone, Debug, Default)]
+pub(super) struct SmallFiles {
+    arrived: Queue<Arrived>,
+    wanted: Queue<Wanted>,
+}
+
+/// A small file as it arrived, and what is held for it until it is answered.
+#[derive(Debug)]
+pub(super) struct Arrived {
+    pub(super) context: Context,
+    pub(super) request: PutSmall,
+    pub(super) bytes: Vec<u8>,
+    pub(super) held: (Vec<OwnedSemaphorePermit>, Option<Room>),
+}
+
+/// A small file that was asked for.
+#[derive(Debug)]
+pub(super) struct Wanted {
+    pub(super) context: Context,
+    pub(super) path: String,
+    pub(super) held: Vec<OwnedSemaphorePermit>,
+}
+
+impl SmallFiles {
+    /// Has a file stored. If nobody does that already, the caller must run what is returned.
+    #[must_use]
+    pub(super) fn store(&self, arrived: Arrived) -> Option<impl Future<Output = ()> + use<>> {
+        self.arrived.add(arrived, store)
+    }
+
+    /// Has a file read and sent. If nobody does that already, the caller must run what is returned.
+    #[must_use]
+    pub(super) fn send(&self, wanted: Wanted) -> Option<impl Future<Output = ()> + use<>> {
+        self.wanted.add(wanted, send)
+    }
+}
+
+/// What waits for the one task that serves it, if there is one.
+#[derive(Debug)]
+struct Queue<T>(Arc<Mutex<Waiting<T>>>);
+
+#[derive(Debug)]
+struct Waiting<T> {
+    items: Vec<T>,
+    is_served: bool,
+}
+
+impl<T> Clone for Queue<T> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<T> Default for Queue<T> {
+    fn default() -> Self {
+        Self(Arc::new(Mutex::new(Waiting { items: Vec::new(), is_served: false })))
+    }
+}
+
+impl<T> Queue<T> {
+    /// Adds one. If nobody serves the queue, gives what does, batch by batch until nothing more waits.
+    fn add<Work, Serve>(
+        &self,
+        item: T,
+        serve: Serve,
+    ) -> Option<impl Future<Output = ()> + use<T, Work, Serve>>
+    where
+        Work: Future<Output = ()>,
+        Serve: Fn(Vec<T>) -> Work,
+    {
+        let is_served = {
+            let mut queue = self.lock();
+            queue.items.push(item);
+            std::mem::replace(&mut queue.is_served, true)
+        };
+        let queue = self.clone();
+        (!is_served).then_some(async move {
+            while let Some(batch) = queue.next() {
+                serve(batch).await;
+            }
+        })
+    }
+
+    fn next(&self) -> Option<Vec<T>> {
+        let mut queue = self.lock();
+        if queue.items.is_empty() {
+            queue.is_served = false;
+            return None;
+        }
+        let count = queue.items.len().min(BATCH);
+        Some(queue.items.drain(..count).collect())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn send(batch: Vec<Wanted>) {
+    let Some(home) = batch.first().map(|first| Arc::clone(&first.context.home)) else { return };
+    let (askers, paths): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|one| ((one.context, one.held), one.path)).unzip();
+    let load = move || {
+        let mut sources = home.sources();
+        paths.iter().map(|path| load_small(&mut sources, path)).collect()
+    };
+    deal(Kind::Get, askers, load).await;
+}
+
+async fn store(batch: Vec<Arrived>) {
+    let Some(home) = batch.first().map(|first| Arc::clone(&first.context.home)) else { return };
+    let (askers, files): (Vec<_>, Vec<_>) =
+        batch.into_iter().map(|one| ((one.context, one.held), (one.request, one.bytes))).unzip();
+    deal(Kind::PutSmall, askers, move || store_all(&home, files)).await;
+}
+
+/// Does `work` for a batch, on a thread that may block, and answers each of `askers`, for whom something is held
+/// until then.
+async fn deal<Held>(
+    kind: Kind,
+    askers: Vec<(Context, Held)>,
+    work: impl FnOnce() -> Vec<Result<ServerMessage, Refusal>> + Send + 'static,
+) {
+    let mut results = match tokio::task::spawn_blocking(work).await {
+        Ok(results) => results.into_iter(),
+        Err(error) => {
+            let died = |_: &_| Err(Refusal::internal(&error));
+            askers.iter().map(died).collect::<Vec<_>>().into_iter()
+        }
+    };
+    let mut answers = Vec::new();
+    for (context, _) in &askers {
+        let result = results.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
+        let answer = result.unwrap_or_else(|refusal| refuse(kind, context.id, refusal));
+        answers.extend(answer.encode(context.id));
+        let waits = answers.len() >= TOGETHER;
+        if waits && context.out.send(std::mem::take(&mut answers)).await.is_err() {
+            // The session has ended: nobody waits for these answers.
+            return;
+        }
+    }
+    if let Some((context, _)) = askers.first().filter(|_| !answers.is_empty()) {
+        let _ = context.out.send(answers).await;
+    }
+}
+
+/// Checks every file and stores those that are what they say, together.
+fn store_all(
+    home: &SharedHome,
+    files: Vec<(PutSmall, Vec<u8>)>,
+) -> Vec<Result<ServerMessage, Refusal>> {
+    let mut good = Vec::with_capacity(files.len());
+    let mut results = Vec::with_capacity(files.len());
+    for (request, bytes) in files {
+        let committed = SizeRoot { size: bytes.len() as u64, root: request.digest };
+        let file = checked(request, bytes, committed.root).map(|file| good.push(file));
+        results.push(file.map(|()| ServerMessage::Committed(committed)));
+    }
+    let mut stored = home.put_many(&good).into_iter();
+    for result in results.iter_mut().filter(|result| result.is_ok()) {
+        let outcome: Option<Result<(), StorageError>> = stored.next();
+        if let Some(Err(error)) = outcome {
+            *result = Err(error.into());
+        }
+    }
+    results
+}
+
+fn checked(request: PutSmall, bytes: Vec<u8>, digest: Digest) -> Result<SmallFile, Refusal> {
+    let path = RemotePath::parse(&request.path)?;
+    if bytes.len() > limits::INLINE_FILE as usize {
+        return Err(Refusal::new(Status::TooLarge));
+    }
+    transfer::check_whole(digest, &bytes)?;
+    let meta = FileMeta { modified: request.modified, mode: request.mode };
+    Ok(SmallFile { path, bytes, meta })
+}

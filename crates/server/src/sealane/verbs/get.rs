@@ -1,0 +1,90 @@
+//! `GET`: a file comes from the server.
+use crate::sealane::refusal::Refusal;
+use crate::sealane::requests::Context;
+use sealane_base::files::{FileMeta, FileSource, Source};
+use sealane_base::types::{Layout, RemotePath};
+use sealane_core::storage::Sources;
+use sealane_protocol::message::{File, Get, Offer};
+use sealane_protocol::transfer::{self, Held, Meter, TransferError};
+use sealane_protocol::{ServerMessage, Status, limits};
+
+/// The answer to a `GET` that expects a small file. Blocks.
+pub(in crate::sealane) fn load_small(
+    sources: &mut Sources<'_>,
+    path: &str,
+) -> Result<ServerMessage, Refusal> {
+    let source = sources.open(&RemotePath::parse(path)?)?;
+    if source.size() > limits::AT_ONCE {
+        return Err(Refusal::new(Status::TooLarge));
+    }
+    Ok(load(&source)?)
+}
+
+/// A whole file as it is sent. Blocks.
+fn load(source: &FileSource) -> Result<ServerMessage, TransferError> {
+    let (digest, bytes) = transfer::load_whole(source)?;
+    let FileMeta { modified, mode } = source.meta();
+    Ok(ServerMessage::File(File { digest, modified, mode }, bytes))
+}
+
+/// Answers `GET`: offers, then sends what differs. Nothing is said after the end.
+pub(in crate::sealane) async fn serve(
+    context: &Context,
+    request: Get,
+) -> Result<Option<ServerMessage>, Refusal> {
+    let (path, claims) = (RemotePath::parse(&request.path)?, request.claims);
+    let held = Held { claims, pieces: request.pieces.unwrap_or(false), is_ready: false };
+    let opened =
+        context.blocking(move |home| home.source(&path).map(|it| open(it, claims))).await?;
+    let source = match opened {
+        Opened::Loaded(file) => return answer_whole(context, file?).await,
+        Opened::Unread(source) => source,
+    };
+    let layout = Layout::for_size(source.size())?;
+    let FileMeta { modified, mode } = source.meta();
+    if layout.count() == 1 && !claims {
+        let Some(_memory) = context.memory_for(source.size()).await else { return Ok(None) };
+        let file = tokio::task::spawn_blocking(move || load(&source)).await;
+        return answer_whole(context, file.map_err(Refusal::internal)??).await;
+    }
+    let Some(_turn) = context.transfer_turn().await else { return Ok(None) };
+    let Some((_route, end)) = context.send(layout.size()) else { return Ok(None) };
+    let chunk_log2 = layout.chunk_log2();
+    let offer = Offer { size: layout.size(), chunk_log2, modified, mode };
+    if context.out.send(ServerMessage::Offer(offer).encode(context.id)).await.is_err() {
+        return Ok(None);
+    }
+    let out = context.out.clone();
+    let sent = tokio::task::spawn_blocking(move || {
+        transfer::send(&source, layout, held, end, &out, &Meter::default())
+    });
+    match sent.await.map_err(Refusal::internal)? {
+        // An interruption is the client's doing: it cancelled or went away.
+        Ok(_) | Err(TransferError::Interrupted) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A file to be sent.
+enum Opened {
+    /// So small that every request of a session may hold one.
+    Loaded(Result<ServerMessage, TransferError>),
+    Unread(FileSource),
+}
+
+fn open(source: FileSource, claims: bool) -> Opened {
+    if claims || source.size() > limits::AT_ONCE {
+        return Opened::Unread(source);
+    }
+    Opened::Loaded(load(&source))
+}
+
+/// Sends a whole small file, so that its memory is counted until it is on its way.
+async fn answer_whole(
+    context: &Context,
+    file: ServerMessage,
+) -> Result<Option<ServerMessage>, Refusal> {
+    // If the session has ended, nobody waits for this answer.
+    let _ = context.out.send(file.encode(context.id)).await;
+    Ok(None)
+}

@@ -1,0 +1,52 @@
+//! `LIST`: a page of a directory, sorted by name, or all of it as the server finds it.
+use crate::sealane::refusal::Refusal;
+use crate::sealane::requests::Context;
+use crate::sealane::server::SharedHome;
+use sealane_base::types::RemotePath;
+use sealane_core::storage::Page;
+use sealane_protocol::message::{Entries, List};
+use sealane_protocol::transfer::TransferError;
+use sealane_protocol::{ServerMessage, limits};
+
+/// Answers `LIST`.
+pub(in crate::sealane) async fn serve(
+    context: &Context,
+    request: List,
+) -> Result<ServerMessage, Refusal> {
+    let path = RemotePath::parse(&request.path)?;
+    if request.whole == Some(true) {
+        return serve_whole(context, path).await;
+    }
+    let page = context
+        .blocking(move |home| home.list(&path, request.after.as_deref(), limits::PAGE_ENTRIES))
+        .await?;
+    Ok(to_wire(page, None))
+}
+
+/// Reads the directory once and sends page after page; gives the last. No thread is held while the
+/// peer takes its time.
+async fn serve_whole(context: &Context, path: RemotePath) -> Result<ServerMessage, Refusal> {
+    let mut scan = context.blocking(move |home| home.scan(&path)).await?;
+    loop {
+        let read = move |_: &SharedHome| {
+            let page = scan.next_page(limits::PAGE_ENTRIES)?;
+            Ok((scan, page))
+        };
+        let (rest, page) = context.blocking(read).await?;
+        scan = rest;
+        if !page.more || context.cancelled.is_cancelled() {
+            return Ok(to_wire(page, None));
+        }
+        if context.out.send(to_wire(page, Some(true)).encode(context.id)).await.is_err() {
+            return Err(TransferError::Interrupted.into());
+        }
+    }
+}
+
+fn to_wire(page: Page, follows: Option<bool>) -> ServerMessage {
+    let Page { entries, more, hidden } = page;
+    let entries = entries.into_iter().map(super::stat::to_wire).collect();
+    // Of the whole, nothing is left to be asked for.
+    let more = more && follows.is_none();
+    ServerMessage::Entries(Entries { entries, more, hidden, follows })
+}

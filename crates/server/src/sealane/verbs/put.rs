@@ -1,0 +1,54 @@
+//! `PUT`: a file goes to the server. The server's end of `PUT_SMALL` is in `small_files`.
+use crate::sealane::refusal::Refusal;
+use crate::sealane::requests::Context;
+use sealane_base::files::{FileMeta, Sink, Source};
+use sealane_base::types::{Layout, RemotePath};
+use sealane_core::storage::PATIENCE;
+use sealane_protocol::message::{Accepted, Put, SizeRoot};
+use sealane_protocol::transfer::{self, Meter, TransferError};
+use sealane_protocol::{ServerMessage, Status};
+use std::sync::Arc;
+
+/// Answers `PUT`: accepts, receives, commits.
+pub(in crate::sealane) async fn serve(
+    context: &Context,
+    request: Put,
+) -> Result<ServerMessage, Refusal> {
+    let path = RemotePath::parse(&request.path)?;
+    let layout = Layout::for_size(request.size)?;
+    if layout.chunk_log2() != request.chunk_log2 {
+        return Err(Refusal::new(Status::TooLarge));
+    }
+    let meta = FileMeta { modified: request.modified, mode: request.mode };
+    let size = request.size;
+    let sink = context.blocking(move |home| home.sink(&path, size, meta, PATIENCE)).await?;
+    let superseded = sink.cancelled();
+    let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
+    let (route, end) = context.receive(layout).ok_or(TransferError::Interrupted)?;
+    let pieces = (claims && sink.present() > 0).then_some(true);
+    let accepted = ServerMessage::Accepted(Accepted { claims, pieces }).encode(context.id);
+    // A peer that takes nothing any more does not keep the place either.
+    tokio::select! {
+        sent = context.out.send(accepted) => sent.map_err(|_| TransferError::Interrupted)?,
+        () = superseded.cancelled() => return Err(Refusal::new(Status::Superseded)),
+    }
+    let out = context.out.clone();
+    let replaced = sink.replaced();
+    let mut work = tokio::task::spawn_blocking(move || {
+        let sink: Arc<dyn Sink> = Arc::new(sink);
+        transfer::receive(&sink, claims, end, &out, &Meter::default())
+    });
+    let received = tokio::select! {
+        received = &mut work => received,
+        () = superseded.cancelled() => {
+            // The older upload lets go of the partial at once, however dead its connection is.
+            drop(route);
+            let _ = work.await;
+            return Err(Refusal::new(Status::Superseded));
+        }
+    };
+    // The new version is there: nobody need wait until what the old one took is free.
+    tokio::task::spawn_blocking(move || drop(replaced));
+    let outcome = received.map_err(Refusal::internal)??;
+    Ok(ServerMessage::Committed(SizeRoot { size: outcome.size, root: outcome.root }))
+}

@@ -1,0 +1,145 @@
+//! New keys of servers and clients, each in a self-signed certificate.
+//!
+//! The certificate is an envelope: peers look at the key in it and at nothing else. It is
+//! nevertheless a proper server certificate, so that other tools accept the connection for a look.
+
+use rcgen::{
+    Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
+};
+use time::{Duration, OffsetDateTime};
+
+use super::{Identity, IdentityError, pin_of_certificate};
+use sealane_base::types::{Pin, Secret};
+
+/// The name in every certificate. It says nothing about the host (RFC 6761 keeps `.invalid` free).
+pub const NAME: &str = "sealane.invalid";
+
+/// A clock that is a little behind must not find the certificate "not valid yet".
+const BACKDATED: Duration = Duration::days(1);
+
+/// Nobody is made to renew: keys are rotated, certificates are not.
+const LIFETIME: Duration = Duration::days(20 * 365);
+
+/// A fresh key and its certificate, ready to be written to two files.
+#[derive(Debug)]
+pub struct GeneratedKey {
+    /// The certificate, PEM.
+    pub certificate_pem: String,
+    /// The private key, PKCS#8 in PEM.
+    pub key_pem: Secret,
+    /// The pin by which peers will know the key.
+    pub pin: Pin,
+}
+
+/// Makes an Ed25519 key and a certificate for it, valid from a day before `now` for twenty years.
+///
+/// # Errors
+/// [`IdentityError::Generate`] if the system gives no randomness.
+pub fn key_pair(now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
+    made(&KeyPair::generate_for(&PKCS_ED25519)?, ExtendedKeyUsagePurpose::ServerAuth, now)
+}
+
+/// Makes a key for a client, Ed25519 or else P-256, and a certificate as [`key_pair`] does.
+///
+/// # Errors
+/// As [`key_pair`].
+pub fn client_key(p256: bool, now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
+    let kind = if p256 { &PKCS_ECDSA_P256_SHA256 } else { &PKCS_ED25519 };
+    made(&KeyPair::generate_for(kind)?, ExtendedKeyUsagePurpose::ClientAuth, now)
+}
+
+fn made(
+    key: &KeyPair,
+    usage: ExtendedKeyUsagePurpose,
+    now: OffsetDateTime,
+) -> Result<GeneratedKey, IdentityError> {
+    let certificate = certificate(key, usage, now)?;
+    Ok(GeneratedKey {
+        pin: pin_of_certificate(certificate.der())?,
+        certificate_pem: certificate.pem(),
+        key_pem: Secret::new(key.serialize_pem()),
+    })
+}
+
+/// A key that was kept alone, in a new certificate.
+///
+/// # Errors
+/// [`IdentityError::UnusableKey`] if `key_pem` is no PKCS#8 key in PEM that can serve.
+pub fn identity_for(key_pem: &[u8], now: OffsetDateTime) -> Result<Identity, IdentityError> {
+    let text = str::from_utf8(key_pem).map_err(|_| IdentityError::UnusableKey)?;
+    let key = KeyPair::from_pem(text).map_err(|_quoting| IdentityError::UnusableKey)?;
+    let certificate = certificate(&key, ExtendedKeyUsagePurpose::ServerAuth, now)?;
+    Identity::from_pem(certificate.pem().as_bytes(), key_pem)
+}
+
+fn certificate(
+    key: &KeyPair,
+    usage: ExtendedKeyUsagePurpose,
+    now: OffsetDateTime,
+) -> Result<Certificate, IdentityError> {
+    let mut name = DistinguishedName::new();
+    name.push(DnType::CommonName, NAME);
+    let mut params = CertificateParams::default();
+    params.distinguished_name = name;
+    params.subject_alt_names = vec![SanType::DnsName(NAME.try_into()?)];
+    params.not_before = now.saturating_sub(BACKDATED);
+    params.not_after = now.saturating_add(LIFETIME);
+    params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+    params.extended_key_usages = vec![usage];
+    Ok(params.self_signed(key)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use rustls::client::WebPkiServerVerifier;
+    use rustls::client::danger::ServerCertVerifier as _;
+    use rustls::pki_types::pem::PemObject as _;
+    use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+    use rustls::{CertificateError, Error, RootCertStore};
+
+    use super::*;
+
+    const NOW: u64 = 1_750_000_000;
+    const DAY: u64 = 86_400;
+
+    #[test]
+    fn the_certificate_is_a_server_certificate_for_twenty_years() {
+        let now = OffsetDateTime::from_unix_timestamp(NOW as i64).unwrap();
+        let made = key_pair(now).unwrap();
+        let der = CertificateDer::from_pem_slice(made.certificate_pem.as_bytes()).unwrap();
+        let mut roots = RootCertStore::empty();
+        roots.add(der.clone()).unwrap();
+        let verifier =
+            WebPkiServerVerifier::builder_with_provider(Arc::new(roots), super::super::provider())
+                .build()
+                .unwrap();
+        let name = ServerName::try_from(NAME).unwrap();
+        let verdict = |seconds: u64| {
+            let at = UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds));
+            verifier.verify_server_cert(&der, &[], &name, &[], at)
+        };
+        verdict(NOW).unwrap();
+        verdict(NOW - DAY + 60).unwrap();
+        verdict(NOW + 20 * 365 * DAY - 60).unwrap();
+        assert!(matches!(
+            verdict(NOW - DAY - 60),
+            Err(Error::InvalidCertificate(CertificateError::NotValidYetContext { .. }))
+        ));
+        assert!(matches!(
+            verdict(NOW + 20 * 365 * DAY + 60),
+            Err(Error::InvalidCertificate(CertificateError::ExpiredContext { .. }))
+        ));
+    }
+
+    #[test]
+    fn every_key_is_another_and_debug_hides_it() {
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let (one, other) = (key_pair(now).unwrap(), key_pair(now).unwrap());
+        assert_ne!(one.pin, other.pin);
+        assert!(one.key_pem.expose().contains("PRIVATE KEY"));
+        assert!(!format!("{one:?}").contains("PRIVATE KEY"));
+    }
+}

@@ -1,0 +1,120 @@
+//! The server's half: a configuration for one identity, and the handshake.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::server::{ClientHello, NoServerSessionStorage, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::TLS13;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio_rustls::TlsAcceptor;
+
+use super::{
+    ALPN, Identity, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol, danger, provider,
+};
+
+/// How long and how much a client that was refused is listened to.
+const HEAR_OUT: Duration = Duration::from_secs(1);
+const HEAR_OUT_BYTES: u64 = 1 << 20;
+
+/// A configuration that shows and proves `identity`.
+///
+/// Sessions cannot be resumed and nothing is accepted before the handshake is complete, so
+/// every connection proves everything anew.
+///
+/// # Errors
+/// [`TlsError::Protocol`] if the provider does not support TLS 1.3, which ours does.
+pub fn server_config(identity: Identity) -> Result<Arc<ServerConfig>, TlsError> {
+    server_config_of(identity, Vec::new())
+}
+
+/// As [`server_config`], with `others` for clients that ask for one of them by its pin
+/// ([`Pin::to_server_name`](sealane_base::types::Pin::to_server_name)); everybody else is shown `active`.
+///
+/// # Errors
+/// As [`server_config`].
+pub fn server_config_of(
+    active: Identity,
+    others: Vec<Identity>,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let named = |other: Identity| (other.pin().to_server_name(), other.certified);
+    let others = others.into_iter().map(named).collect();
+    let certificates = ByName { active: active.certified, others };
+    Ok(Arc::new(config_for(Arc::new(certificates))?))
+}
+
+/// Shows a client the key that it hopes for, if we have it.
+#[derive(Debug)]
+struct ByName {
+    active: Arc<CertifiedKey>,
+    others: Vec<(String, Arc<CertifiedKey>)>,
+}
+
+impl ResolvesServerCert for ByName {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let wanted = hello.server_name();
+        let other = self.others.iter().find(|(name, _)| Some(name.as_str()) == wanted);
+        Some(other.map_or(&self.active, |(_, key)| key).clone())
+    }
+}
+
+/// The configuration around any source of certificates: one that changes its mind fits as well.
+pub(super) fn config_for(
+    certificates: Arc<dyn ResolvesServerCert>,
+) -> Result<ServerConfig, TlsError> {
+    let provider = provider();
+    let builder =
+        ServerConfig::builder_with_provider(provider.clone()).with_protocol_versions(&[&TLS13])?;
+    let mut config = danger::ask_for_key(builder, provider).with_cert_resolver(certificates);
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.max_early_data_size = 0;
+    config.send_half_rtt_data = false;
+    Ok(config)
+}
+
+/// Says goodbye and reads on for a moment. A client that was refused has perhaps said more already, and a
+/// connection that is closed with something unread is reset: the alert that says why would be lost.
+async fn hear_out<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
+    let reading = async {
+        let _ = stream.shutdown().await;
+        let mut rest = stream.take(HEAR_OUT_BYTES);
+        let _ = tokio::io::copy(&mut rest, &mut tokio::io::sink()).await;
+    };
+    let _ = tokio::time::timeout(HEAR_OUT, reading).await;
+}
+
+/// Does the handshake over `stream`. The peer is anybody, and who it is, the session finds out; a key that it
+/// showed ([`peer_pin`](super::peer_pin)) it has proved.
+///
+/// Not cancel safe: dropping the future drops the connection.
+///
+/// # Errors
+/// [`TlsError`], by cause; rustls has sent the fitting alert, where TLS has one.
+pub async fn accept<S>(config: Arc<ServerConfig>, stream: S) -> Result<TlsStream<S>, TlsError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send,
+{
+    let accepting = TlsAcceptor::from(config)
+        .accept_with(ReadAhead::new(stream), |connection| {
+            connection.set_buffer_limit(Some(WRITE_BUFFER));
+        })
+        .into_fallible();
+    let stream = match accepting.await {
+        Ok(stream) => stream,
+        Err((error, stream)) => {
+            let error = TlsError::from(error);
+            if matches!(error, TlsError::BadCertificate(_) | TlsError::BadProof) {
+                hear_out(stream).await;
+            }
+            return Err(error);
+        }
+    };
+    if let Err(error) = check_protocol(stream.get_ref().1) {
+        hear_out(stream).await;
+        return Err(error);
+    }
+    Ok(stream.into())
+}

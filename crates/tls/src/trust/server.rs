@@ -1,0 +1,188 @@
+//! One known server: its keys, their states, and how a state may change.
+
+use super::error::TrustError;
+use super::name::{Place, ServerName};
+use sealane_base::types::{Pin, PinSet, Username};
+
+/// Most keys that are remembered of one server; the oldest retired ones are forgotten first.
+pub(super) const MAX_KEYS: usize = 32;
+
+const DAY: i64 = 24 * 3600;
+
+/// What a key is to its server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// In use. Accepted.
+    Active,
+    /// Announced, to be used soon. Accepted.
+    Next,
+    /// Kept offline for the day the server's key is lost. Accepted.
+    Backup,
+    /// Used once. Refused, with a message of its own.
+    Retired,
+    /// Stolen or lost. Refused for ever, whoever vouches for it.
+    Revoked,
+}
+
+impl State {
+    /// True if a server may prove itself with a key in this state.
+    #[must_use]
+    pub fn is_accepted(self) -> bool {
+        matches!(self, Self::Active | Self::Next | Self::Backup)
+    }
+
+    /// The word for it, in the file and on screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Next => "next",
+            Self::Backup => "backup",
+            Self::Retired => "retired",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// How a key came to be known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// It stood in an address.
+    Address,
+    /// It was given on the command line, or its first characters were typed.
+    Typed,
+    /// Whoever answered first was believed, as `--accept-new` says.
+    FirstContact,
+    /// The server announced it and proved it.
+    Rotation,
+}
+
+impl Source {
+    /// The word for it, in the file and on screen.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Address => "address",
+            Self::Typed => "typed",
+            Self::FirstContact => "first contact",
+            Self::Rotation => "rotation",
+        }
+    }
+}
+
+/// A key that a server has or had. Times are seconds since 1970 UTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// The key.
+    pub pin: Pin,
+    /// What it is to the server.
+    pub state: State,
+    /// How it came to be known.
+    pub source: Source,
+    /// When it came to be known.
+    pub first_seen: i64,
+    /// When the server last proved itself with it, to the day.
+    pub last_seen: Option<i64>,
+    /// When it got its state.
+    pub since: i64,
+}
+
+/// A server and its keys.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownServer {
+    /// Where it is.
+    pub place: Place,
+    /// What the user calls it.
+    pub name: Option<ServerName>,
+    /// The account that the name stands for.
+    pub user: Option<Username>,
+    /// Of the last announcement that was learned.
+    pub epoch: u64,
+    /// Of the last one that a backup key had signed.
+    pub signed_epoch: u64,
+    /// At least one; one entry a pin.
+    pub keys: Vec<KnownKey>,
+}
+
+impl KnownServer {
+    /// A server known by `pins`: the first is in use, the others are backups.
+    pub(super) fn new(place: Place, pins: &PinSet, source: Source, now: i64) -> Self {
+        let keys = pins.iter().enumerate().map(|(at, pin)| {
+            let state = if at == 0 { State::Active } else { State::Backup };
+            KnownKey { pin: *pin, state, source, first_seen: now, last_seen: None, since: now }
+        });
+        let keys = keys.collect();
+        Self { place, name: None, user: None, epoch: 0, signed_epoch: 0, keys }
+    }
+
+    /// The keys it may prove itself with, the likeliest first; `None` if there are none left.
+    #[must_use]
+    pub fn pins(&self) -> Option<PinSet> {
+        let of = |state| self.keys.iter().filter(move |key| key.state == state).map(|key| key.pin);
+        let pins = of(State::Active).chain(of(State::Next)).chain(of(State::Backup));
+        PinSet::new(pins.collect())
+    }
+
+    /// What is known of a key.
+    #[must_use]
+    pub fn key(&self, pin: &Pin) -> Option<&KnownKey> {
+        self.keys.iter().find(|key| key.pin == *pin)
+    }
+
+    /// True if `pins` are the keys it may prove itself with, or some of them.
+    #[must_use]
+    pub fn holds_all(&self, pins: &PinSet) -> bool {
+        let is_accepted = |pin| self.key(pin).is_some_and(|key| key.state.is_accepted());
+        pins.iter().all(is_accepted)
+    }
+
+    /// Puts `new` in the place of `old`, which is retired.
+    pub(super) fn replace(&mut self, old: &Pin, new: Pin, now: i64) -> Result<(), TrustError> {
+        let server = self.place.to_string();
+        if self.key(&new).is_some_and(|key| key.state == State::Revoked) {
+            return Err(TrustError::Revoked(server, new));
+        }
+        let state = match self.key(old) {
+            Some(key) if key.state.is_accepted() => key.state,
+            _ => return Err(TrustError::NoKey(server, *old)),
+        };
+        self.set(old, State::Retired, Source::Typed, now);
+        self.set(&new, state, Source::Typed, now);
+        Ok(())
+    }
+
+    /// Gives a key a state; one that is not known yet is added.
+    pub(super) fn set(&mut self, pin: &Pin, state: State, source: Source, now: i64) {
+        match self.keys.iter_mut().find(|key| key.pin == *pin) {
+            Some(key) if key.state == state => {}
+            Some(key) => (key.state, key.since) = (state, now),
+            None => {
+                let pin = *pin;
+                let key =
+                    KnownKey { pin, state, source, first_seen: now, last_seen: None, since: now };
+                self.keys.push(key);
+            }
+        }
+        while self.keys.len() > MAX_KEYS {
+            let oldest = self
+                .keys
+                .iter()
+                .enumerate()
+                .filter(|(_, key)| key.state == State::Retired)
+                .min_by_key(|(_, key)| key.since)
+                .map(|(at, _)| at);
+            let Some(at) = oldest else { return };
+            self.keys.remove(at);
+        }
+    }
+
+    /// Notes that the server proved itself with `pin` today.
+    pub(super) fn seen(&mut self, pin: &Pin, now: i64) {
+        let key = self.keys.iter_mut().find(|key| key.pin == *pin && key.state.is_accepted());
+        if let Some(key) = key
+            && key.last_seen.is_none_or(|last| last.div_euclid(DAY) != now.div_euclid(DAY))
+        {
+            key.last_seen = Some(now);
+        }
+    }
+}

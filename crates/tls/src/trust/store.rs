@@ -1,0 +1,233 @@
+//! Where known servers are kept, and what may be done to them.
+
+use std::path::{Path, PathBuf};
+
+use super::error::TrustError;
+use super::file;
+use super::learn::Announced;
+use super::name::{Place, ServerName};
+use super::server::{KnownServer, Source, State};
+use sealane_base::fsio;
+use sealane_base::types::{Pin, PinSet, Username};
+
+const FILE: &str = "known_servers.json";
+const LOCK: &str = "known_servers.lock";
+const MODE: u32 = 0o600;
+const DIRECTORY_MODE: u32 = 0o700;
+/// Largest file in bytes.
+const MAX_FILE: u64 = 8 << 20;
+/// Most servers.
+pub(super) const MAX_SERVERS: usize = 1000;
+
+/// The file of known servers. Everything blocks.
+#[derive(Clone, Debug)]
+pub struct Store {
+    directory: Option<PathBuf>,
+}
+
+/// What the file holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct KnownServers {
+    servers: Vec<KnownServer>,
+}
+
+impl Store {
+    /// The store in `directory`, which is made (0700) when something is stored; without one, it is
+    /// empty and stays so.
+    #[must_use]
+    pub fn new(directory: Option<PathBuf>) -> Self {
+        Self { directory }
+    }
+
+    /// Everything known. No file is an empty one; one that others may read or write, that is damaged
+    /// or written by a later program, is never taken for empty.
+    ///
+    /// # Errors
+    /// [`TrustError::File`], [`TrustError::Damaged`], [`TrustError::Newer`].
+    pub fn load(&self) -> Result<KnownServers, TrustError> {
+        let Some(directory) = &self.directory else { return Ok(KnownServers::default()) };
+        let path = directory.join(FILE);
+        match fsio::read_private(&path, MAX_FILE) {
+            Ok(bytes) => Ok(KnownServers { servers: file::read(&path, &bytes)? }),
+            Err(error) if error.is_not_found() => Ok(KnownServers::default()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Applies `change` while no other process can, and stores the result if it is another one.
+    ///
+    /// # Errors
+    /// Those of [`Store::load`] and of `change`; the file is as it was then.
+    pub fn update<T>(
+        &self,
+        change: impl FnOnce(&mut KnownServers) -> Result<T, TrustError>,
+    ) -> Result<T, TrustError> {
+        let directory = self.directory.as_ref().ok_or(TrustError::NoPlace)?;
+        fsio::create_directories(directory, DIRECTORY_MODE)?;
+        let _lock = fsio::lock_exclusive(&directory.join(LOCK))?;
+        let path = directory.join(FILE);
+        fsio::remove_temporaries_of(&path)?;
+        let before = self.load()?;
+        let mut after = before.clone();
+        let result = change(&mut after)?;
+        if after == before {
+            // The change may be one that failed half way, and is in place without being durable.
+            fsio::sync_directory(directory)?;
+        } else {
+            fsio::write_atomic(&path, &file::write(&after.servers), MODE)?;
+        }
+        Ok(result)
+    }
+}
+
+impl KnownServers {
+    /// All of them, in the order they were added.
+    pub fn iter(&self) -> impl Iterator<Item = &KnownServer> {
+        self.servers.iter()
+    }
+
+    /// The server at `place`.
+    #[must_use]
+    pub fn at(&self, place: &Place) -> Option<&KnownServer> {
+        self.servers.iter().find(|server| server.place == *place)
+    }
+
+    /// The server with this name.
+    #[must_use]
+    pub fn named(&self, name: &ServerName) -> Option<&KnownServer> {
+        self.servers.iter().find(|server| server.name.as_ref() == Some(name))
+    }
+
+    /// Adds a server by its keys, the first of which is in use. One that is known with these keys
+    /// stays as it is.
+    ///
+    /// # Errors
+    /// [`TrustError::Differs`] if it is known with others, [`TrustError::Full`].
+    pub fn add(
+        &mut self,
+        place: &Place,
+        pins: &PinSet,
+        source: Source,
+        now: i64,
+    ) -> Result<(), TrustError> {
+        match self.at(place) {
+            Some(known) if known.holds_all(pins) => Ok(()),
+            Some(_) => Err(TrustError::Differs(place.to_string())),
+            None => self.push(KnownServer::new(place.clone(), pins, source, now)),
+        }
+    }
+
+    /// Gives the server at `place` a name, and the account that the name stands for.
+    ///
+    /// # Errors
+    /// [`TrustError::Unknown`], [`TrustError::NameTaken`].
+    pub fn set_name(
+        &mut self,
+        place: &Place,
+        name: ServerName,
+        user: Option<Username>,
+    ) -> Result<(), TrustError> {
+        if let Some(other) = self.named(&name).filter(|other| other.place != *place) {
+            return Err(TrustError::NameTaken(name, other.place.to_string()));
+        }
+        let server = self.at_mut(place)?;
+        server.name = Some(name);
+        server.user = user.or(server.user.take());
+        Ok(())
+    }
+
+    /// Replaces a key that is accepted by another, on the user's word.
+    ///
+    /// # Errors
+    /// [`TrustError::Unknown`], [`TrustError::NoKey`], [`TrustError::Revoked`].
+    pub fn replace(
+        &mut self,
+        place: &Place,
+        old: &Pin,
+        new: Pin,
+        now: i64,
+    ) -> Result<(), TrustError> {
+        self.at_mut(place)?.replace(old, new, now)
+    }
+
+    /// Forgets a server.
+    ///
+    /// # Errors
+    /// [`TrustError::Unknown`].
+    pub fn remove(&mut self, place: &Place) -> Result<(), TrustError> {
+        self.at_mut(place)?;
+        self.servers.retain(|server| server.place != *place);
+        Ok(())
+    }
+
+    /// Notes that a server proved itself with `pin`. Says nothing about one that is not known.
+    pub fn seen(&mut self, place: &Place, pin: &Pin, now: i64) {
+        if let Ok(server) = self.at_mut(place) {
+            server.seen(pin, now);
+        }
+    }
+
+    /// Learns what a server announced on a connection that it proved with `used`; see
+    /// [`KnownServer::learn`].
+    ///
+    /// # Errors
+    /// [`TrustError::Unknown`], [`TrustError::NotLearned`].
+    pub fn learn(
+        &mut self,
+        place: &Place,
+        used: &Pin,
+        announced: &Announced,
+        now: i64,
+    ) -> Result<Vec<Pin>, TrustError> {
+        Ok(self.at_mut(place)?.learn(used, announced, now)?)
+    }
+
+    /// The file's form, for another machine.
+    #[must_use]
+    pub fn export(&self) -> Vec<u8> {
+        file::write(&self.servers)
+    }
+
+    /// Takes over what [`KnownServers::export`] gave on another machine, all or nothing, and says
+    /// how many servers were new. Servers that are known already must hold every key that
+    /// is to be accepted, and keep the states they have.
+    ///
+    /// # Errors
+    /// [`TrustError::Damaged`], [`TrustError::Newer`], [`TrustError::Differs`],
+    /// [`TrustError::NameTaken`], [`TrustError::Full`].
+    pub fn import(&mut self, path: &Path, bytes: &[u8]) -> Result<usize, TrustError> {
+        let mut added = 0;
+        for server in file::read(path, bytes)? {
+            let Some(known) = self.at(&server.place) else {
+                let taken = server.name.as_ref().and_then(|name| self.named(name));
+                if let (Some(name), Some(other)) = (&server.name, taken) {
+                    return Err(TrustError::NameTaken(name.clone(), other.place.to_string()));
+                }
+                self.push(server)?;
+                added += 1;
+                continue;
+            };
+            let agrees = server.keys.iter().all(|key| match known.key(&key.pin) {
+                Some(ours) => ours.state.is_accepted() == key.state.is_accepted(),
+                None => key.state == State::Retired,
+            });
+            if !agrees {
+                return Err(TrustError::Differs(server.place.to_string()));
+            }
+        }
+        Ok(added)
+    }
+
+    pub(super) fn at_mut(&mut self, place: &Place) -> Result<&mut KnownServer, TrustError> {
+        let found = self.servers.iter_mut().find(|server| server.place == *place);
+        found.ok_or_else(|| TrustError::Unknown(place.to_string()))
+    }
+
+    fn push(&mut self, server: KnownServer) -> Result<(), TrustError> {
+        if self.servers.len() >= MAX_SERVERS {
+            return Err(TrustError::Full("servers", MAX_SERVERS));
+        }
+        self.servers.push(server);
+        Ok(())
+    }
+}
