@@ -8,16 +8,17 @@ use std::path::Path;
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
-use sealane_base::types::{Digest, Grant, RemotePath, Secret, Username};
+use sealane_base::types::{Digest, RemotePath, Secret, Username};
 use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, Exposure, HashCost, LoginSettings,
 };
-use sealane_core::storage::Vault;
+use sealane_core::service::Service;
+use sealane_core::storage::{EmbeddedStore, Store, View};
 use sealane_protocol::frame::ChunkPrefix;
 use sealane_protocol::message::{Hello, Login};
 use sealane_protocol::wire::{FrameReader, Memory};
 use sealane_protocol::{ClientMessage, Header, Side, VERSION};
-use sealane_server::sealane::{Desk, Limits, Registry, Service, Terms, serve};
+use sealane_server::sealane::{Door, Limits, Terms, TokenTable, serve};
 use tokio::io::{AsyncRead, AsyncWriteExt, duplex, split};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -43,33 +44,32 @@ pub fn session(input: &[u8]) {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_all().start_paused(true).build().expect("a runtime");
     let directory = tempfile::tempdir().expect("a temporary directory");
-    let service = service(directory.path());
+    let (door, homes) = door(directory.path());
     let (user, place) = (Username::parse(USER), RemotePath::parse(&format!("homes/{USER}")));
     let (user, place) = (user.expect("a name"), place.expect("a path"));
-    let vault = Arc::clone(&service.vault);
     // As long as somebody holds the home it has one ledger.
-    let _home = vault.open_home(&user, &place, QUOTA, Grant::full()).expect("a home");
-    runtime.block_on(run(service, input));
+    let _home = homes.open_home(&user, &place, QUOTA, View::default()).expect("a home");
+    runtime.block_on(run(door, input));
     // Threads that work for the session end with the runtime.
     drop(runtime);
-    let audit = vault.audit(&user, false).expect("files can be counted").expect("the home is open");
+    let audit = homes.audit(&user, false).expect("files can be counted").expect("the home is open");
     let usage = audit.ledger.expect("an open home has a ledger");
     assert_eq!((audit.drift(), usage.reserved), (0, 0), "{audit:?}");
     assert!(audit.on_disk() <= QUOTA, "{audit:?}");
 }
 
-async fn run(service: Service, input: &[u8]) {
+async fn run(door: Door, input: &[u8]) {
     let (near, far) = duplex(PIPE);
-    let visit = Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
+    let connection = door.service.connect(([127, 0, 0, 1], 1).into(), "sealane");
     let terms = Terms {
         deadline: Instant::now() + DEADLINE,
         drain: CancellationToken::new(),
         keys: None,
         client_key: None,
-        notary: None,
+        signer: None,
         exporter: Some([7; 32]),
     };
-    let served = tokio::spawn(async move { serve(far, &service, &visit, terms).await });
+    let served = tokio::spawn(async move { serve(far, &door, &connection, terms).await });
     let (reader, mut writer) = split(near);
     let mut reader = FrameReader::new(reader, Side::Server, DEADLINE);
     let hello = Hello { version: VERSION, agent: None };
@@ -104,7 +104,7 @@ async fn pass<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, header: &Header
     reader.discard(header.length).await.is_ok() && header.id == 2
 }
 
-fn service(directory: &Path) -> Service {
+fn door(directory: &Path) -> (Door, Arc<EmbeddedStore>) {
     let accounts = directory.join("accounts");
     std::fs::create_dir(&accounts).expect("a directory");
     let store: Arc<dyn AccountStore> = Arc::new(DirectoryStore::open(&accounts).expect("accounts"));
@@ -115,14 +115,15 @@ fn service(directory: &Path) -> Service {
     let home = directory.join("data/homes").join(USER);
     std::fs::create_dir_all(home.join("d")).expect("a home");
     std::fs::write(home.join("a"), b"bytes").expect("a file");
-    Service {
-        authenticator: Authenticator::new(store, settings).expect("logins"),
-        vault: Vault::open(&directory.join("data")).expect("homes"),
-        exposure: Exposure::Network,
+    let authenticator = Authenticator::new(store, settings).expect("logins");
+    let homes = EmbeddedStore::open(&directory.join("data")).expect("homes");
+    let door = Door {
+        service: Service::new(authenticator, homes.clone(), Exposure::Network, 16),
         limits: Limits::default(),
-        desk: Desk::new(4),
+        tokens: TokenTable::new(4),
         memory: Memory::new(64 << 20),
-    }
+    };
+    (door, homes)
 }
 
 /// `input` as frames. Digests that nobody guesses are put in: those of chunks, and of a file of one chunk.

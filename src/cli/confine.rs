@@ -11,7 +11,7 @@ use super::manager::Manager;
 use super::{Exit, Failure};
 use crate::config::{Settings, environment};
 use sealane_base::files::StorageError;
-use sealane_core::storage::Vault;
+use sealane_core::storage::EmbeddedStore;
 use sealane_server::sandbox::{self, Plan, SandboxError};
 
 /// Connections that may wait to be accepted.
@@ -21,7 +21,7 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub(super) struct Confined {
     pub(super) listener: TcpListener,
-    pub(super) vault: Arc<Vault>,
+    pub(super) store: Arc<EmbeddedStore>,
     pub(super) manager: Manager,
     /// Processors this process may use.
     pub(super) processors: usize,
@@ -37,13 +37,13 @@ pub(super) fn confine(settings: &Settings, config: &Path) -> Result<Confined, Fa
         .map_err(|error| Failure::new(Exit::Other, format!("cannot listen: {error}")))?;
     give_up_root(settings.user.as_deref(), local)?;
     let files = sandbox::harden().map_err(|error| refused(&error))?;
-    let vault = Vault::open_with(&settings.data, settings.caps)
+    let store = EmbeddedStore::open_with(&settings.data, settings.caps)
         .map_err(|error| data(&settings.data, &error))?;
     let state = sandbox::enter(settings.sandbox, &plan(settings, config), &sandbox::System)
         .map_err(|error| refused(&error))?;
     let user = rustix::process::geteuid().as_raw();
     info!("sandbox: {state} user={user} files={files}");
-    Ok(Confined { listener, vault, manager, processors })
+    Ok(Confined { listener, store, manager, processors })
 }
 
 /// What the server reads and writes as long as it runs.

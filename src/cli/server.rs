@@ -14,7 +14,7 @@ use super::{Exit, Failure, Ui, logging};
 use crate::config::{self, Settings};
 use sealane_base::fsio::FsError;
 use sealane_core::accounts::{AccountStore, Authenticator, DirectoryStore};
-use sealane_core::storage::Vault;
+use sealane_core::storage::EmbeddedStore;
 use sealane_server as server;
 use sealane_server::{KeyError, KeyFiles, Keys};
 
@@ -72,8 +72,8 @@ fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
 }
 
 async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> Result<(), Failure> {
-    let Confined { listener, vault, manager, .. } = confined;
-    let server = prepare(settings, vault)?;
+    let Confined { listener, store, manager, .. } = confined;
+    let server = prepare(settings, store)?;
     reload_at_hangup(ui, path.to_owned(), server.authenticator.clone())?;
     let broken = |error| Failure::new(Exit::Other, format!("cannot listen: {error}"));
     let listener = TcpListener::from_std(listener).map_err(broken)?;
@@ -91,7 +91,7 @@ async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> R
 }
 
 /// From settings to a server: reads keys, opens records.
-fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Failure> {
+fn prepare(settings: Settings, store: Arc<EmbeddedStore>) -> Result<server::Settings, Failure> {
     let files = &settings.certificates;
     let files = KeyFiles { certificate: files.certificate.clone(), key: files.key.clone() };
     let keys = Keys::load(files).map_err(|error| match &error {
@@ -99,12 +99,12 @@ fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Fa
         error => Failure::new(Exit::Usage, error.to_string()),
     })?;
     let wrong = |error: String| Failure::new(Exit::Usage, error);
-    let store =
+    let records =
         DirectoryStore::open(&settings.accounts).map_err(|error| wrong(error.to_string()))?;
     // A login is not held up by whoever holds the lock; its upgrade is tried again at the next one.
-    let store: Arc<dyn AccountStore> = Arc::new(store.with_patience(UPGRADE_PATIENCE));
+    let records: Arc<dyn AccountStore> = Arc::new(records.with_patience(UPGRADE_PATIENCE));
     let authenticator =
-        Authenticator::new(store, settings.login).map_err(|error| wrong(error.to_string()))?;
+        Authenticator::new(records, settings.login).map_err(|error| wrong(error.to_string()))?;
     let socket = settings.data.join(config::CONTROL_SOCKET);
     let control = server::bind_control(&socket).map_err(|error| {
         Failure::new(Exit::Usage, format!("control socket '{}': {error}", socket.display()))
@@ -113,7 +113,8 @@ fn prepare(settings: Settings, vault: Arc<Vault>) -> Result<server::Settings, Fa
         keys,
         control: Some(control),
         authenticator,
-        vault,
+        store,
+        sessions: settings.sessions,
         limits: settings.limits,
         login_deadline: settings.login_deadline,
         connections: settings.connections,

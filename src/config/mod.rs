@@ -47,7 +47,7 @@ pub struct Settings {
     pub accounts: PathBuf,
     /// Directory of what the way out of MD5 leaves: backups of original records, the history.
     pub migration: PathBuf,
-    /// Data directory, for the vault.
+    /// Data directory, for the store.
     pub data: PathBuf,
     /// Age at which the partial of an interrupted upload is removed.
     pub partial_expiry: Duration,
@@ -55,6 +55,8 @@ pub struct Settings {
     pub login: LoginSettings,
     /// Time from the first byte of a connection to a successful login.
     pub login_deadline: Duration,
+    /// Sessions of one account at the same time.
+    pub sessions: usize,
     /// Time limits of a session.
     pub limits: sealane::Limits,
     /// Connections served at once.

@@ -37,11 +37,11 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
         partial_expiry: DAY.saturating_mul(file.storage.partial_expiry_days.0),
         login,
         login_deadline,
+        sessions: file.limits.sessions_per_account.count(),
         limits: sealane::Limits {
             idle: file.limits.idle_seconds.seconds(),
             stall: file.limits.stall_seconds.seconds(),
             slowest: file.limits.slowest_bytes_per_second.0,
-            sessions: file.limits.sessions_per_account.count(),
         },
         connections: file.limits.connections.count(),
         caps: Caps {
@@ -97,7 +97,7 @@ fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
 fn homes(rules: &[HomeRule]) -> Result<HomeMap, Problem> {
     let pairs = rules.iter().map(|rule| (rule.from.as_str(), rule.to.as_str()));
     let homes = HomeMap::new(pairs).map_err(|error| problem(&["home_map"], error.to_string()))?;
-    // The vault keeps homes nowhere else: better said now than at somebody's login.
+    // The store keeps homes nowhere else: better said now than at somebody's login.
     match rules.iter().find(|rule| rule.to.split('/').next() != Some(DEFAULT_HOMES)) {
         Some(rule) => Err(problem(
             &["home_map"],

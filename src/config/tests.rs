@@ -126,7 +126,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((settings.limits.idle, settings.limits.stall), (seconds(9), seconds(10)));
     assert_eq!((settings.connections, settings.drain), (11, seconds(12)));
     assert_eq!((settings.strangers.all, settings.strangers.per_source), (10, 13));
-    assert_eq!((settings.limits.sessions, settings.limits.slowest), (14, 15));
+    assert_eq!((settings.sessions, settings.limits.slowest), (14, 15));
     assert_eq!(settings.caps, Caps { files: 16, partials: 17 });
     assert_eq!(settings.transfer_memory, 18 << 20);
     assert_eq!(settings.user.as_deref(), Some("sealane"));

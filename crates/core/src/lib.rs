@@ -3,4 +3,5 @@
 //! It knows no protocol, no TLS and no socket.
 
 pub mod accounts;
+pub mod service;
 pub mod storage;

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -14,7 +13,8 @@ use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::gate::Gate;
 use super::keys::{Current, Keys};
-use crate::sealane::{self, Registry, Service, Terms, Visit};
+use crate::sealane::{self, Door, Terms};
+use sealane_core::service::Connection;
 use sealane_protocol::join;
 use sealane_tls as tls;
 use sealane_tls::socket::{self, Congestion};
@@ -22,10 +22,9 @@ use sealane_tls::socket::{self, Congestion};
 /// Pause after a failed accept (no descriptors left, say), so that the failure is not a busy loop.
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub(super) struct Door {
+pub(super) struct Listening {
     pub(super) keys: Keys,
-    pub(super) service: Arc<Service>,
-    pub(super) registry: Registry,
+    pub(super) door: Arc<Door>,
     pub(super) login_deadline: Duration,
     pub(super) congestion: Congestion,
     pub(super) places: Arc<Semaphore>,
@@ -34,9 +33,8 @@ pub(super) struct Door {
     pub(super) drain: CancellationToken,
 }
 
-impl Door {
+impl Listening {
     pub(super) async fn accept_forever(&mut self, listener: &TcpListener) -> Infallible {
-        let serial = AtomicU64::new(1);
         loop {
             let (stream, peer) = match listener.accept().await {
                 Ok(accepted) => accepted,
@@ -54,22 +52,21 @@ impl Door {
                 debug!(%peer, "turned away: too many connections");
                 continue;
             };
-            let id = serial.fetch_add(1, Ordering::Relaxed);
-            let span = info_span!("connection", id, %peer);
-            let visit = self.registry.enter(id, peer);
+            let connection = self.door.service.connect(peer, "sealane");
+            let span = info_span!("connection", id = connection.id(), %peer);
             let must_leave = stranger.must_leave();
-            visit.at_login(move || stranger.leave_as_known());
-            let guest = Guest {
+            connection.at_login(move || stranger.leave_as_known());
+            let accepted = Accepted {
                 keys: self.keys.current(),
-                service: self.service.clone(),
+                door: self.door.clone(),
                 congestion: self.congestion,
                 deadline: Instant::now() + self.login_deadline,
                 drain: self.drain.clone(),
             };
             let whole = async move {
                 tokio::select! {
-                    () = guest.serve(stream, &visit) => {}
-                    () = visit.ended() => info!("session ended: killed, or its login is not good any more"),
+                    () = accepted.serve(stream, &connection) => {}
+                    () = connection.ended() => info!("session ended: killed, or its login is not good any more"),
                     () = must_leave.cancelled() => debug!("turned out: others wait, and it had not logged in"),
                 }
                 drop(place);
@@ -79,17 +76,17 @@ impl Door {
     }
 }
 
-struct Guest {
+struct Accepted {
     keys: Arc<Current>,
-    service: Arc<Service>,
+    door: Arc<Door>,
     congestion: Congestion,
     deadline: Instant,
     drain: CancellationToken,
 }
 
-impl Guest {
-    async fn serve(self, stream: TcpStream, visit: &Visit) {
-        let peer = visit.peer();
+impl Accepted {
+    async fn serve(self, stream: TcpStream, connection: &Connection) {
+        let peer = connection.peer();
         match socket::prepare(&stream, self.congestion) {
             Ok(congestion) => debug!(congestion, "connected"),
             Err(error) => warn!(%error, "socket options"),
@@ -107,10 +104,10 @@ impl Guest {
             drain: self.drain,
             keys,
             client_key,
-            notary: Some(self.keys.notary()),
+            signer: Some(self.keys.signer()),
             exporter: tls::exporter(&stream, join::EXPORTER).ok(),
         };
-        match sealane::serve(stream, &self.service, visit, terms).await {
+        match sealane::serve(stream, &self.door, connection, terms).await {
             Ok(ended) => info!(?ended, "session ended"),
             Err(error) => info!(%error, "session ended"),
         }

@@ -6,7 +6,6 @@
 
 use std::io;
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt as _, AsyncReadExt as _, AsyncWriteExt as _, BufReader};
@@ -17,10 +16,9 @@ use tracing::{info, warn};
 use super::questions::{
     AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
 };
-use crate::sealane::Registry;
 use sealane_base::types::Username;
-use sealane_core::accounts::{Authenticator, Principal, Survey};
-use sealane_core::storage::Vault;
+use sealane_core::accounts::Survey;
+use sealane_core::service::Service;
 
 /// Longest question in bytes.
 const MAX_LINE: u64 = 4096;
@@ -31,9 +29,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 /// What the socket speaks for.
 #[derive(Clone, Debug)]
 pub(super) struct Control {
-    pub(super) authenticator: Authenticator,
-    pub(super) registry: Registry,
-    pub(super) vault: Arc<Vault>,
+    pub(super) service: Service,
 }
 
 /// Binds the socket at `path`, taking the place of one that an earlier server left.
@@ -77,7 +73,7 @@ impl Control {
             let mut line = String::new();
             timeout(PATIENCE, BufReader::new(read.take(MAX_LINE)).read_line(&mut line)).await??;
             match serde_json::from_str(&line) {
-                Ok(Question::Recheck {}) => Answer::Done(self.recheck().await),
+                Ok(Question::Recheck {}) => Answer::Done(self.service.recheck().await),
                 // As long as it takes: counting a large home does.
                 Ok(question) => self.answer(question).await,
                 Err(error) => Answer::Refused(format!("not a question: {error}")),
@@ -101,7 +97,7 @@ impl Control {
             Question::Unblock { name, source } => match Username::parse(&name) {
                 Ok(name) => {
                     info!(%name, ?source, "failed logins forgotten by the administrator");
-                    self.authenticator.unblock(&name, source);
+                    self.service.accounts().unblock(&name, source);
                     Answer::Done(1)
                 }
                 Err(error) => Answer::Refused(error.to_string()),
@@ -109,7 +105,7 @@ impl Control {
             Question::Recheck {} => Answer::Refused("asked in the wrong place".into()),
             Question::Kill { id: None, name: None } => Answer::Refused("say which session".into()),
             Question::Kill { id, name } => {
-                let ended = self.registry.end(|session| {
+                let ended = self.service.end_sessions(|session| {
                     let account = session.account.as_ref().map(|(user, _)| user.as_str());
                     id.is_none_or(|id| id == session.id)
                         && name.as_deref().is_none_or(|name| account == Some(name))
@@ -120,26 +116,9 @@ impl Control {
         }
     }
 
-    /// Reads records again and ends sessions whose login is not good any more; gives how many.
-    pub(super) async fn recheck(&self) -> usize {
-        let (registry, authenticator) = (self.registry.clone(), self.authenticator.clone());
-        let is_good = move |principal: &Principal, source| {
-            let outcome = authenticator.recheck(principal, source);
-            if let Err(reason) = &outcome {
-                info!(user = %principal.name(), %reason, "a login is not good any more");
-            }
-            outcome.is_ok()
-        };
-        let checking = tokio::task::spawn_blocking(move || registry.recheck(is_good));
-        checking.await.unwrap_or_else(|error| {
-            warn!(%error, "logins could not be checked again");
-            0
-        })
-    }
-
     async fn check_quota(&self, name: Username, repair: bool) -> Answer {
-        let (vault, owner) = (self.vault.clone(), name.clone());
-        let audited = tokio::task::spawn_blocking(move || vault.audit(&owner, repair)).await;
+        let (service, owner) = (self.service.clone(), name.clone());
+        let audited = tokio::task::spawn_blocking(move || service.audit(&owner, repair)).await;
         let audit = match audited {
             Ok(Ok(audit)) => audit,
             Ok(Err(error)) => return Answer::Refused(format!("{name}: {error}")),
@@ -164,21 +143,25 @@ impl Control {
     }
 
     async fn status(&self) -> Status {
-        let blocks = self.authenticator.blocks();
-        let sessions = self.registry.sessions().into_iter().map(|session| SessionStatus {
+        let blocks = self.service.accounts().blocks();
+        let sessions = self.service.sessions().into_iter().map(|session| SessionStatus {
             id: session.id,
             peer: session.peer.to_string(),
             seconds: session.age.as_secs(),
             transfers: session.transfers,
             connections: session.connections,
-            usage: session.account.as_ref().map(|(_, u)| (u.used, u.reserved, u.limit)),
+            usage: session
+                .account
+                .as_ref()
+                .and_then(|(_, u)| *u)
+                .map(|u| (u.used, u.reserved, u.limit)),
             account: session.account.map(|(user, _)| user.to_string()),
             key: session.key,
         });
         Status {
             pid: std::process::id(),
             sessions: sessions.collect(),
-            evaluations: self.authenticator.evaluations(),
+            evaluations: self.service.accounts().evaluations(),
             accounts: self.accounts().await,
             blocked_sources: seconds(blocks.sources),
             delayed_accounts: seconds(blocks.accounts),
@@ -187,7 +170,7 @@ impl Control {
     }
 
     async fn accounts(&self) -> Option<AccountsStatus> {
-        let authenticator = self.authenticator.clone();
+        let authenticator = self.service.accounts().clone();
         match tokio::task::spawn_blocking(move || authenticator.survey()).await {
             Ok(Ok(survey)) => Some(accounts_status(survey)),
             Ok(Err(error)) => {

@@ -11,7 +11,7 @@ use rustls::ServerConfig;
 use thiserror::Error;
 use tracing::{info, warn};
 
-use crate::sealane::Notary;
+use crate::sealane::Signer;
 use sealane_base::fsio::{self, FsError};
 use sealane_base::types::text::printable;
 use sealane_protocol::keys::{EXPORTER, proof};
@@ -73,7 +73,7 @@ pub(super) struct Current {
     /// Every key that is announced, with what proves it if it is here.
     keys: Vec<(AnnouncedKey, Option<Identity>)>,
     statements: Vec<KeySignature>,
-    notary: Notary,
+    signer: Signer,
 }
 
 impl Keys {
@@ -127,7 +127,7 @@ impl Current {
             proof: None,
         };
         let identities = [&active].into_iter().chain(&others).cloned().collect();
-        let notary = Notary { keys: identities, now: seconds };
+        let signer = Signer { keys: identities, now: seconds };
         let mut keys = Vec::new();
         let mut statements = Vec::new();
         let says_so =
@@ -147,12 +147,12 @@ impl Current {
             None => keys.push((key(active.public_key(), State::Active), Some(active.clone()))),
         }
         let epoch = ring.map_or(0, |ring| ring.epoch);
-        Ok(Self { config: tls::server_config_of(active, others)?, epoch, keys, statements, notary })
+        Ok(Self { config: tls::server_config_of(active, others)?, epoch, keys, statements, signer })
     }
 
     /// What signs receipts.
-    pub(super) fn notary(&self) -> Notary {
-        self.notary.clone()
+    pub(super) fn signer(&self) -> Signer {
+        self.signer.clone()
     }
 
     /// The announcement for one connection.

@@ -27,9 +27,10 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use self::control::Control;
-use crate::sealane::{Desk, Limits, Registry, Service};
+use crate::sealane::{Door, Limits, TokenTable};
 use sealane_core::accounts::{Authenticator, Exposure};
-use sealane_core::storage::Vault;
+use sealane_core::service::Service;
+use sealane_core::storage::Store;
 use sealane_protocol::wire::Memory;
 use sealane_tls::socket::{self, Congestion};
 
@@ -40,8 +41,10 @@ pub struct Settings {
     pub keys: Keys,
     /// Checks logins.
     pub authenticator: Authenticator,
-    /// Holds the homes; its directory is locked for this server.
-    pub vault: Arc<Vault>,
+    /// Holds the homes, and is locked for this server.
+    pub store: Arc<dyn Store>,
+    /// Sessions of one account at the same time. At least 1.
+    pub sessions: usize,
     /// Time limits of a session.
     pub limits: Limits,
     /// Time for everything from the first byte to a successful login.
@@ -90,29 +93,22 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     let local = listener.local_addr()?;
     let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
-    let registry = Registry::default();
-    let control = Control {
-        authenticator: settings.authenticator.clone(),
-        registry: registry.clone(),
-        vault: settings.vault.clone(),
-    };
     let authenticator = settings.authenticator.clone();
-    // Nobody waits for it: logins are checked one by one whatever it finds.
+    // Nothing waits for it: logins are checked one by one whatever it finds.
     tokio::task::spawn_blocking(move || report_accounts(&authenticator));
-    let service = Service {
-        authenticator: settings.authenticator,
-        vault: settings.vault.clone(),
-        exposure,
+    let service = Service::new(settings.authenticator, settings.store, exposure, settings.sessions);
+    let control = Control { service: service.clone() };
+    let sealane = Door {
+        service: service.clone(),
         limits: settings.limits,
         // The rest is for sessions of their own.
-        desk: Desk::new(settings.connections / 2),
+        tokens: TokenTable::new(settings.connections / 2),
         memory: Memory::new(settings.transfer_memory),
     };
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
-    let mut door = accept::Door {
+    let mut listening = accept::Listening {
         keys: settings.keys,
-        registry,
-        service: Arc::new(service),
+        door: Arc::new(sealane),
         login_deadline: settings.login_deadline,
         congestion: settings.congestion,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
@@ -125,10 +121,10 @@ pub async fn run(
     }
     info!(%local, ?exposure, "serving");
     tokio::select! {
-        never = door.accept_forever(&listener) => match never {},
+        never = listening.accept_forever(&listener) => match never {},
         never = answer_forever(&control, settings.control) => match never {},
-        never = recheck_forever(&control, settings.recheck) => match never {},
-        never = sweep_forever(settings.vault, settings.partial_expiry) => match never {},
+        never = recheck_forever(&service, settings.recheck) => match never {},
+        never = sweep_forever(service.clone(), settings.partial_expiry) => match never {},
         () = shutdown => {}
     }
     drop(listener);
@@ -172,20 +168,20 @@ async fn answer_forever(
     }
 }
 
-async fn recheck_forever(control: &Control, every: Duration) -> std::convert::Infallible {
+async fn recheck_forever(service: &Service, every: Duration) -> std::convert::Infallible {
     loop {
         tokio::time::sleep(every).await;
-        control.recheck().await;
+        service.recheck().await;
     }
 }
 
-async fn sweep_forever(vault: Arc<Vault>, expiry: Duration) -> std::convert::Infallible {
+async fn sweep_forever(service: Service, expiry: Duration) -> std::convert::Infallible {
     let mut ticks = tokio::time::interval(SWEEP);
     loop {
         ticks.tick().await;
-        let (vault, now) = (vault.clone(), SystemTime::now());
+        let (service, now) = (service.clone(), SystemTime::now());
         let Some(oldest) = now.checked_sub(expiry) else { continue };
-        match tokio::task::spawn_blocking(move || vault.sweep_partials(oldest)).await {
+        match tokio::task::spawn_blocking(move || service.sweep_partials(oldest)).await {
             Ok(Ok(0)) => {}
             Ok(Ok(partials)) => info!(partials, "expired partials removed"),
             Ok(Err(error)) => warn!(%error, "expired partials could not be removed"),

@@ -118,8 +118,7 @@ async fn row_23_a_stolen_token_opens_no_data_connection() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_further_connection_is_nobodys_session() {
-    let limits = Limits { sessions: 2, ..Limits::default() };
-    let service = Service::with(limits, Duration::from_secs(30)).await;
+    let service = Service::with(Limits::default(), 2, Duration::from_secs(30)).await;
     service.account(USER, 1 << 20);
     let (mut session, own) = logged_in(&service).await;
     let mut lanes = Vec::new();

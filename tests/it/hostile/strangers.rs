@@ -30,7 +30,7 @@ fn heard(mut stream: TcpStream) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn row_07_a_drip_in_any_phase_ends_at_the_deadline() {
     let deadline = Duration::from_secs(3);
-    let service = Service::with(Limits::default(), deadline).await;
+    let service = Service::with(Limits::default(), 128, deadline).await;
     service.account(USER, 1 << 20);
     let since = Instant::now();
     let mut slow = tokio::task::JoinSet::new();
@@ -110,8 +110,7 @@ async fn row_07_strangers_cannot_fill_the_house() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn row_08_an_account_has_so_many_sessions() {
-    let limits = Limits { sessions: 3, ..Limits::default() };
-    let service = Service::with(limits, Duration::from_secs(30)).await;
+    let service = Service::with(Limits::default(), 3, Duration::from_secs(30)).await;
     service.account(USER, 1 << 20);
     service.account("bob", 1 << 20);
     let mut sessions = Vec::new();

@@ -7,7 +7,6 @@ use std::time::Duration;
 use proptest::prelude::*;
 use sealane::config;
 use sealane_protocol::{Header, Kind, ServerMessage, Status, limits};
-use sealane_server::sealane::Registry;
 use tokio::time::{Instant, sleep};
 
 use crate::support::Pair;
@@ -107,22 +106,22 @@ async fn ends_within(peer: Peer, limit: Duration) {
 
 /// One connection for each limit, which does all it can to get more.
 async fn obeyed(settings: config::Settings, version: u16, boasts: Vec<(u8, u64)>) {
-    let (limits, login) = (settings.limits, settings.login_deadline);
-    let (pair, registry) = (Pair::with(limits), Registry::default());
-    let peer = || pair.peer_among(&registry, login);
+    let (limits, login, most) = (settings.limits, settings.login_deadline, settings.sessions);
+    let pair = Pair::bounded(limits, most);
+    let peer = || pair.peer_within(login);
 
     let mut slow = peer();
     greet(&mut slow, version, &boasts).await;
     ends_within(slow, login).await;
 
     let mut sessions = Vec::new();
-    for _ in 0..limits.sessions.min(5) {
+    for _ in 0..most.min(5) {
         let mut session = peer();
         assert!(log_in(&mut session, version, &boasts).await);
         sessions.push(session);
     }
-    if limits.sessions <= 5 {
-        assert!(!log_in(&mut peer(), version, &boasts).await, "one more than {}", limits.sessions);
+    if most <= 5 {
+        assert!(!log_in(&mut peer(), version, &boasts).await, "one more than {}", most);
     }
     // Pings are no requests.
     let mut idle = sessions.pop().unwrap();
@@ -167,7 +166,7 @@ proptest! {
                 "connections" => settings.connections as u64,
                 "strangers" => settings.strangers.all as u64,
                 "strangers_per_source" => settings.strangers.per_source as u64,
-                "sessions_per_account" => settings.limits.sessions as u64,
+                "sessions_per_account" => settings.sessions as u64,
                 "recheck_seconds" => settings.recheck.as_secs(),
                 _ => settings.drain.as_secs(),
             };

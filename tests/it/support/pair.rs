@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sealane_base::types::{Pin, Secret, Username};
@@ -11,7 +10,8 @@ use sealane_client::session::{Client, ClientSettings};
 use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, Exposure, LoginSettings,
 };
-use sealane_core::storage::Vault;
+use sealane_core::service::Service;
+use sealane_core::storage::EmbeddedStore;
 use sealane_protocol::message::Login;
 use sealane_protocol::wire::WireError;
 use sealane_protocol::{ClientMessage, ServerMessage, Side};
@@ -41,8 +41,7 @@ pub struct Pair {
     pub directory: TempDir,
     pub drain: CancellationToken,
     pub manager: AccountManager,
-    service: Arc<sealane::Service>,
-    connections: AtomicU64,
+    door: Arc<sealane::Door>,
 }
 
 impl Pair {
@@ -53,17 +52,23 @@ impl Pair {
 
     /// As [`Pair::new`], with these limits.
     pub fn with(limits: Limits) -> Self {
-        Self::made(|store| store, limits)
+        Self::made(|store| store, limits, usize::MAX)
+    }
+
+    /// As [`Pair::with`], with at most so many sessions of an account.
+    pub fn bounded(limits: Limits, sessions: usize) -> Self {
+        Self::made(|store| store, limits, sessions)
     }
 
     /// As [`Pair::new`]; logins see the records through what `wrap` makes of their store.
     pub fn over(wrap: impl FnOnce(Arc<dyn AccountStore>) -> Arc<dyn AccountStore>) -> Self {
-        Self::made(wrap, Limits::default())
+        Self::made(wrap, Limits::default(), usize::MAX)
     }
 
     fn made(
         wrap: impl FnOnce(Arc<dyn AccountStore>) -> Arc<dyn AccountStore>,
         limits: Limits,
+        sessions: usize,
     ) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let accounts = directory.path().join("accounts");
@@ -73,27 +78,27 @@ impl Pair {
         let password = Secret::new(PASSWORD.to_owned());
         manager.add(&Username::parse(USER).unwrap(), &password, 1 << 40, None).unwrap();
         let settings = LoginSettings { cost: COST, ..LoginSettings::default() };
-        let service = sealane::Service {
-            authenticator: Authenticator::new(wrap(store), settings).unwrap(),
-            vault: Vault::open(&directory.path().join("data")).unwrap(),
-            exposure: Exposure::Network,
+        let authenticator = Authenticator::new(wrap(store), settings).unwrap();
+        let store = EmbeddedStore::open(&directory.path().join("data")).unwrap();
+        let door = sealane::Door {
+            service: Service::new(authenticator, store, Exposure::Network, sessions),
             limits,
-            desk: sealane::Desk::new(64),
+            tokens: sealane::TokenTable::new(64),
             memory: sealane_protocol::wire::Memory::new(64 << 20),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
-        let (drain, service) = (CancellationToken::new(), Arc::new(service));
-        Self { directory, drain, manager, service, connections: AtomicU64::new(1) }
+        let (drain, door) = (CancellationToken::new(), Arc::new(door));
+        Self { directory, drain, manager, door }
     }
 
     /// Logins evaluated so far.
     pub fn evaluations(&self) -> u64 {
-        self.service.authenticator.evaluations()
+        self.door.service.accounts().evaluations()
     }
 
     /// Places that must wait because of failures.
     pub fn blocked_sources(&self) -> usize {
-        self.service.authenticator.blocks().sources.len()
+        self.door.service.accounts().blocks().sources.len()
     }
 
     pub fn home(&self) -> PathBuf {
@@ -150,26 +155,24 @@ impl Pair {
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let (service, drain) = (self.service.clone(), self.drain.clone());
+        let (door, drain) = (self.door.clone(), self.drain.clone());
         let deadline = Instant::now() + LOGIN_DEADLINE;
-        let visit = sealane::Registry::default().enter(1, ([127, 0, 0, 1], 1).into());
-        let terms =
-            sealane::Terms { deadline, drain, keys: None, client_key, notary: None, exporter };
-        tokio::spawn(async move { sealane::serve(far, &service, &visit, terms).await })
+        let connection = door.service.connect(([127, 0, 0, 1], 1).into(), "sealane");
+        let (keys, signer) = (None, None);
+        let terms = sealane::Terms { deadline, drain, keys, client_key, signer, exporter };
+        tokio::spawn(async move { sealane::serve(far, &door, &connection, terms).await })
     }
 
-    /// A peer that has said nothing yet, at a server that counts its sessions in `registry` and lets it take so
-    /// long to log in.
-    pub fn peer_among(&self, registry: &sealane::Registry, login: Duration) -> Peer {
+    /// A peer that has said nothing yet, which may take so long to log in.
+    pub fn peer_within(&self, login: Duration) -> Peer {
         let (near, far) = duplex(PIPE);
-        let (service, drain) = (self.service.clone(), self.drain.clone());
-        let number = self.connections.fetch_add(1, Ordering::Relaxed);
-        let visit = registry.enter(number, ([127, 0, 0, 1], 1).into());
+        let (door, drain) = (self.door.clone(), self.drain.clone());
+        let connection = door.service.connect(([127, 0, 0, 1], 1).into(), "sealane");
         let deadline = Instant::now() + login;
-        let (keys, client_key, notary, exporter) = (None, None, None, None);
-        let terms = sealane::Terms { deadline, drain, keys, client_key, notary, exporter };
+        let (keys, client_key, signer, exporter) = (None, None, None, None);
+        let terms = sealane::Terms { deadline, drain, keys, client_key, signer, exporter };
         let served =
-            tokio::spawn(async move { sealane::serve(far, &service, &visit, terms).await });
+            tokio::spawn(async move { sealane::serve(far, &door, &connection, terms).await });
         Peer::new(near, Side::Server, Some(served))
     }
 

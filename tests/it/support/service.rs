@@ -11,7 +11,7 @@ use sealane_client::{ConnectError, Target, connect};
 use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, HashCost, LoginSettings,
 };
-use sealane_core::storage::Vault;
+use sealane_core::storage::EmbeddedStore;
 use sealane_server as server;
 use sealane_server::sealane::Limits;
 use sealane_server::{Answer, Question};
@@ -32,6 +32,7 @@ pub struct Service {
     pub authenticator: Authenticator,
     keys: server::Keys,
     limits: Limits,
+    sessions: usize,
     login_deadline: Duration,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
@@ -42,11 +43,10 @@ pub const COST: HashCost = HashCost { memory_kib: 64, iterations: 1, parallelism
 impl Service {
     pub async fn start() -> Self {
         // Many sessions of one account at once are what many tests are about.
-        let limits = Limits { sessions: 128, ..Limits::default() };
-        Self::with(limits, Duration::from_secs(30)).await
+        Self::with(Limits::default(), 128, Duration::from_secs(30)).await
     }
 
-    pub async fn with(limits: Limits, login_deadline: Duration) -> Self {
+    pub async fn with(limits: Limits, sessions: usize, login_deadline: Duration) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let accounts = directory.path().join("accounts");
         std::fs::create_dir(&accounts).unwrap();
@@ -64,6 +64,7 @@ impl Service {
             authenticator,
             keys: server::Keys::fixed(identity.unwrap()).unwrap(),
             limits,
+            sessions,
             login_deadline,
             stop: CancellationToken::new(),
             running: None,
@@ -78,7 +79,8 @@ impl Service {
         let settings = server::Settings {
             keys: self.keys.clone(),
             authenticator: self.authenticator.clone(),
-            vault: self.vault().await,
+            store: self.store().await,
+            sessions: self.sessions,
             limits: self.limits,
             login_deadline: self.login_deadline,
             control: Some(server::bind_control(&self.control()).unwrap()),
@@ -98,11 +100,11 @@ impl Service {
     }
 
     /// The data directory, as soon as the last thread of the server before has let go of it.
-    async fn vault(&self) -> Arc<Vault> {
+    async fn store(&self) -> Arc<EmbeddedStore> {
         let give_up = Instant::now() + Duration::from_secs(30);
         loop {
-            match Vault::open(&self.directory.path().join("data")) {
-                Ok(vault) => return vault,
+            match EmbeddedStore::open(&self.directory.path().join("data")) {
+                Ok(store) => return store,
                 Err(error) => assert!(Instant::now() < give_up, "{error}"),
             }
             tokio::task::yield_now().await;

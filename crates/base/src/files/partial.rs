@@ -25,8 +25,10 @@ pub struct Replaced(#[expect(dead_code, reason = "held until it is dropped")] Op
 #[derive(Debug)]
 pub struct PartialFile {
     file: File,
-    /// Declared size: nothing is ever written beyond it.
+    /// Nothing is ever written beyond this: the declared size, or no bound.
     size: u64,
+    /// No size was declared: the file has the length that was written.
+    grows: bool,
     /// How long the partial was when it was opened, at most `size`.
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
@@ -55,6 +57,7 @@ impl PartialFile {
         Ok(Self {
             file,
             size,
+            grows: false,
             resumed: length.min(size),
             present: present.map(|(file, facts)| (Arc::new(file), facts.size)),
             there: OnceLock::new(),
@@ -63,6 +66,25 @@ impl PartialFile {
         })
     }
 
+    /// Takes over `file`, emptied, for a file whose size nobody knows yet.
+    ///
+    /// # Errors
+    /// [`StorageError`] if it cannot be emptied.
+    pub fn growing(file: File) -> Result<Self, StorageError> {
+        disk::set_length(&file, 0)?;
+        Ok(Self {
+            file,
+            size: i64::MAX as u64,
+            grows: true,
+            resumed: 0,
+            present: None,
+            there: OnceLock::new(),
+            is_whole: AtomicBool::new(false),
+            ended: RwLock::new(false),
+        })
+    }
+
+    /// How many bytes, from the start, can be read with [`PartialFile::read_held`].
     pub fn held(&self) -> u64 {
         self.resumed.max(self.present().min(self.size))
     }
@@ -157,7 +179,8 @@ impl PartialFile {
     /// Gives the file its length, mode and time.
     pub fn finish(&self, mode: u32, modified: Option<i64>) -> Result<(), StorageError> {
         // Even a truncation that changes nothing costs a file system a journal entry.
-        if !self.is_whole.load(Ordering::Relaxed) && self.length() != self.size {
+        let has_length = self.grows || self.is_whole.load(Ordering::Relaxed);
+        if !has_length && self.length() != self.size {
             disk::set_length(&self.file, self.size)?;
         }
         set_meta(&self.file, FileMeta { modified, mode: Some(mode) })

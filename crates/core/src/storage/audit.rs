@@ -5,8 +5,8 @@
 
 use std::path::Path;
 
-use super::gate::PART;
 use super::ledger::{Ledger, Usage};
+use super::view::PART;
 use super::walk;
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind};

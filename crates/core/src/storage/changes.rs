@@ -4,102 +4,78 @@ use std::ffi::CStr;
 
 use rustix::path::Arg;
 
-use super::gate::{Operation, Pass};
-use super::home::Home;
+use super::view::Pass;
 use super::walk;
 use sealane_base::files::jail::{Directory, EntryKind, Facts};
 use sealane_base::files::set_meta;
 use sealane_base::files::{FileMeta, OWNED_DIRECTORY, OWNED_FILE, StorageError};
 use sealane_base::types::RemotePath;
 
-impl Home {
-    /// Removes a file, a link, a special file or an empty directory; with `recursive` a directory
-    /// and all in it. Links are removed, never followed.
-    ///
-    /// A directory that is removed with all in it vanishes in one step before anything in it is
-    /// deleted. Quota comes back file by file.
-    ///
-    /// # Errors
-    /// [`StorageError::NotFound`], [`StorageError::NotEmpty`], [`StorageError::Root`] or another
-    /// [`StorageError`]. If deleting fails half way, what remains stays invisible, goes on
-    /// counting and is tried again when the home is next opened.
-    pub fn remove(&self, path: &RemotePath, recursive: bool) -> Result<(), StorageError> {
-        let pass = self.gate.pass(Operation::Remove)?;
-        let (directory, name) = pass.root().holder(path)?;
-        let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
-        match (facts.kind, recursive) {
-            (EntryKind::Directory, true) => return remove_tree(&pass, &directory, name),
-            (EntryKind::Directory, false) => {
-                let _names = pass.lock_names();
-                directory.remove_directory(name)?;
-                pass.ledger().remove_name(0);
-            }
-            _ => unlink(&pass, &directory, name)?,
-        }
-        directory.sync()
-    }
-
-    /// Gives a file or directory the time and permissions that `meta` names. The server can always read
-    /// and write a file and enter a directory, as for uploads.
-    ///
-    /// # Errors
-    /// [`StorageError::Root`] for the home itself; [`StorageError::NotFound`];
-    /// [`StorageError::NotRegular`] for a link or special file.
-    pub fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), StorageError> {
-        let pass = self.gate.pass(Operation::SetMeta)?;
-        let (directory, name) = pass.root().holder(path)?;
-        let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
-        let with = |owner: u32| FileMeta { mode: meta.mode.map(|mode| mode | owner), ..meta };
-        match facts.kind {
-            EntryKind::Directory => set_meta(directory.child(name)?, with(OWNED_DIRECTORY)),
-            _ => set_meta(directory.file(name)?.0, with(OWNED_FILE)),
-        }
-    }
-
-    /// Gives a file, link or directory another name. With `replace` it takes the place of a file,
-    /// or a directory that of an empty directory.
-    ///
-    /// # Errors
-    /// [`StorageError::Exists`] without `replace`; [`StorageError::NotFound`];
-    /// [`StorageError::IntoItself`]; [`StorageError::Root`]; [`StorageError::IsDirectory`],
-    /// [`StorageError::NotDirectory`], [`StorageError::NotEmpty`], [`StorageError::NotRegular`]
-    /// if what has the name cannot be replaced by this.
-    pub fn rename(
-        &self,
-        from: &RemotePath,
-        to: &RemotePath,
-        replace: bool,
-    ) -> Result<(), StorageError> {
-        let pass = self.gate.pass(Operation::Rename)?;
-        let (source, old_name) = pass.root().holder(from)?;
-        if from != to && from.contains(to) {
-            return Err(StorageError::IntoItself);
-        }
-        let (target, new_name) = pass.root().holder(to)?;
-        {
+/// See [`super::HomeStore::remove`].
+pub(super) fn remove(pass: &Pass, path: &RemotePath, recursive: bool) -> Result<(), StorageError> {
+    let (directory, name) = pass.root().holder(path)?;
+    let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
+    match (facts.kind, recursive) {
+        (EntryKind::Directory, true) => return remove_tree(pass, &directory, name),
+        (EntryKind::Directory, false) => {
             let _names = pass.lock_names();
-            let moved = source.look(old_name)?.ok_or(StorageError::NotFound)?;
-            let present = target.look(new_name)?;
-            if let Some(present) = &present {
-                if present.identity == moved.identity {
-                    // The same file under both names: the system would do nothing either.
-                    return if replace { Ok(()) } else { Err(StorageError::Exists) };
-                }
-                if !replace {
-                    return Err(StorageError::Exists);
-                }
-                require_replaceable(&moved, present)?;
-            }
-            source.rename(old_name, &target, new_name, present.is_some())?;
-            if let Some(present) = present {
-                pass.ledger().remove_name(present.size);
-            }
+            directory.remove_directory(name)?;
+            pass.ledger().remove_name(0);
         }
-        target.sync()?;
-        source.sync()
+        _ => unlink(pass, &directory, name)?,
+    }
+    directory.sync()
+}
+
+/// See [`super::HomeStore::set_meta`].
+pub(super) fn set_metadata(
+    pass: &Pass,
+    path: &RemotePath,
+    meta: FileMeta,
+) -> Result<(), StorageError> {
+    let (directory, name) = pass.root().holder(path)?;
+    let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
+    let with = |owner: u32| FileMeta { mode: meta.mode.map(|mode| mode | owner), ..meta };
+    match facts.kind {
+        EntryKind::Directory => set_meta(directory.child(name)?, with(OWNED_DIRECTORY)),
+        _ => set_meta(directory.file(name)?.0, with(OWNED_FILE)),
     }
 }
 
+/// See [`super::HomeStore::rename`].
+pub(super) fn rename(
+    pass: &Pass,
+    from: &RemotePath,
+    to: &RemotePath,
+    replace: bool,
+) -> Result<(), StorageError> {
+    let (source, old_name) = pass.root().holder(from)?;
+    if from != to && from.contains(to) {
+        return Err(StorageError::IntoItself);
+    }
+    let (target, new_name) = pass.root().holder(to)?;
+    {
+        let _names = pass.lock_names();
+        let moved = source.look(old_name)?.ok_or(StorageError::NotFound)?;
+        let present = target.look(new_name)?;
+        if let Some(present) = &present {
+            if present.identity == moved.identity {
+                // The same file under both names: the system would do nothing either.
+                return if replace { Ok(()) } else { Err(StorageError::Exists) };
+            }
+            if !replace {
+                return Err(StorageError::Exists);
+            }
+            require_replaceable(&moved, present)?;
+        }
+        source.rename(old_name, &target, new_name, present.is_some())?;
+        if let Some(present) = present {
+            pass.ledger().remove_name(present.size);
+        }
+    }
+    target.sync()?;
+    source.sync()
+}
 fn remove_tree(pass: &Pass, directory: &Directory, name: &str) -> Result<(), StorageError> {
     let (trash, trash_name) = new_trash(pass)?;
     let moved = {

@@ -22,6 +22,9 @@ pub struct Usage {
     pub limit: u64,
 }
 
+/// By how much the reservation of an upload of unknown size grows: at least and at most.
+const STEP: (u64, u64) = (1 << 20, 16 << 20);
+
 /// The shared account book.
 #[derive(Debug)]
 pub(super) struct Ledger(Mutex<Book>);
@@ -154,6 +157,24 @@ impl Reservation {
         self.kept = self.kept.min(bytes);
         let usage = &mut self.ledger.lock().usage;
         usage.reserved = usage.reserved.saturating_sub(released);
+    }
+
+    /// Reserves until `needed` bytes are, and some more if there is room for more.
+    pub(super) fn grow(&mut self, needed: u64) -> Result<(), StorageError> {
+        let Some(missing) = needed.checked_sub(self.bytes).filter(|missing| *missing > 0) else {
+            return Ok(());
+        };
+        let usage = &mut self.ledger.lock().usage;
+        let taken = usage.used.saturating_add(usage.reserved);
+        let free = usage.limit.saturating_sub(taken);
+        if missing > free {
+            return Err(StorageError::Quota { short: missing - free, limit: usage.limit });
+        }
+        // Not all that is left: others upload, too.
+        let more = missing.max(self.bytes.clamp(STEP.0, STEP.1).min(free / 8));
+        usage.reserved = usage.reserved.saturating_add(more);
+        self.bytes = self.bytes.saturating_add(more);
+        Ok(())
     }
 
     /// Ends it with `bytes` still on disk as a partial.

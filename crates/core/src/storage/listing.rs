@@ -1,11 +1,12 @@
 //! What is in a directory, however large it is: a page in name order, or all of it in one pass.
 //!
 //! Neither holds more names than a page has, so a directory of a million entries costs no memory. A
-//! page in name order costs a pass of its own; whoever wants all takes a [`Scan`].
+//! page in name order costs a pass of its own; whoever wants all takes a [`super::Scan`].
 
 use std::collections::BinaryHeap;
 use std::ffi::{CStr, CString};
 
+use super::seam::Scan;
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind, Facts};
 use sealane_base::types::path::check_name;
@@ -87,30 +88,21 @@ pub(super) fn page(
 }
 
 /// A directory being read once, from its beginning to its end.
-pub struct Scan {
+pub(super) struct DirectoryScan {
     directory: Directory,
     names: Box<dyn Iterator<Item = Result<CString, StorageError>> + Send>,
     hidden: u64,
 }
 
-impl std::fmt::Debug for Scan {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Scan")
-    }
-}
-
-impl Scan {
+impl DirectoryScan {
     pub(super) fn new(directory: Directory) -> Result<Self, StorageError> {
         let names = Box::new(directory.names()?);
         Ok(Self { directory, names, hidden: 0 })
     }
+}
 
-    /// The next `max` entries, as the system has them: sorted by nothing. What comes and goes meanwhile
-    /// may be in or not. `hidden` counts from the beginning.
-    ///
-    /// # Errors
-    /// [`StorageError`] if the directory cannot be read on.
-    pub fn next_page(&mut self, max: usize) -> Result<Page, StorageError> {
+impl Scan for DirectoryScan {
+    fn next_page(&mut self, max: usize) -> Result<Page, StorageError> {
         let mut page = Page::default();
         while page.entries.len() < max {
             let Some(name) = self.names.next() else { break };

@@ -1,28 +1,27 @@
-//! User files: the only room that opens them.
+//! Homes and their files, quotas and uploads: the seam that doors see, and the embedded store behind it.
 //!
-//! It resolves every path through directory handles, so that no link and no race leads out of the
-//! directory that was opened; it keeps the quota ledger and commits whole files by one rename. It
-//! knows nothing of accounts, connections or checksums.
+//! The embedded store resolves every path through directory handles, so that no link and no race leads
+//! out of a home; it keeps the quota ledger and commits whole files by one rename. Nothing here knows
+//! accounts, connections or checksums, or judges a permission.
 
 mod audit;
 mod changes;
-mod claims;
-mod gate;
-mod home;
-mod home_sink;
+mod embedded;
+mod embedded_store;
 mod ledger;
 mod listing;
+mod locks;
 mod partials;
+mod seam;
 #[cfg(test)]
 mod tests;
-mod vault;
+mod upload;
+mod view;
 mod walk;
 
 pub use audit::{Audit, audit_on_disk};
-pub use gate::Operation;
-pub use home::{Home, PATIENCE, Sources};
-pub use home_sink::HomeSink;
+pub use embedded_store::{Caps, EmbeddedStore};
 pub use ledger::Usage;
-pub use listing::{Entry, Page, Scan};
+pub use listing::{Entry, Page};
 pub use partials::Partial;
-pub use vault::{Caps, Vault};
+pub use seam::{HomeStore, Scan, Store, TAKEOVER, Upload, View};

@@ -4,9 +4,8 @@
 
 use std::io::Read;
 
-use super::gate::{NOTE, Operation, PART, Pass};
-use super::home::Home;
-use super::home_sink::stem_of;
+use super::upload::stem_of;
+use super::view::{NOTE, PART, Pass};
 use sealane_base::files::StorageError;
 use sealane_base::types::RemotePath;
 
@@ -28,55 +27,44 @@ pub struct Partial {
     pub modified: i64,
 }
 
-impl Home {
-    /// The first `max` partials whose ids come after `after`, by id, and whether there are more. Those
-    /// of uploads under way are among them; those outside of the part that was granted are not.
-    ///
-    /// # Errors
-    /// [`StorageError::Forbidden`]; any [`StorageError`] of reading the directory.
-    pub fn partials(
-        &self,
-        after: Option<&str>,
-        max: usize,
-    ) -> Result<(Vec<Partial>, bool), StorageError> {
-        let pass = self.gate.pass(Operation::Partials)?;
-        let mut ids = Vec::new();
-        for name in pass.partials().names()? {
-            let name = name?;
-            let id = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
-            ids.extend(id.filter(|id| after.is_none_or(|after| *id > after)).map(str::to_owned));
-        }
-        ids.sort_unstable();
-        let mut found = Vec::with_capacity(ids.len().min(max));
-        for id in ids {
-            // What has ended since is left out.
-            let Some(facts) = pass.partials().look(format!("{id}{PART}"))? else { continue };
-            let Some(note) = Note::of(&pass, &id) else { continue };
-            if found.len() == max {
-                return Ok((found, true));
-            }
-            let (received, modified) = (facts.size, facts.modified);
-            found.push(Partial { path: note.own, received, size: note.size, modified, id });
-        }
-        Ok((found, false))
+/// See [`super::HomeStore::partials`].
+pub(super) fn list(
+    pass: &Pass,
+    after: Option<&str>,
+    max: usize,
+) -> Result<(Vec<Partial>, bool), StorageError> {
+    let mut ids = Vec::new();
+    for name in pass.partials().names()? {
+        let name = name?;
+        let id = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
+        ids.extend(id.filter(|id| after.is_none_or(|after| *id > after)).map(str::to_owned));
     }
+    ids.sort_unstable();
+    let mut found = Vec::with_capacity(ids.len().min(max));
+    for id in ids {
+        // What has ended since is left out.
+        let Some(facts) = pass.partials().look(format!("{id}{PART}"))? else { continue };
+        let Some(note) = Note::of(pass, &id) else { continue };
+        if found.len() == max {
+            return Ok((found, true));
+        }
+        let (received, modified) = (facts.size, facts.modified);
+        found.push(Partial { path: note.own, received, size: note.size, modified, id });
+    }
+    Ok((found, false))
+}
 
-    /// Removes a partial; its bytes are free again.
-    ///
-    /// # Errors
-    /// [`StorageError::NotFound`]; [`StorageError::InUse`] while it is being filled.
-    pub fn discard_partial(&self, id: &str) -> Result<(), StorageError> {
-        let pass = self.gate.pass(Operation::DiscardPartial)?;
-        if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Err(StorageError::NotFound);
-        }
-        pass.partials().look(format!("{id}{PART}"))?.ok_or(StorageError::NotFound)?;
-        let removed = match Note::of(&pass, id).ok_or(StorageError::NotFound)?.whole {
-            Some(path) => pass.claims().while_nobody_has(&path, || remove_partial(&pass, id)),
-            None => pass.claims().while_idle(|| remove_partial(&pass, id)),
-        };
-        removed.unwrap_or(Err(StorageError::InUse))
+/// See [`super::HomeStore::discard_partial`].
+pub(super) fn discard(pass: &Pass, id: &str) -> Result<(), StorageError> {
+    if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Err(StorageError::NotFound);
     }
+    pass.partials().look(format!("{id}{PART}"))?.ok_or(StorageError::NotFound)?;
+    let removed = match Note::of(pass, id).ok_or(StorageError::NotFound)?.whole {
+        Some(path) => pass.locks().while_nobody_has(&path, || remove_partial(pass, id)),
+        None => pass.locks().while_idle(|| remove_partial(pass, id)),
+    };
+    removed.unwrap_or(Err(StorageError::InUse))
 }
 
 fn remove_partial(pass: &Pass, id: &str) -> Result<(), StorageError> {

@@ -4,9 +4,11 @@ use sealane_base::files::StorageError;
 use sealane_base::types::chunk::LayoutError;
 use sealane_base::types::path::PathError;
 use sealane_core::accounts::EnrollError;
-use sealane_protocol::Status;
+use tracing::{info, warn};
+
 use sealane_protocol::message::{Refused, ServerMessage};
 use sealane_protocol::transfer::TransferError;
+use sealane_protocol::{Kind, Status};
 
 /// A request that ends without success: the peer's part and ours.
 #[derive(Debug)]
@@ -114,6 +116,16 @@ impl From<TransferError> for Refusal {
             error => Self::internal(error),
         }
     }
+}
+
+/// Writes a refusal to the log and gives what the peer may know of it.
+pub(super) fn refuse(kind: Kind, id: u32, refusal: Refusal) -> ServerMessage {
+    let (status, internal) = (refusal.status(), refusal.internal.as_deref());
+    match internal {
+        Some(internal) => warn!(?kind, id, ?status, internal, "refused"),
+        None => info!(?kind, id, ?status, "refused"),
+    }
+    refusal.into_message()
 }
 
 #[cfg(test)]

@@ -7,14 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::notary::Notary;
+use super::Door;
 use super::refusal::Refusal;
-use super::server::{Caller, SharedHome};
+use super::signer::Signer;
 use super::small_files::SmallFiles;
 use sealane_base::files::StorageError;
-use sealane_base::types::{Layout, Username};
+use sealane_base::types::Layout;
+use sealane_core::service::{Home, Login, Service};
 use sealane_protocol::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
-use sealane_protocol::wire::{FrameSender, Loan, Memory, Share};
+use sealane_protocol::wire::{FrameSender, Loan, Share};
 use sealane_protocol::{ClientMessage, Kind, Status, limits};
 
 /// Small files of one session in memory at once, in KiB, on their way up; and as much again down.
@@ -23,8 +24,8 @@ const SMALL_FILES_KIB: u32 = 8 * 1024;
 /// The requests under way.
 #[derive(Debug)]
 pub(super) struct Requests {
-    home: SharedHome,
-    caller: Arc<Caller>,
+    service: Service,
+    login: Arc<Login>,
     out: FrameSender,
     pub(super) routes: Routes,
     requests: Arc<Semaphore>,
@@ -36,11 +37,8 @@ pub(super) struct Requests {
     cancels: Cancels,
     /// Set once the session ends.
     over: Arc<AtomicBool>,
-    notary: Signing,
+    signer: Option<Signer>,
 }
-
-/// In whose name receipts are signed, and what signs them.
-pub(super) type Signing = Option<(Username, Notary)>;
 
 type Cancels = Arc<Mutex<HashMap<u32, CancellationToken>>>;
 
@@ -48,15 +46,15 @@ type Cancels = Arc<Mutex<HashMap<u32, CancellationToken>>>;
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) id: u32,
-    pub(super) home: SharedHome,
-    pub(super) caller: Arc<Caller>,
+    pub(super) service: Service,
+    pub(super) login: Arc<Login>,
     pub(super) out: FrameSender,
     pub(super) cancelled: CancellationToken,
     routes: Routes,
     transfers: Arc<Semaphore>,
     memory: (Arc<Semaphore>, Share),
     over: Arc<AtomicBool>,
-    pub(super) notary: Signing,
+    pub(super) signer: Option<Signer>,
     _registration: Registration,
 }
 
@@ -105,9 +103,9 @@ impl Context {
     /// Runs blocking work of the home on a thread that may block.
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&SharedHome) -> Result<T, StorageError> + Send + 'static,
+        work: impl FnOnce(&Home) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, Refusal> {
-        let home = Arc::clone(&self.home);
+        let home = Arc::clone(self.login.home());
         match tokio::task::spawn_blocking(move || work(&home)).await {
             Ok(result) => Ok(result?),
             Err(error) => Err(Refusal::internal(error)),
@@ -133,16 +131,16 @@ impl Context {
 
 impl Requests {
     pub(super) fn new(
-        home: SharedHome,
-        caller: Arc<Caller>,
+        door: &Door,
+        login: Arc<Login>,
         out: FrameSender,
-        notary: Signing,
-        memory: &Memory,
+        signer: Option<Signer>,
     ) -> Self {
+        let memory = &door.memory;
         let permits = |count: u32| Arc::new(Semaphore::new(count as usize));
         Self {
-            home,
-            caller,
+            service: door.service.clone(),
+            login,
             out,
             routes: Routes::within(memory),
             requests: permits(limits::MAX_REQUESTS),
@@ -152,7 +150,7 @@ impl Requests {
             small_files: SmallFiles::default(),
             cancels: Cancels::default(),
             over: Arc::default(),
-            notary,
+            signer,
         }
     }
 
@@ -194,15 +192,15 @@ impl Requests {
         };
         Context {
             id,
-            home: Arc::clone(&self.home),
-            caller: Arc::clone(&self.caller),
+            service: self.service.clone(),
+            login: Arc::clone(&self.login),
             out: self.out.clone(),
             routes: self.routes.clone(),
             cancelled,
             transfers: Arc::clone(&self.transfers),
             memory: self.leaving.clone(),
             over: Arc::clone(&self.over),
-            notary: self.notary.clone(),
+            signer: self.signer.clone(),
             _registration: registration,
         }
     }

@@ -10,11 +10,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::OwnedSemaphorePermit;
 
 use super::refusal::Refusal;
+use super::refusal::refuse;
 use super::requests::{Context, Room};
-use super::server::{SharedHome, refuse};
 use super::verbs::get::load_small;
 use sealane_base::files::{FileMeta, SmallFile, StorageError};
+use sealane_base::types::path::PathError;
 use sealane_base::types::{Digest, RemotePath};
+use sealane_core::service::Home;
 use sealane_protocol::message::{PutSmall, SizeRoot};
 use sealane_protocol::transfer;
 use sealane_protocol::{Kind, ServerMessage, Status, limits};
@@ -125,18 +127,34 @@ impl<T> Queue<T> {
 }
 
 async fn send(batch: Vec<Wanted>) {
-    let Some(home) = batch.first().map(|first| Arc::clone(&first.context.home)) else { return };
+    let Some(home) = batch.first().map(|first| Arc::clone(first.context.login.home())) else {
+        return;
+    };
     let (askers, paths): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), one.path)).unzip();
-    let load = move || {
-        let mut sources = home.sources();
-        paths.iter().map(|path| load_small(&mut sources, path)).collect()
-    };
+    let load = move || load_all(&home, &paths);
     deal(Kind::Get, askers, load).await;
 }
 
+/// Reads every file that was asked for.
+fn load_all(home: &Home, paths: &[String]) -> Vec<Result<ServerMessage, Refusal>> {
+    let parsed: Vec<_> = paths.iter().map(|path| RemotePath::parse(path)).collect();
+    let good: Vec<_> = parsed.iter().flatten().cloned().collect();
+    let mut opened = match home.sources(&good) {
+        Ok(opened) => opened.into_iter(),
+        Err(_) => return paths.iter().map(|_| Err(StorageError::Forbidden.into())).collect(),
+    };
+    let load = |path: Result<RemotePath, PathError>| {
+        path?;
+        load_small(&*opened.next().unwrap_or(Err(StorageError::NotFound))?)
+    };
+    parsed.into_iter().map(load).collect()
+}
+
 async fn store(batch: Vec<Arrived>) {
-    let Some(home) = batch.first().map(|first| Arc::clone(&first.context.home)) else { return };
+    let Some(home) = batch.first().map(|first| Arc::clone(first.context.login.home())) else {
+        return;
+    };
     let (askers, files): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), (one.request, one.bytes))).unzip();
     deal(Kind::PutSmall, askers, move || store_all(&home, files)).await;
@@ -173,10 +191,7 @@ async fn deal<Held>(
 }
 
 /// Checks every file and stores those that are what they say, together.
-fn store_all(
-    home: &SharedHome,
-    files: Vec<(PutSmall, Vec<u8>)>,
-) -> Vec<Result<ServerMessage, Refusal>> {
+fn store_all(home: &Home, files: Vec<(PutSmall, Vec<u8>)>) -> Vec<Result<ServerMessage, Refusal>> {
     let mut good = Vec::with_capacity(files.len());
     let mut results = Vec::with_capacity(files.len());
     for (request, bytes) in files {
@@ -184,7 +199,15 @@ fn store_all(
         let file = checked(request, bytes, committed.root).map(|file| good.push(file));
         results.push(file.map(|()| ServerMessage::Committed(committed)));
     }
-    let mut stored = home.put_many(&good).into_iter();
+    let mut stored = match home.put_many(&good) {
+        Ok(stored) => stored.into_iter(),
+        Err(_) => {
+            return results
+                .into_iter()
+                .map(|it| it.and(Err(StorageError::Forbidden.into())))
+                .collect();
+        }
+    };
     for result in results.iter_mut().filter(|result| result.is_ok()) {
         let outcome: Option<Result<(), StorageError>> = stored.next();
         if let Some(Err(error)) = outcome {

@@ -15,7 +15,7 @@ fn ahpu() -> Username {
 }
 
 fn audit(fixture: &Fixture, repair: bool) -> Audit {
-    fixture.vault.audit(&ahpu(), repair).unwrap().unwrap()
+    fixture.store.audit(&ahpu(), repair).unwrap().unwrap()
 }
 
 #[test]
@@ -48,7 +48,7 @@ fn what_came_and_went_by_hand_is_found_and_set_right_while_an_upload_runs() {
     let fixture = fixture.restart(1000);
     assert_eq!(fixture.home.usage().unwrap(), usage);
     drop(fixture.home);
-    assert_eq!(fixture.vault.audit(&ahpu(), true).unwrap(), None, "nobody has it open");
+    assert_eq!(fixture.store.audit(&ahpu(), true).unwrap(), None, "nobody has it open");
     let counted = audit_on_disk(&data, &ahpu(), &path("homes/ahpu")).unwrap();
     assert_eq!((counted.on_disk(), counted.ledger, counted.drift()), (295, None, 0));
     let nobody = Username::parse("nobody").unwrap();

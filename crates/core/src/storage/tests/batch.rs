@@ -74,7 +74,7 @@ fn the_last_of_one_name_wins_and_nothing_waits_for_itself() {
 fn an_upload_under_way_is_taken_over_by_a_batch() {
     let fixture = Fixture::new(100);
     let older = fixture.sink("f", 50).unwrap();
-    let cancelled = older.cancelled();
+    let cancelled = older.superseded();
     let waiting = std::thread::spawn(move || {
         while !cancelled.is_cancelled() {
             std::thread::yield_now();

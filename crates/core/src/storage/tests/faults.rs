@@ -16,12 +16,12 @@ fn ahpu() -> Username {
 /// Opens the server's data, does it, and holds the ledger against the disk while it is still open.
 fn at_home(
     data: &Path,
-    work: impl FnOnce(&Arc<Home>) -> Result<(), StorageError>,
+    work: impl FnOnce(&Arc<dyn HomeStore>) -> Result<(), StorageError>,
 ) -> Result<(), StorageError> {
-    let vault = Vault::open(data)?;
-    let home = open(&vault, "ahpu", "homes/ahpu", LIMIT)?;
+    let store = EmbeddedStore::open(data)?;
+    let home = open(&store, "ahpu", "homes/ahpu", LIMIT)?;
     let outcome = work(&home);
-    let audit = vault.audit(&ahpu(), false).unwrap().unwrap();
+    let audit = store.audit(&ahpu(), false).unwrap().unwrap();
     let reserved = home.usage().unwrap().reserved;
     assert_eq!((audit.drift(), audit.uploading, reserved), (0, 0, 0), "{outcome:?}, {audit:?}");
     outcome
@@ -29,8 +29,8 @@ fn at_home(
 
 /// The files of the home, after the server was started anew and has counted them.
 fn see(data: &Path) -> State {
-    let vault = Vault::open(data).unwrap();
-    let home = open(&vault, "ahpu", "homes/ahpu", LIMIT).unwrap();
+    let store = EmbeddedStore::open(data).unwrap();
+    let home = open(&store, "ahpu", "homes/ahpu", LIMIT).unwrap();
     let counted = audit_on_disk(data, &ahpu(), &path("homes/ahpu")).unwrap();
     let usage = home.usage().unwrap();
     assert_eq!((usage.used, usage.reserved, counted.trash), (counted.on_disk(), 0, 0));
@@ -54,10 +54,10 @@ pub(super) fn tell(directory: &Path, place: &str, state: &mut State) {
 
 fn sweep(data: &Path) {
     let later = SystemTime::now() + Duration::from_secs(60);
-    Vault::open(data).unwrap().sweep_partials(later).unwrap();
+    EmbeddedStore::open(data).unwrap().sweep_partials(later).unwrap();
 }
 
-type Work<'w> = dyn Fn(&Arc<Home>) -> Result<(), StorageError> + 'w;
+type Work<'w> = dyn Fn(&Arc<dyn HomeStore>) -> Result<(), StorageError> + 'w;
 
 /// Tells what `work` does to a home that was laid out by `before`.
 fn story(name: &str, before: &Work<'_>, work: &Work<'_>) {
@@ -77,7 +77,7 @@ fn told(name: &str, before: &Work<'_>, work: &Work<'_>, in_parts: bool) {
 }
 
 /// As a transfer does: claims what is held and right, and writes the rest in two pieces.
-pub(super) fn fill(sink: &impl Sink, content: &[u8]) -> Result<(), StorageError> {
+pub(super) fn fill(sink: &(impl Sink + ?Sized), content: &[u8]) -> Result<(), StorageError> {
     let mut held = vec![0; usize::try_from(sink.held()).unwrap()];
     let is_right = sink.read_held(0, &mut held).is_ok() && content.starts_with(&held);
     let mut at = if is_right { held.len() } else { 0 };
@@ -89,13 +89,13 @@ pub(super) fn fill(sink: &impl Sink, content: &[u8]) -> Result<(), StorageError>
     sink.commit()
 }
 
-fn upload(home: &Home, name: &str, content: &[u8]) -> Result<(), StorageError> {
+fn upload(home: &Arc<dyn HomeStore>, name: &str, content: &[u8]) -> Result<(), StorageError> {
     let meta = FileMeta { modified: Some(7), mode: Some(0o640) };
     let size = u64::try_from(content.len()).unwrap();
-    fill(&home.sink(&path(name), size, meta, PATIENCE)?, content)
+    fill(&*home.upload(&path(name), Some(size), meta, PATIENCE)?, content)
 }
 
-fn put_all(home: &Home, files: &[(&str, &[u8])]) -> Result<(), StorageError> {
+fn put_all(home: &Arc<dyn HomeStore>, files: &[(&str, &[u8])]) -> Result<(), StorageError> {
     let file = |&(name, bytes): &(&str, &[u8])| SmallFile {
         path: path(name),
         bytes: bytes.to_vec(),
@@ -105,11 +105,11 @@ fn put_all(home: &Home, files: &[(&str, &[u8])]) -> Result<(), StorageError> {
     home.put_many(&files).into_iter().collect()
 }
 
-fn nothing(_: &Arc<Home>) -> Result<(), StorageError> {
+fn nothing(_: &Arc<dyn HomeStore>) -> Result<(), StorageError> {
     Ok(())
 }
 
-fn some_files(home: &Arc<Home>) -> Result<(), StorageError> {
+fn some_files(home: &Arc<dyn HomeStore>) -> Result<(), StorageError> {
     home.make_directory(&path("d/e"), true)?;
     put_all(home, &[("a", b"old content of a"), ("d/f", b"file"), ("d/e/g", b"deep")])
 }
@@ -128,9 +128,9 @@ fn an_upload_that_replaces_under_faults() {
 
 #[test]
 fn a_resumed_upload_under_faults() {
-    let torn = |home: &Arc<Home>| {
+    let torn = |home: &Arc<dyn HomeStore>| {
         some_files(home)?;
-        let sink = home.sink(&path("a"), 20, FileMeta::default(), PATIENCE)?;
+        let sink = home.upload(&path("a"), Some(20), FileMeta::default(), PATIENCE)?;
         sink.write_at(0, b"resumed con")
     };
     story("resume", &torn, &|home| upload(home, "a", b"resumed content, all"));
@@ -157,7 +157,7 @@ fn a_batch_under_faults() {
 #[test]
 fn a_rename_under_faults() {
     let to = |from: &'static str, to: &'static str, replace: bool| {
-        move |home: &Arc<Home>| home.rename(&path(from), &path(to), replace)
+        move |home: &Arc<dyn HomeStore>| home.rename(&path(from), &path(to), replace)
     };
     story("rename", &some_files, &to("a", "b", false));
     story("rename elsewhere", &some_files, &to("a", "d/e/b", false));
@@ -169,14 +169,14 @@ fn a_rename_under_faults() {
 fn a_removal_under_faults() {
     story("remove", &some_files, &|home| home.remove(&path("a"), false));
     story("remove a tree", &some_files, &|home| home.remove(&path("d"), true));
-    let empty = |home: &Arc<Home>| home.make_directory(&path("d"), false);
+    let empty = |home: &Arc<dyn HomeStore>| home.make_directory(&path("d"), false);
     story("remove a directory", &empty, &|home| home.remove(&path("d"), false));
 }
 
 #[test]
 fn a_new_directory_under_faults() {
     story("make", &some_files, &|home| home.make_directory(&path("d/new"), false));
-    let deep = |home: &Arc<Home>| {
+    let deep = |home: &Arc<dyn HomeStore>| {
         home.make_directory(&path("x/y"), true)?;
         put_all(home, &[("x/y/z", b"in it")])
     };

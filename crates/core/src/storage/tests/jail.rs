@@ -93,8 +93,8 @@ fn a_home_that_is_a_link_is_not_opened() {
     let outside = tempfile::tempdir().unwrap();
     let fixture = Fixture::new(100);
     symlink(outside.path(), fixture.data.path().join("homes/eve")).unwrap();
-    refused!(open(&fixture.vault, "eve", "homes/eve", 1), StorageError::NotDirectory);
-    refused!(open(&fixture.vault, "eve", "homes/eve/x", 1), StorageError::NotDirectory);
+    refused!(open(&fixture.store, "eve", "homes/eve", 1), StorageError::NotDirectory);
+    refused!(open(&fixture.store, "eve", "homes/eve/x", 1), StorageError::NotDirectory);
     assert_eq!(std::fs::read_dir(outside.path()).unwrap().count(), 0);
 }
 

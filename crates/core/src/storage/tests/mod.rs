@@ -6,6 +6,7 @@ mod audit;
 mod batch;
 mod faults;
 mod gate;
+mod growing;
 mod holes;
 mod jail;
 mod local;
@@ -21,7 +22,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
-use super::{Home, HomeSink, Vault};
+use super::{EmbeddedStore, HomeStore, Store, Upload, View};
 use sealane_base::files::{FileMeta, Sink, SmallFile, Source, StorageError};
 use sealane_base::types::{Grant, RemotePath, Username};
 
@@ -29,8 +30,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A data directory with one open home.
 struct Fixture {
-    vault: Arc<Vault>,
-    home: Arc<Home>,
+    store: Arc<EmbeddedStore>,
+    home: Arc<dyn HomeStore>,
     data: TempDir,
 }
 
@@ -40,15 +41,15 @@ impl Fixture {
     }
 
     fn within(data: TempDir, limit: u64) -> Self {
-        let vault = Vault::open(data.path()).unwrap();
-        let home = open(&vault, "ahpu", "homes/ahpu", limit).unwrap();
-        Self { vault, home, data }
+        let store = EmbeddedStore::open(data.path()).unwrap();
+        let home = open(&store, "ahpu", "homes/ahpu", limit).unwrap();
+        Self { store, home, data }
     }
 
     /// Closes everything and opens it again, as a restarted server does.
     fn restart(self, limit: u64) -> Self {
-        let Self { vault, home, data } = self;
-        drop((home, vault));
+        let Self { store, home, data } = self;
+        drop((home, store));
         Self::within(data, limit)
     }
 
@@ -69,8 +70,8 @@ impl Fixture {
         put_small(&self.home, &path(name), content, FileMeta::default()).unwrap();
     }
 
-    fn sink(&self, name: &str, size: u64) -> Result<HomeSink, StorageError> {
-        self.home.sink(&path(name), size, FileMeta::default(), PATIENCE)
+    fn sink(&self, name: &str, size: u64) -> Result<Arc<dyn Upload>, StorageError> {
+        self.home.upload(&path(name), Some(size), FileMeta::default(), PATIENCE)
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -82,13 +83,18 @@ impl Fixture {
     }
 }
 
-fn open(vault: &Vault, owner: &str, place: &str, limit: u64) -> Result<Arc<Home>, StorageError> {
-    vault.open_home(&Username::parse(owner).unwrap(), &path(place), limit, Grant::full())
+fn open(
+    store: &EmbeddedStore,
+    owner: &str,
+    place: &str,
+    limit: u64,
+) -> Result<Arc<dyn HomeStore>, StorageError> {
+    store.open_home(&Username::parse(owner).unwrap(), &path(place), limit, View::default())
 }
 
 /// Stores one small file.
 fn put_small(
-    home: &Arc<Home>,
+    home: &Arc<dyn HomeStore>,
     path: &RemotePath,
     bytes: &[u8],
     meta: FileMeta,
@@ -108,7 +114,7 @@ fn make_fifo(path: &std::path::Path) {
 /// Asserts that `outcome` is the error that matches the pattern.
 macro_rules! refused {
     ($outcome:expr, $pattern:pat) => {{
-        let outcome = $outcome;
+        let outcome = $outcome.map(drop);
         assert!(matches!(outcome, Err($pattern)), "{outcome:?}");
     }};
 }

@@ -52,7 +52,7 @@ fn both_versions_count_until_the_new_one_is_there() {
 fn a_lower_limit_holds_from_the_next_opening_on() {
     let fixture = Fixture::new(100);
     fixture.put("f", &[1; 60]);
-    let again = open(&fixture.vault, "ahpu", "homes/ahpu", 50).unwrap();
+    let again = open(&fixture.store, "ahpu", "homes/ahpu", 50).unwrap();
     assert_eq!(again.usage().unwrap(), fixture.home.usage().unwrap());
     assert_eq!(fixture.home.usage().unwrap(), Usage { used: 60, reserved: 0, limit: 50 });
     refused!(fixture.sink("g", 1), StorageError::Quota { short: 11, limit: 50 });
@@ -63,21 +63,21 @@ fn a_lower_limit_holds_from_the_next_opening_on() {
 #[test]
 fn homes_of_two_accounts_do_not_overlap() {
     let fixture = Fixture::new(100);
-    let vault = &fixture.vault;
+    let store = &fixture.store;
     for place in ["homes/ahpu", "homes/ahpu/x", "homes", "partials/ahpu", "other/x", ""] {
-        refused!(open(vault, "eve", place, 1), StorageError::HomeConflict);
+        refused!(open(store, "eve", place, 1), StorageError::HomeConflict);
     }
-    refused!(open(vault, "ahpu", "homes/elsewhere", 1), StorageError::HomeConflict);
-    let below = open(vault, "bob", "homes/team/bob", 1).unwrap();
-    refused!(open(vault, "eve", "homes/team", 1), StorageError::HomeConflict);
+    refused!(open(store, "ahpu", "homes/elsewhere", 1), StorageError::HomeConflict);
+    let below = open(store, "bob", "homes/team/bob", 1).unwrap();
+    refused!(open(store, "eve", "homes/team", 1), StorageError::HomeConflict);
     drop(below);
-    open(vault, "eve", "homes/team", 1).unwrap();
+    open(store, "eve", "homes/team", 1).unwrap();
 }
 
 #[test]
 fn a_data_directory_has_one_server() {
     let fixture = Fixture::new(100);
-    let second = Vault::open(fixture.data.path()).unwrap_err();
+    let second = EmbeddedStore::open(fixture.data.path()).unwrap_err();
     let text = second.to_string();
     assert!(text.contains(fixture.data.path().to_str().unwrap()), "{text}");
     assert!(text.contains("another server"), "{text}");
@@ -252,9 +252,9 @@ fn partials_are_told_page_by_page_and_go_only_when_nobody_fills_them() {
 
 /// A home in which there may be `files` names and `partials` interrupted uploads.
 fn capped(data: TempDir, files: u64, partials: u64) -> Fixture {
-    let vault = Vault::open_with(data.path(), Caps { files, partials }).unwrap();
-    let home = open(&vault, "ahpu", "homes/ahpu", 1 << 30).unwrap();
-    Fixture { vault, home, data }
+    let store = EmbeddedStore::open_with(data.path(), Caps { files, partials }).unwrap();
+    let home = open(&store, "ahpu", "homes/ahpu", 1 << 30).unwrap();
+    Fixture { store, home, data }
 }
 
 #[test]
@@ -291,13 +291,13 @@ fn an_account_has_so_many_files_and_directories_and_no_more() {
     }
     full(&fixture);
     // They are counted anew at each start, and set right with the bytes.
-    let Fixture { vault, home, data } = fixture;
-    drop((vault, home));
+    let Fixture { store, home, data } = fixture;
+    drop((store, home));
     let fixture = capped(data, 5, 9);
     full(&fixture);
     std::fs::remove_file(fixture.disk("x")).unwrap();
     full(&fixture);
-    fixture.vault.audit(&Username::parse("ahpu").unwrap(), true).unwrap();
+    fixture.store.audit(&Username::parse("ahpu").unwrap(), true).unwrap();
     fixture.put("x", b"");
     full(&fixture);
 }

@@ -143,9 +143,9 @@ fn a_newer_upload_takes_over() {
     let old = fixture.sink("f", 90).unwrap();
     let other = fixture.sink("g", 10).unwrap();
     old.write_at(0, b"old").unwrap();
-    let token = old.cancelled();
+    let token = old.superseded();
     refused!(
-        fixture.home.sink(&path("f"), 90, FileMeta::default(), Duration::from_millis(1)),
+        fixture.home.upload(&path("f"), Some(90), FileMeta::default(), Duration::from_millis(1)),
         StorageError::InUse
     );
     std::thread::scope(|scope| {
@@ -174,7 +174,7 @@ fn a_small_file_takes_over_too() {
     let old = fixture.sink("f", 5).unwrap();
     std::thread::scope(|scope| {
         let newer = scope.spawn(|| fixture.put("f", b"small"));
-        let token = old.cancelled();
+        let token = old.superseded();
         while !token.is_cancelled() {
             std::thread::yield_now();
         }
@@ -191,19 +191,19 @@ fn old_partials_are_swept_unless_something_is_being_uploaded() {
     fixture.sink("f", 8).unwrap().write_at(0, b"abcd").unwrap();
     let later = SystemTime::now() + Duration::from_secs(60);
     let busy = fixture.sink("g", 1).unwrap();
-    assert_eq!(fixture.vault.sweep_partials(later).unwrap(), 0);
+    assert_eq!(fixture.store.sweep_partials(later).unwrap(), 0);
     drop(busy);
-    assert_eq!(fixture.vault.sweep_partials(SystemTime::UNIX_EPOCH).unwrap(), 0);
+    assert_eq!(fixture.store.sweep_partials(SystemTime::UNIX_EPOCH).unwrap(), 0);
     assert_eq!(fixture.home.usage().unwrap().used, 4);
-    assert_eq!(fixture.vault.sweep_partials(later).unwrap(), 1);
+    assert_eq!(fixture.store.sweep_partials(later).unwrap(), 1);
     assert_eq!(fixture.home.usage().unwrap().used, 0);
     assert_eq!(fixture.partials(), Vec::<String>::new());
 
     fixture.sink("f", 8).unwrap().write_at(0, b"abcd").unwrap();
-    let Fixture { vault, home, data } = fixture;
+    let Fixture { store, home, data } = fixture;
     drop(home);
-    assert_eq!(vault.sweep_partials(later).unwrap(), 1);
-    drop(vault);
+    assert_eq!(store.sweep_partials(later).unwrap(), 1);
+    drop(store);
     assert_eq!(Fixture::within(data, 100).home.usage().unwrap().used, 0);
 }
 
@@ -238,8 +238,8 @@ fn a_full_disk_is_told_as_such_and_keeps_the_partial() {
         sink.commit().unwrap();
         assert_eq!(fixture.home.usage().unwrap().used, 600 << 10);
     }));
-    let Fixture { vault, home, data } = fixture;
-    drop((home, vault));
+    let Fixture { store, home, data } = fixture;
+    drop((home, store));
     let _ = std::process::Command::new("umount").arg("-l").arg(data.path()).status();
     outcome.unwrap();
 }

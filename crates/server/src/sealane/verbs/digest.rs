@@ -1,4 +1,5 @@
 //! `DIGEST`: the root of a file, without moving it.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_base::files::Source;
@@ -17,7 +18,7 @@ pub(in crate::sealane) async fn serve(
     let source = context.blocking(move |home| home.source(&path)).await?;
     let (size, cancelled) = (source.size(), context.cancelled.clone());
     let root = tokio::task::spawn_blocking(move || {
-        transfer::root_of(&source, &Meter::default(), &|| cancelled.is_cancelled())
+        transfer::root_of(&*source, &Meter::default(), &|| cancelled.is_cancelled())
     });
     let root = root.await.map_err(Refusal::internal)??;
     Ok(ServerMessage::DigestIs(SizeRoot { size, root }))

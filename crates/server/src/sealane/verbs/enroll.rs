@@ -1,6 +1,7 @@
 //! `ENROLL`: the key of this connection may log in from now on.
 //!
 //! The client sends no key: it is the one that the handshake proved, so nobody can enrol another's.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_protocol::ServerMessage;
@@ -12,13 +13,10 @@ pub(in crate::sealane) async fn serve(
     context: &Context,
     request: Enroll,
 ) -> Result<ServerMessage, Refusal> {
-    let caller = context.caller.clone();
-    let enroll = move || {
-        let comment = request.comment.unwrap_or_default();
-        caller.authenticator.enroll(&caller.principal, caller.shown, comment)
-    };
+    let (service, login) = (context.service.clone(), context.login.clone());
+    let enroll = move || service.enroll(&login, request.comment.unwrap_or_default());
     tokio::task::spawn_blocking(enroll).await.map_err(Refusal::internal)??;
-    let (user, key) = (context.caller.principal.name(), context.caller.shown);
+    let (user, key) = (context.login.principal().name(), context.login.shown_key());
     info!(%user, key = key.map(tracing::field::display), "key enrolled");
     Ok(ServerMessage::Done(Empty {}))
 }

@@ -1,27 +1,25 @@
 //! `GET`: a file comes from the server.
+
+use std::sync::Arc;
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
-use sealane_base::files::{FileMeta, FileSource, Source};
+use sealane_base::files::{FileMeta, Source};
 use sealane_base::types::{Layout, RemotePath};
-use sealane_core::storage::Sources;
 use sealane_protocol::message::{File, Get, Offer};
 use sealane_protocol::transfer::{self, Held, Meter, TransferError};
 use sealane_protocol::{ServerMessage, Status, limits};
 
 /// The answer to a `GET` that expects a small file. Blocks.
-pub(in crate::sealane) fn load_small(
-    sources: &mut Sources<'_>,
-    path: &str,
-) -> Result<ServerMessage, Refusal> {
-    let source = sources.open(&RemotePath::parse(path)?)?;
+pub(in crate::sealane) fn load_small(source: &dyn Source) -> Result<ServerMessage, Refusal> {
     if source.size() > limits::AT_ONCE {
         return Err(Refusal::new(Status::TooLarge));
     }
-    Ok(load(&source)?)
+    Ok(load(source)?)
 }
 
 /// A whole file as it is sent. Blocks.
-fn load(source: &FileSource) -> Result<ServerMessage, TransferError> {
+fn load(source: &dyn Source) -> Result<ServerMessage, TransferError> {
     let (digest, bytes) = transfer::load_whole(source)?;
     let FileMeta { modified, mode } = source.meta();
     Ok(ServerMessage::File(File { digest, modified, mode }, bytes))
@@ -44,7 +42,7 @@ pub(in crate::sealane) async fn serve(
     let FileMeta { modified, mode } = source.meta();
     if layout.count() == 1 && !claims {
         let Some(_memory) = context.memory_for(source.size()).await else { return Ok(None) };
-        let file = tokio::task::spawn_blocking(move || load(&source)).await;
+        let file = tokio::task::spawn_blocking(move || load(&*source)).await;
         return answer_whole(context, file.map_err(Refusal::internal)??).await;
     }
     let Some(_turn) = context.transfer_turn().await else { return Ok(None) };
@@ -56,7 +54,7 @@ pub(in crate::sealane) async fn serve(
     }
     let out = context.out.clone();
     let sent = tokio::task::spawn_blocking(move || {
-        transfer::send(&source, layout, held, end, &out, &Meter::default())
+        transfer::send(&*source, layout, held, end, &out, &Meter::default())
     });
     match sent.await.map_err(Refusal::internal)? {
         // An interruption is the client's doing: it cancelled or went away.
@@ -69,14 +67,14 @@ pub(in crate::sealane) async fn serve(
 enum Opened {
     /// So small that every request of a session may hold one.
     Loaded(Result<ServerMessage, TransferError>),
-    Unread(FileSource),
+    Unread(Arc<dyn Source>),
 }
 
-fn open(source: FileSource, claims: bool) -> Opened {
+fn open(source: Arc<dyn Source>, claims: bool) -> Opened {
     if claims || source.size() > limits::AT_ONCE {
         return Opened::Unread(source);
     }
-    Opened::Loaded(load(&source))
+    Opened::Loaded(load(&*source))
 }
 
 /// Sends a whole small file, so that its memory is counted until it is on its way.

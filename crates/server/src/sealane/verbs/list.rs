@@ -1,8 +1,9 @@
 //! `LIST`: a page of a directory, sorted by name, or all of it as the server finds it.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
-use crate::sealane::server::SharedHome;
 use sealane_base::types::RemotePath;
+use sealane_core::service::Home;
 use sealane_core::storage::Page;
 use sealane_protocol::message::{Entries, List};
 use sealane_protocol::transfer::TransferError;
@@ -28,7 +29,7 @@ pub(in crate::sealane) async fn serve(
 async fn serve_whole(context: &Context, path: RemotePath) -> Result<ServerMessage, Refusal> {
     let mut scan = context.blocking(move |home| home.scan(&path)).await?;
     loop {
-        let read = move |_: &SharedHome| {
+        let read = move |_: &Home| {
             let page = scan.next_page(limits::PAGE_ENTRIES)?;
             Ok((scan, page))
         };

@@ -1,4 +1,5 @@
 //! `MAKE_DIRECTORY`: a new directory, with its parents if asked.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_base::types::RemotePath;

@@ -1,4 +1,5 @@
 //! `PARTIALS` and `DISCARD_PARTIAL`: what interrupted uploads left on the server.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_protocol::message::{DiscardPartial, Empty, Partial, Partials, PartialsAre};
@@ -9,7 +10,7 @@ pub(in crate::sealane) async fn serve(
     context: &Context,
     request: Partials,
 ) -> Result<ServerMessage, Refusal> {
-    let page = move |home: &crate::sealane::server::SharedHome| {
+    let page = move |home: &sealane_core::service::Home| {
         home.partials(request.after.as_deref(), limits::PAGE_PARTIALS)
     };
     let (partials, more) = context.blocking(page).await?;

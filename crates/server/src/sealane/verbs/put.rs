@@ -1,9 +1,9 @@
 //! `PUT`: a file goes to the server. The server's end of `PUT_SMALL` is in `small_files`.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_base::files::{FileMeta, Sink, Source};
 use sealane_base::types::{Layout, RemotePath};
-use sealane_core::storage::PATIENCE;
 use sealane_protocol::message::{Accepted, Put, SizeRoot};
 use sealane_protocol::transfer::{self, Meter, TransferError};
 use sealane_protocol::{ServerMessage, Status};
@@ -21,8 +21,8 @@ pub(in crate::sealane) async fn serve(
     }
     let meta = FileMeta { modified: request.modified, mode: request.mode };
     let size = request.size;
-    let sink = context.blocking(move |home| home.sink(&path, size, meta, PATIENCE)).await?;
-    let superseded = sink.cancelled();
+    let sink = context.blocking(move |home| home.upload(&path, Some(size), meta)).await?;
+    let superseded = sink.superseded();
     let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
     let (route, end) = context.receive(layout).ok_or(TransferError::Interrupted)?;
     let pieces = (claims && sink.present() > 0).then_some(true);
@@ -35,7 +35,7 @@ pub(in crate::sealane) async fn serve(
     let out = context.out.clone();
     let replaced = sink.replaced();
     let mut work = tokio::task::spawn_blocking(move || {
-        let sink: Arc<dyn Sink> = Arc::new(sink);
+        let sink: Arc<dyn Sink> = sink;
         transfer::receive(&sink, claims, end, &out, &Meter::default())
     });
     let received = tokio::select! {

@@ -1,4 +1,5 @@
 //! `RECEIPT`: the server's signature under what a file holds.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_base::files::Source;
@@ -14,23 +15,19 @@ pub(in crate::sealane) async fn serve(
     request: ReceiptOf,
 ) -> Result<ServerMessage, Refusal> {
     let path = RemotePath::parse(&request.path)?;
-    // A receipt names a path of the account, and whoever sees a part of it knows another one.
-    if !context.caller.principal.grant().root.is_root() {
-        return Err(Refusal::new(Status::Forbidden));
-    }
     let of = path.clone();
-    let source = context.blocking(move |home| home.source(&of)).await?;
-    let Some((account, notary)) = context.notary.clone() else {
-        return Err(Refusal::internal("no key to sign with"));
-    };
+    let source = context.blocking(move |home| home.source_for_receipt(&of)).await?;
+    let no_key = || Refusal::internal("no key to sign with");
+    let signer = context.signer.clone().ok_or_else(no_key)?;
+    let account = context.login.principal().name().clone();
     let (size, cancelled) = (source.size(), context.cancelled.clone());
     let root = tokio::task::spawn_blocking(move || {
-        transfer::root_of(&source, &Meter::default(), &|| cancelled.is_cancelled())
+        transfer::root_of(&*source, &Meter::default(), &|| cancelled.is_cancelled())
     });
     let root = root.await.map_err(Refusal::internal)??;
-    let receipt = Receipt { account, path, size, root, time: (notary.now)() };
-    let key = notary.key(request.pin.as_ref().map(|pin| &pin.0[..]));
-    let key = key.ok_or_else(|| Refusal::internal("no key to sign with"))?;
+    let receipt = Receipt { account, path, size, root, time: (signer.now)() };
+    let key = signer.key(request.pin.as_ref().map(|pin| &pin.0[..]));
+    let key = key.ok_or_else(no_key)?;
     let signature = key.sign(receipt.text().as_bytes());
     let signature = signature.ok_or_else(|| Refusal::internal("the key does not sign"))?;
     let (account, time) = (receipt.account.to_string(), receipt.time);

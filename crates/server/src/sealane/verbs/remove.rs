@@ -1,4 +1,5 @@
 //! `REMOVE`: a file, an empty directory, or a directory with all it holds.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_base::types::RemotePath;

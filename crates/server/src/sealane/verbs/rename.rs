@@ -1,4 +1,5 @@
 //! `RENAME`: a file or directory gets another path in the same home.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_base::types::RemotePath;

@@ -1,4 +1,5 @@
 //! `SET_META`: time and mode of a file or directory that is there.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_base::files::FileMeta;

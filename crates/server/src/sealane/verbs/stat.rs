@@ -1,4 +1,5 @@
 //! `STAT`: what is behind one path.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_base::files::EntryKind;

@@ -1,5 +1,6 @@
 //! `TOKENS`: tokens that open further connections to the session.
-use crate::sealane::lanes::{Desk, Shared};
+
+use crate::sealane::joining::{Shared, TokenTable};
 use crate::sealane::refusal::Refusal;
 use sealane_base::types::Digest;
 use sealane_protocol::message::{Tokens, TokensAre};
@@ -9,7 +10,7 @@ use tokio::time::Instant;
 
 /// Answers `TOKENS`: as many as wanted, or as there are places.
 pub(in crate::sealane) fn serve(
-    desk: &Desk,
+    table: &TokenTable,
     shared: &Arc<Shared>,
     request: Tokens,
 ) -> Result<ServerMessage, Refusal> {
@@ -17,7 +18,7 @@ pub(in crate::sealane) fn serve(
     while tokens.len() < usize::from(request.count).min(limits::CONNECTIONS) {
         let mut token = Digest([0; 32]);
         getrandom::fill(&mut token.0).map_err(Refusal::internal)?;
-        if !desk.issue(shared, &token, Instant::now()) {
+        if !table.issue(shared, &token, Instant::now()) {
             break;
         }
         tokens.push(token);

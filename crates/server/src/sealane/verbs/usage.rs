@@ -1,4 +1,5 @@
 //! `USAGE`: what the account uses and may use.
+
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
 use sealane_protocol::ServerMessage;
@@ -6,7 +7,7 @@ use sealane_protocol::message::UsageIs;
 
 /// Answers `USAGE`.
 pub(in crate::sealane) async fn serve(context: &Context) -> Result<ServerMessage, Refusal> {
-    let usage = context.home.usage()?;
+    let usage = context.login.home().usage()?;
     let (used, reserved, limit) = (usage.used, usage.reserved, usage.limit);
     Ok(ServerMessage::UsageIs(UsageIs { used, reserved, limit }))
 }

@@ -1,33 +1,34 @@
 //! An upload into a home: reserved when it begins, counted exactly when it ends, whichever way.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::any::Any;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
-use super::claims::Claim;
-use super::gate::{NOTE, PART, Pass};
 use super::ledger::Reservation;
+use super::locks::UploadLock;
+use super::seam::Upload;
+use super::view::{NOTE, PART, Pass};
 use sealane_base::files::Staged;
 use sealane_base::files::jail::{Directory, Facts};
 use sealane_base::files::{FileMeta, OWNED_FILE, Sink, StorageError};
-use sealane_base::files::{PartialFile, Replaced, umask};
+use sealane_base::files::{PartialFile, umask};
 use sealane_base::files::{partial_stem, replaceable, require_space};
 use sealane_base::fsio::disk;
 use sealane_base::types::RemotePath;
 
-/// A file being uploaded into a [`Home`](super::Home).
-///
-/// Permissions become those of its [`FileMeta`], else those of the file it replaces, else 0644
-/// less the umask; the owner can always read and write it.
+/// An upload into a home of the embedded store: see [`Upload`].
 #[derive(Debug)]
-pub struct HomeSink {
+pub(super) struct EmbeddedUpload {
     partial: PartialFile,
     /// Where it will be, as a handle: a directory renamed meanwhile is still the same one.
     target: Arc<Directory>,
     name: String,
     stem: String,
     meta: FileMeta,
+    /// Its size is not known yet.
+    grows: bool,
     /// There is, or may be, a note beside the partial.
     is_noted: bool,
     /// What has the name, for one that is committed at once.
@@ -36,26 +37,27 @@ pub struct HomeSink {
     reservation: Mutex<Option<Reservation>>,
     pass: Pass,
     // Last, so that the next upload to this name begins when all of this one is gone.
-    claim: Claim,
+    lock: UploadLock,
 }
 
-impl HomeSink {
-    /// `target` holds `path`. `resume`: whether what is there may be held, and what is received may be kept.
+impl EmbeddedUpload {
+    /// `target` holds `path`. Without a `size` it begins empty, and its reservation grows. `resume`: whether what is there may be held, and what is received may be kept.
     pub(super) fn begin(
         pass: Pass,
         target: Arc<Directory>,
         path: &RemotePath,
-        size: u64,
+        declared: Option<u64>,
         meta: FileMeta,
-        patience: Duration,
+        takeover: Duration,
         resume: bool,
     ) -> Result<Self, StorageError> {
+        let size = declared.unwrap_or(0);
         let name = path.name().ok_or(StorageError::IsDirectory)?;
         // What cannot succeed takes nothing over.
         let replaced = replaceable(&target, name)?;
         let whole = pass.whole(path)?;
-        let claim = pass.claims().take(&whole, patience)?;
-        let apart = pass.keeps_apart();
+        let lock = pass.locks().take(&whole, takeover)?;
+        let apart = pass.keeps_apart().map(str::to_owned);
         let stem = stem_of(&whole, apart.as_deref());
         let part = format!("{stem}{PART}");
         let (is_there, left, mut reservation) = {
@@ -75,7 +77,10 @@ impl HomeSink {
         let (file, facts) = pass.partials().private_file(part.as_str())?;
         // A present version that cannot, or may not, be read is not held, and can still be replaced.
         let present = if resume && apart.is_none() { target.file(name).ok() } else { None };
-        let partial = PartialFile::new(file, &facts, size, present)?;
+        let partial = match declared {
+            Some(size) => PartialFile::new(file, &facts, size, present)?,
+            None => PartialFile::growing(file)?,
+        };
         reservation.shrink(size);
         let name = name.to_owned();
         let sink = Self {
@@ -84,11 +89,12 @@ impl HomeSink {
             name,
             stem,
             meta,
+            grows: declared.is_none(),
             is_noted: resume || is_there,
             replaces: (!resume).then_some(replaced),
             reservation: Mutex::new(Some(reservation)),
             pass,
-            claim,
+            lock,
         };
         if resume {
             sink.leave_note(&whole, size, apart);
@@ -96,17 +102,8 @@ impl HomeSink {
         Ok(sink)
     }
 
-    /// Cancelled when a newer upload to the same name waits for this one to be dropped.
-    #[must_use]
-    pub fn cancelled(&self) -> CancellationToken {
-        self.claim.token().clone()
-    }
-
-    /// The version that has the name now. Who keeps it keeps what it takes on disk; who drops it last frees that,
-    /// which for a large one takes a while.
-    #[must_use]
-    pub fn replaced(&self) -> Replaced {
-        self.partial.replaced()
+    fn reservation(&self) -> MutexGuard<'_, Option<Reservation>> {
+        self.reservation.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Writes down what the partial is of, for people who look at it. Nothing reads it back to
@@ -135,7 +132,7 @@ impl HomeSink {
     }
 
     fn take_reservation(&self) -> Option<Reservation> {
-        self.reservation.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.reservation().take()
     }
 
     /// Removes the partial if told to or if it is empty and helps nobody, and leaves the ledger
@@ -153,18 +150,18 @@ impl HomeSink {
     }
 }
 
-impl Sink for HomeSink {
+impl Sink for EmbeddedUpload {
     fn held(&self) -> u64 {
         self.partial.held()
     }
 
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        self.claim.check()?;
+        self.lock.check()?;
         self.partial.read_held(offset, buffer)
     }
 
     fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        self.claim.check()?;
+        self.lock.check()?;
         self.partial.read_shifted(offset, place, buffer)
     }
 
@@ -173,12 +170,17 @@ impl Sink for HomeSink {
     }
 
     fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        self.claim.check()?;
+        self.lock.check()?;
         self.partial.read_present(offset, buffer)
     }
 
     fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
-        self.claim.check()?;
+        self.lock.check()?;
+        if self.grows
+            && let Some(reservation) = self.reservation().as_mut()
+        {
+            reservation.grow(offset.saturating_add(bytes.len() as u64))?;
+        }
         self.partial.write_at(offset, bytes)
     }
 
@@ -194,7 +196,17 @@ impl Sink for HomeSink {
     }
 }
 
-impl Staged for HomeSink {
+impl Upload for EmbeddedUpload {
+    fn superseded(&self) -> CancellationToken {
+        self.lock.token().clone()
+    }
+
+    fn replaced(&self) -> Box<dyn Any + Send> {
+        Box::new(self.partial.replaced())
+    }
+}
+
+impl Staged for EmbeddedUpload {
     fn partial(&self) -> &PartialFile {
         &self.partial
     }
@@ -204,7 +216,7 @@ impl Staged for HomeSink {
     }
 
     fn prepare(&self) -> Result<(), StorageError> {
-        self.claim.check()?;
+        self.lock.check()?;
         let present = match self.replaces {
             Some(seen) => seen,
             None => replaceable(&self.target, &self.name)?,
@@ -215,12 +227,15 @@ impl Staged for HomeSink {
 
     fn publish(&self) -> Result<(), StorageError> {
         let _names = self.pass.lock_names();
-        self.claim.check()?;
+        self.lock.check()?;
         // Once more: it took a while to come here.
         let replaced = replaceable(&self.target, &self.name)?.map(|facts| facts.size);
         let part = self.part_name();
         self.pass.partials().rename(part.as_str(), &self.target, self.name.as_str(), true)?;
-        if let Some(reservation) = self.take_reservation() {
+        if let Some(mut reservation) = self.take_reservation() {
+            if self.grows {
+                reservation.shrink(self.partial.length());
+            }
             reservation.convert(replaced);
         }
         self.remove_note();
@@ -228,7 +243,7 @@ impl Staged for HomeSink {
     }
 }
 
-impl Drop for HomeSink {
+impl Drop for EmbeddedUpload {
     fn drop(&mut self) {
         self.release(false);
     }

@@ -7,7 +7,6 @@
 //! moves chunks; it cannot ask for anything.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -19,9 +18,9 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::server::{Caller, Ended, Limits, Service, SharedHome};
+use super::{Door, Ended, Limits};
 use sealane_base::types::Digest;
-use sealane_core::accounts::Principal;
+use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::join::{self, Exporter};
 use sealane_protocol::keep_alive::pong;
@@ -36,10 +35,7 @@ pub(super) const LIFETIME: Duration = Duration::from_secs(30);
 /// What a session shares with the connections that join it.
 #[derive(Debug)]
 pub(super) struct Shared {
-    /// Its number, as in the log.
-    session: u64,
-    caller: Arc<Caller>,
-    home: SharedHome,
+    login: Arc<Login>,
     routes: Routes,
     exporter: Exporter,
     places: Arc<Semaphore>,
@@ -49,16 +45,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(
-        session: u64,
-        caller: Arc<Caller>,
-        home: SharedHome,
-        routes: Routes,
-        exporter: Exporter,
-    ) -> Arc<Self> {
+    pub(super) fn new(login: Arc<Login>, routes: Routes, exporter: Exporter) -> Arc<Self> {
         let places = Arc::new(Semaphore::new(limits::CONNECTIONS - 1));
         let (last_id, over) = (AtomicU32::new(0), CancellationToken::new());
-        Arc::new(Self { session, caller, home, routes, exporter, places, last_id, over })
+        Arc::new(Self { login, routes, exporter, places, last_id, over })
     }
 
     pub(super) fn asked(&self, id: u32) {
@@ -83,7 +73,7 @@ impl Drop for Host {
 
 /// Where tokens are given out and taken back. Cloning shares it.
 #[derive(Clone, Debug)]
-pub struct Desk {
+pub struct TokenTable {
     issued: Arc<Mutex<HashMap<Digest, Issued>>>,
     places: Arc<Semaphore>,
 }
@@ -105,22 +95,8 @@ pub(super) struct Seat {
     _places: Places,
 }
 
-impl Seat {
-    pub(super) fn session(&self) -> u64 {
-        self.shared.session
-    }
-
-    pub(super) fn principal(&self) -> &Principal {
-        &self.shared.caller.principal
-    }
-
-    pub(super) fn home(&self) -> &SharedHome {
-        &self.shared.home
-    }
-}
-
-impl Desk {
-    /// A desk for at most `connections` further connections, to all sessions together.
+impl TokenTable {
+    /// A table for at most `connections` further connections, to all sessions together.
     #[must_use]
     pub fn new(connections: usize) -> Self {
         Self { issued: Arc::default(), places: Arc::new(Semaphore::new(connections)) }
@@ -161,9 +137,9 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
     header: &Header,
     reader: &mut FrameReader<R>,
     out: &FrameSender,
-    service: &Service,
+    door: &Door,
     exporter: Option<&Exporter>,
-    peer: IpAddr,
+    connection: &Connection,
 ) -> Result<Option<Seat>, WireError> {
     if header.id != 0 {
         return Err(FrameError::Id(header.id).into());
@@ -172,32 +148,20 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
     let ClientMessage::Join(join) = ClientMessage::decode(Kind::Join, &body)? else {
         return Err(FrameError::State(header.kind).into());
     };
-    let mut seat = exporter.and_then(|own| service.desk.redeem(&join, own, Instant::now()));
+    let mut seat = exporter.and_then(|own| door.tokens.redeem(&join, own, Instant::now()));
     if let Some(joining) = &seat
-        && !may_come_from(peer, joining.principal(), service).await
+        && !door.service.join(connection, &joining.shared.login).await
     {
         seat = None;
     }
     if seat.is_none() {
+        let peer = connection.peer().ip();
         warn!(%peer, "a further connection was refused");
-        service.authenticator.join_refused(peer);
+        door.service.accounts().join_refused(peer);
         let refused = ServerMessage::Refused(Refused::new(Status::JoinRefused));
         out.send(refused.encode(0)).await?;
     }
     Ok(seat)
-}
-
-/// Whether the login of the session would be good from there as well: a key may be bound to networks.
-async fn may_come_from(peer: IpAddr, principal: &Principal, service: &Service) -> bool {
-    let (logins, principal) = (service.authenticator.clone(), principal.clone());
-    let checked = tokio::task::spawn_blocking(move || {
-        let outcome = logins.recheck(&principal, peer);
-        if let Err(reason) = &outcome {
-            info!(user = %principal.name(), %peer, %reason, "a further connection may not come from there");
-        }
-        outcome.is_ok()
-    });
-    checked.await.unwrap_or(false)
 }
 
 /// Serves a connection that has joined, until it or its session ends.
@@ -208,7 +172,7 @@ pub(super) async fn serve<R: AsyncRead + Unpin>(
     limits: Limits,
 ) -> Result<Ended, WireError> {
     let shared = &seat.shared;
-    info!(user = %seat.principal().name(), "joined a session");
+    info!(user = %shared.login.principal().name(), "joined a session");
     let lane = shared.routes.join(out.clone());
     out.send(ServerMessage::Joined(Empty {}).encode(0)).await?;
     loop {

@@ -11,103 +11,26 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::greeting::{Greeted, greet};
-use super::lanes::{self, Desk, Host, Shared};
-use super::notary::Notary;
-use super::refusal::Refusal;
-use super::registry::Visit;
+use super::joining::{self, Host, Shared, TokenTable};
+use super::refusal::{Refusal, refuse};
 use super::requests::{Context, Requests, Room};
 use super::small_files::{Arrived, Wanted};
-use sealane_base::types::Pin;
-use sealane_core::accounts::{Authenticator, Exposure, Principal};
-use sealane_core::storage::{Home, Vault};
+use super::{Door, Ended, Limits, Terms, verbs};
+use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
-use sealane_protocol::join::Exporter;
 use sealane_protocol::keep_alive::pong;
-use sealane_protocol::message::{Get, Keys, Tokens};
-use sealane_protocol::wire::{
-    FrameReader, FrameSender, Memory, SLOWEST, Stall, WireError, outbox, write_frames,
-};
+use sealane_protocol::message::{Get, Tokens};
+use sealane_protocol::wire::{FrameReader, FrameSender, Stall, WireError, outbox, write_frames};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
-
-/// Time limits of a session. Zero is not "unlimited": it is no time at all.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// Time without a request after which a session is closed. With one under way: time without any frame.
-    pub idle: Duration,
-    /// Time without a byte taken or given in the middle of a frame.
-    pub stall: Duration,
-    /// Bytes a second in the middle of a frame; whoever is slower for as long as `stall` is given up. At least 1.
-    pub slowest: u32,
-    /// Sessions of one account at the same time. At least 1.
-    pub sessions: usize,
-}
-
-impl Default for Limits {
-    /// 5 minutes idle, 60 seconds of stall or below 1 KiB/s, 16 sessions an account.
-    fn default() -> Self {
-        let (idle, stall) = (Duration::from_secs(300), Duration::from_secs(60));
-        Self { idle, stall, slowest: SLOWEST, sessions: 16 }
-    }
-}
 
 /// How long and how much a client is listened to whose login was refused. It may have sent requests with it, and a
 /// connection that is closed with something unread is reset: the refusal could be lost.
 const HEAR_OUT: Duration = Duration::from_secs(3);
 const HEAR_OUT_BYTES: u64 = 4 << 20;
 
-/// What every session of a server shares.
-#[derive(Clone, Debug)]
-pub struct Service {
-    /// Checks logins.
-    pub authenticator: Authenticator,
-    /// Holds the homes.
-    pub vault: Arc<Vault>,
-    /// Where the server can be reached from.
-    pub exposure: Exposure,
-    /// Time limits.
-    pub limits: Limits,
-    /// Gives out tokens for further connections.
-    pub desk: Desk,
-    /// For what arrives, in all sessions together.
-    pub memory: Memory,
-}
-
-/// What a server knows of one connection before anything is said on it.
-#[derive(Debug)]
-pub struct Terms {
-    /// Everything up to the login must happen before.
-    pub deadline: Instant,
-    /// Once cancelled, new requests are refused and the session ends when those under way have.
-    pub drain: CancellationToken,
-    /// The server's keys, to be announced to a client that has logged in.
-    pub keys: Option<Keys>,
-    /// What signs receipts.
-    pub notary: Option<Notary>,
-    /// The key that the client has proved in the handshake, if it showed one.
-    pub client_key: Option<Pin>,
-    /// By which TLS names the connection ([`join::EXPORTER`](sealane_protocol::join::EXPORTER)); without it
-    /// there are no further connections.
-    pub exporter: Option<Exporter>,
-}
-
-/// How a session ended, when nothing was wrong.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Ended {
-    /// The peer closed the connection.
-    ByPeer,
-    /// The peer was silent for too long.
-    Idle,
-    /// The login was refused, or the token.
-    NotLoggedIn,
-    /// The server is shutting down and everything under way has ended.
-    Drained,
-    /// It had joined a session, which has ended.
-    WithSession,
-}
-
 /// Serves one connection whose peer may have proved nothing yet.
 ///
-/// `visit` says where it comes from, and hears what becomes of it; see [`Terms`] for when it ends. One
+/// `connection` says where it comes from, and is told what becomes of it; see [`Terms`] for when it ends. One
 /// that has not logged in ends at once when the server shuts down.
 ///
 /// Cancel safety: dropping the future ends the session; uploads under way keep their partials.
@@ -116,8 +39,8 @@ pub enum Ended {
 /// [`WireError`] if the connection failed or the peer broke the protocol.
 pub async fn serve<S>(
     stream: S,
-    service: &Service,
-    visit: &Visit,
+    door: &Door,
+    connection: &Connection,
     terms: Terms,
 ) -> Result<Ended, WireError>
 where
@@ -125,11 +48,11 @@ where
 {
     let (read, write) = split(stream);
     let (out, outbox) = outbox();
-    let Limits { stall, slowest, .. } = service.limits;
+    let Limits { stall, slowest, .. } = door.limits;
     let pace = Stall { within: stall, slowest };
     let writer = tokio::spawn(write_frames(write, outbox, pace));
     let mut reader = FrameReader::new(read, Side::Client, pace);
-    let greeting = greet(&mut reader, &out, service, visit, &terms);
+    let greeting = greet(&mut reader, &out, door, connection, &terms);
     let greeted = tokio::select! {
         greeted = timeout_at(terms.deadline, greeting) => Some(greeted),
         () = terms.drain.cancelled() => None,
@@ -139,39 +62,33 @@ where
         None => Ok(Ended::Drained),
         Some(Err(_)) => Err(WireError::Stalled(stall)),
         Some(Ok(Err(error))) => Err(error),
-        Some(Ok(Ok(None))) => {
+        Some(Ok(Ok(Greeted::Ended))) => {
             refused = Some(reader);
             Ok(Ended::NotLoggedIn)
         }
-        Some(Ok(Ok(Some(Greeted::Lane(seat))))) => {
-            visit.joined(seat.session(), seat.principal(), seat.home());
-            lanes::serve(seat, reader, out.clone(), service.limits).await
+        Some(Ok(Ok(Greeted::Joined(seat)))) => {
+            joining::serve(seat, reader, out.clone(), door.limits).await
         }
-        Some(Ok(Ok(Some(Greeted::LoggedIn(principal, home, last_id))))) => {
-            let Terms { drain, client_key, notary, exporter, .. } = terms;
-            let authenticator = service.authenticator.clone();
-            let principal = *principal;
-            let caller = Arc::new(Caller { authenticator, principal, shown: client_key });
-            let signing = notary.map(|it| (caller.principal.name().clone(), it));
-            let requests =
-                Requests::new(home.clone(), caller.clone(), out.clone(), signing, &service.memory);
+        Some(Ok(Ok(Greeted::LoggedIn(login, last_id)))) => {
+            let Terms { drain, signer, exporter, .. } = terms;
+            let login = Arc::new(login);
+            let requests = Requests::new(door, login.clone(), out.clone(), signer);
             let routes = requests.routes.clone();
-            let id = visit.id();
-            let shared = |own| Host(Shared::new(id, caller.clone(), home, routes, own));
+            let shared = |own| Host(Shared::new(login.clone(), routes, own));
             let session = Authenticated {
-                visit,
+                login: login.clone(),
                 reader,
                 out: out.clone(),
-                limits: service.limits,
+                limits: door.limits,
                 last_id,
                 requests,
                 host: exporter.map(shared),
-                desk: &service.desk,
+                tokens: &door.tokens,
                 tasks: JoinSet::new(),
                 asked: Instant::now(),
                 heard: Instant::now(),
             };
-            session.run(&caller.principal, drain).await
+            session.run(drain).await
         }
     };
     drop(out);
@@ -189,18 +106,9 @@ where
     }
 }
 
-/// Who a session's requests come from.
-#[derive(Debug)]
-pub(super) struct Caller {
-    pub(super) authenticator: Authenticator,
-    pub(super) principal: Principal,
-    /// The key that the connection has proved, whether it logged in or not.
-    pub(super) shown: Option<Pin>,
-}
-
 /// A session whose peer has logged in.
 struct Authenticated<'a, R> {
-    visit: &'a Visit,
+    login: Arc<Login>,
     reader: FrameReader<R>,
     out: FrameSender,
     limits: Limits,
@@ -208,7 +116,7 @@ struct Authenticated<'a, R> {
     requests: Requests,
     /// What further connections share with this one, if there may be any.
     host: Option<Host>,
-    desk: &'a Desk,
+    tokens: &'a TokenTable,
     tasks: JoinSet<()>,
     /// When a request came or ended last.
     asked: Instant,
@@ -217,11 +125,8 @@ struct Authenticated<'a, R> {
 }
 
 impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
-    async fn run(
-        mut self,
-        principal: &Principal,
-        drain: CancellationToken,
-    ) -> Result<Ended, WireError> {
+    async fn run(mut self, drain: CancellationToken) -> Result<Ended, WireError> {
+        let principal = self.login.principal();
         let key = principal.key().map(|key| tracing::field::display(key.pin));
         info!(user = %principal.name(), key, "logged in");
         let result = self.requests_until_the_end(&drain).await;
@@ -331,7 +236,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
             }
             message => {
                 let moves = matches!(message.kind(), Kind::Put | Kind::Get);
-                let transfer = moves.then(|| self.visit.transfer());
+                let transfer = moves.then(|| self.login.transfer());
                 self.tasks.spawn(async move {
                     let _held = (held, transfer);
                     answer(context, message).await;
@@ -345,14 +250,14 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
 impl<R> Authenticated<'_, R> {
     fn tokens(&self, request: Tokens) -> Result<ServerMessage, Refusal> {
         let host = self.host.as_ref().ok_or_else(|| Refusal::new(Status::Busy))?;
-        super::verbs::tokens::serve(self.desk, &host.0, request)
+        verbs::tokens::serve(self.tokens, &host.0, request)
     }
 }
 
 /// Runs one request to its end and queues the answer.
 async fn answer(context: Context, message: ClientMessage) {
     let kind = message.kind();
-    let reply = match super::verbs::serve(&context, message).await {
+    let reply = match verbs::serve(&context, message).await {
         Ok(reply) => reply,
         Err(refusal) if context.cancelled.is_cancelled() => {
             info!(?kind, id = context.id, "given up");
@@ -365,16 +270,3 @@ async fn answer(context: Context, message: ClientMessage) {
         let _ = context.out.send(reply.encode(context.id)).await;
     }
 }
-
-/// Writes a refusal to the log and gives what the peer may know of it.
-pub(super) fn refuse(kind: Kind, id: u32, refusal: Refusal) -> ServerMessage {
-    let (status, internal) = (refusal.status(), refusal.internal.as_deref());
-    match internal {
-        Some(internal) => warn!(?kind, id, ?status, internal, "refused"),
-        None => info!(?kind, id, ?status, "refused"),
-    }
-    refusal.into_message()
-}
-
-/// The home of a session's account.
-pub(super) type SharedHome = Arc<Home>;

@@ -16,14 +16,15 @@ use std::time::SystemTime;
 use rustix::fs::FlockOperation;
 
 use super::audit::Audit;
-use super::gate::{self, Files};
-use super::home::Home;
+use super::embedded::EmbeddedHome;
 use super::ledger::Ledger;
+use super::seam::{HomeStore, Store, View};
+use super::view::{self, Files};
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::Directory;
 use sealane_base::files::lock_file;
 use sealane_base::fsio::{FsErrorKind, create_directories};
-use sealane_base::types::{Grant, RemotePath, Username};
+use sealane_base::types::{RemotePath, Username};
 
 const HOMES: &str = "homes";
 const PARTIALS: &str = "partials";
@@ -48,7 +49,7 @@ impl Default for Caps {
 
 /// An open data directory.
 #[derive(Debug)]
-pub struct Vault {
+pub struct EmbeddedStore {
     caps: Caps,
     data: Directory,
     partials: Directory,
@@ -65,7 +66,37 @@ pub(super) struct Lease {
     files: Mutex<Weak<Files>>,
 }
 
-impl Vault {
+impl Store for EmbeddedStore {
+    fn open_home(
+        &self,
+        owner: &Username,
+        place: &RemotePath,
+        limit: u64,
+        view: View,
+    ) -> Result<Arc<dyn HomeStore>, StorageError> {
+        let files = self.files(owner, place, limit)?;
+        Ok(Arc::new(EmbeddedHome::new(files, view)?))
+    }
+
+    fn audit(&self, owner: &Username, repair: bool) -> Result<Option<Audit>, StorageError> {
+        let leases: Vec<_> = self.leases().iter().filter_map(Weak::upgrade).collect();
+        let Some(lease) = leases.into_iter().find(|lease| lease.owner == *owner) else {
+            return Ok(None);
+        };
+        let files = lease.files.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        files.map(|files| files.audit(repair)).transpose()
+    }
+
+    fn sweep_partials(&self, older_than: SystemTime) -> Result<u64, StorageError> {
+        let mut swept = 0;
+        for owner in self.partials.names()? {
+            swept += self.sweep_account(&owner?, older_than)?;
+        }
+        Ok(swept)
+    }
+}
+
+impl EmbeddedStore {
     /// Opens a data directory and makes what is missing in it, for the owner alone.
     ///
     /// # Errors
@@ -74,10 +105,10 @@ impl Vault {
         Self::open_with(data, Caps::default())
     }
 
-    /// As [`Vault::open`], for accounts that may have what `caps` says.
+    /// As [`EmbeddedStore::open`], for accounts that may have what `caps` says.
     ///
     /// # Errors
-    /// As [`Vault::open`].
+    /// As [`EmbeddedStore::open`].
     pub fn open_with(data: &Path, caps: Caps) -> Result<Arc<Self>, StorageError> {
         Self::open_locked(data, caps).map_err(|error| StorageError::DataDirectory {
             path: data.to_owned(),
@@ -106,27 +137,6 @@ impl Vault {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         leases.retain(|lease| lease.strong_count() > 0);
         leases
-    }
-
-    /// Opens the home of `owner` at `place` (`homes/ahpu`, say), made with mode 0700 if missing, for
-    /// what was granted.
-    ///
-    /// All who open it while it is open share its files, with one ledger of `limit` bytes; the
-    /// latest limit holds. The first one waits until all files are counted.
-    ///
-    /// # Errors
-    /// [`StorageError::HomeConflict`] if the place is not below `homes`, is the same as or inside
-    /// or around a home that another account has open, or is not where this account has its home
-    /// open already; any other [`StorageError`] of making and reading directories.
-    pub fn open_home(
-        &self,
-        owner: &Username,
-        place: &RemotePath,
-        limit: u64,
-        grant: Grant,
-    ) -> Result<Arc<Home>, StorageError> {
-        let files = self.files(owner, place, limit)?;
-        Ok(Arc::new(Home::new(files, grant)?))
     }
 
     fn files(
@@ -172,35 +182,6 @@ impl Vault {
         Ok(lease)
     }
 
-    /// Counts what `owner` has on the disk and holds it against the ledger, which `repair` sets right.
-    /// `None` if nobody has the home open: it is counted when it is opened.
-    ///
-    /// Changes of names in that home wait meanwhile; transfers go on.
-    ///
-    /// # Errors
-    /// Any [`StorageError`] of reading; the ledger is then as it was.
-    pub fn audit(&self, owner: &Username, repair: bool) -> Result<Option<Audit>, StorageError> {
-        let leases: Vec<_> = self.leases().iter().filter_map(Weak::upgrade).collect();
-        let Some(lease) = leases.into_iter().find(|lease| lease.owner == *owner) else {
-            return Ok(None);
-        };
-        let files = lease.files.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
-        files.map(|files| files.audit(repair)).transpose()
-    }
-
-    /// Removes partials last written to before `older_than`, except those of accounts that are
-    /// uploading now. Gives how many.
-    ///
-    /// # Errors
-    /// Any [`StorageError`] of reading or removing; what was removed before stays removed.
-    pub fn sweep_partials(&self, older_than: SystemTime) -> Result<u64, StorageError> {
-        let mut swept = 0;
-        for owner in self.partials.names()? {
-            swept += self.sweep_account(&owner?, older_than)?;
-        }
-        Ok(swept)
-    }
-
     fn sweep_account(&self, owner: &CStr, older_than: SystemTime) -> Result<u64, StorageError> {
         // Held to the end: nobody begins to count a home whose partials are being removed.
         let leases = self.leases();
@@ -210,14 +191,14 @@ impl Vault {
             .find(|lease| lease.owner.as_str().as_bytes() == owner.to_bytes());
         let Some(lease) = lease else {
             let partials = self.partials.child(owner)?;
-            return gate::sweep(&partials, &Ledger::new(0, 0), older_than);
+            return view::sweep(&partials, &Ledger::new(0, 0), older_than);
         };
         let Ok(opened) = lease.files.try_lock() else { return Ok(0) };
         opened.upgrade().map_or(Ok(0), |files| files.sweep(older_than))
     }
 }
 
-impl Drop for Vault {
+impl Drop for EmbeddedStore {
     fn drop(&mut self) {
         // Not left to closing: a process that is being started holds a copy of every handle.
         let _ = rustix::fs::flock(&self.lock, FlockOperation::Unlock);

@@ -1,82 +1,38 @@
-//! The one place where permissions are enforced: what can be done to a home, what each of that needs, and the
-//! only way to the files behind it.
+//! The files of one account, and what one login sees of them.
 //!
-//! The directory handles of a home are private to this file. They are reached through a [`Pass`]; a pass is
-//! given for an [`Operation`]; an operation names the [`Permission`] it needs. So a method that touches files
-//! has to say what it does, and an operation without a permission does not compile.
+//! The directory handles of a home are private to this file and are reached through a [`Pass`], which
+//! walks to the part of the home that the login sees. What a login may do there is not judged here:
+//! that is for `service::home`.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::View;
 use super::audit::{self, Audit};
-use super::claims::Claims;
+use super::embedded_store::{Caps, Lease};
 use super::ledger::{Ledger, Usage};
-use super::vault::{Caps, Lease};
+use super::locks::UploadLocks;
 use super::walk;
 use super::walk::Count;
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind};
-use sealane_base::types::{Grant, Permission, RemotePath};
+use sealane_base::types::RemotePath;
 
 /// Ending of a partial's name.
 pub(super) const PART: &str = ".part";
 /// Ending of the name of the note beside it.
 pub(super) const NOTE: &str = ".json";
 
-macro_rules! operations {
-    ($($(#[$doc:meta])* $name:ident needs $permission:ident;)*) => {
-        /// Everything that can be done to a home.
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum Operation { $($(#[$doc])* $name,)* }
-
-        impl Operation {
-            /// Every operation there is.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The permission it needs.
-            #[must_use]
-            pub const fn needs(self) -> Permission {
-                match self { $(Self::$name => Permission::$permission,)* }
-            }
-        }
-    };
-}
-
-operations! {
-    /// Remove what an interrupted upload left.
-    DiscardPartial needs Write;
-    /// Look into a directory.
-    List needs List;
-    /// Make a directory.
-    MakeDirectory needs Write;
-    /// See what interrupted uploads left.
-    Partials needs List;
-    /// Read a file, be it for its digest only.
-    Read needs Read;
-    /// Remove files and directories.
-    Remove needs Write;
-    /// Give something another name, perhaps in place of a file.
-    Rename needs Write;
-    /// Change the time and permissions of a file or directory.
-    SetMeta needs Write;
-    /// See what one path is.
-    Stat needs List;
-    /// Bring a file, perhaps in place of another.
-    Upload needs Write;
-    /// See how much is used and allowed.
-    Usage needs List;
-}
-
-/// The files of one account, which all its logins share: one ledger, one table of claims.
+/// The files of one account, which all its logins share: one ledger, one table of upload locks.
 #[derive(Debug)]
 pub(super) struct Files {
     root: Directory,
     /// Partials and trash of this account: on the same file system, and no path names it.
     partials: Directory,
     ledger: Arc<Ledger>,
-    claims: Arc<Claims>,
+    locks: Arc<UploadLocks>,
     /// Held while a name is looked at and changed, so that the ledger follows each change and a count
     /// of the disk falls between two of them.
     names: Mutex<()>,
@@ -86,46 +42,43 @@ pub(super) struct Files {
     _lease: Arc<Lease>,
 }
 
-/// An account's files, for somebody who was granted something.
+/// An account's files, as one login sees them.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(super) struct Seen {
     files: Arc<Files>,
-    grant: Grant,
+    view: View,
 }
 
-/// Leave to do one kind of thing.
+/// The way to the files, for one operation.
 #[derive(Clone, Debug)]
 pub(super) struct Pass {
     files: Arc<Files>,
-    /// The part of the home that was granted; `None` if all of it was.
+    /// The part of the home that is seen; `None` if all of it is.
     part: Option<Arc<Directory>>,
-    grant: Grant,
+    view: View,
 }
 
-impl Gate {
-    /// Makes the part of the home that was granted, if it is missing, as homes are made.
-    pub(super) fn new(files: Arc<Files>, grant: Grant) -> Result<Self, StorageError> {
+impl Seen {
+    /// Makes the part of the home that is seen, if it is missing, as homes are made.
+    pub(super) fn new(files: Arc<Files>, view: View) -> Result<Self, StorageError> {
         let mut here: Option<Directory> = None;
-        for name in grant.root.components() {
+        for name in view.root.components() {
             here = Some(here.as_ref().unwrap_or(&files.root).child_or_make(name, 0o777)?);
         }
-        Ok(Self { files, grant })
+        Ok(Self { files, view })
     }
 
-    /// Leave for `operation`. The part of the home is walked anew each time: what has its name now counts.
-    pub(super) fn pass(&self, operation: Operation) -> Result<Pass, StorageError> {
-        if !self.grant.permissions.allows(operation.needs()) {
-            return Err(StorageError::Forbidden);
-        }
-        let (files, grant) = (Arc::clone(&self.files), self.grant.clone());
-        let part = match grant.root.is_root() {
+    /// The part of the home is walked anew each time: what has its name now counts.
+    pub(super) fn pass(&self) -> Result<Pass, StorageError> {
+        let (files, view) = (Arc::clone(&self.files), self.view.clone());
+        let part = match view.root.is_root() {
             true => None,
-            false => Some(Arc::new(files.root.descend(&grant.root)?)),
+            false => Some(Arc::new(files.root.descend(&view.root)?)),
         };
-        Ok(Pass { files, part, grant })
+        Ok(Pass { files, part, view })
     }
 
-    /// What the account uses, whoever asks.
+    /// What the account uses.
     pub(super) fn usage(&self) -> Usage {
         self.files.ledger.usage()
     }
@@ -145,8 +98,8 @@ impl Pass {
         &self.files.ledger
     }
 
-    pub(super) fn claims(&self) -> &Arc<Claims> {
-        &self.files.claims
+    pub(super) fn locks(&self) -> &Arc<UploadLocks> {
+        &self.files.locks
     }
 
     pub(super) fn lock_names(&self) -> MutexGuard<'_, ()> {
@@ -193,24 +146,22 @@ impl Pass {
 
     /// `path` as the whole home knows it, so that all logins of an account mean the same by it.
     pub(super) fn whole(&self, path: &RemotePath) -> Result<RemotePath, StorageError> {
-        Ok(self.grant.root.prefix(path)?)
+        Ok(self.view.root.prefix(path)?)
     }
 
     /// A path of the whole home as this login knows it, if that may know of it.
     pub(super) fn own(&self, whole: &RemotePath) -> Option<RemotePath> {
-        self.grant.root.strip(whole)
+        self.view.root.strip(whole)
     }
 
     /// True if this login sees the whole home.
     pub(super) fn is_whole(&self) -> bool {
-        self.grant.root.is_root()
+        self.view.root.is_root()
     }
 
-    /// The key whose uploads are kept apart. What an upload claims to hold tells the digests of it, so one who
-    /// may not read claims only what the very same key has sent.
-    pub(super) fn keeps_apart(&self) -> Option<String> {
-        let may_read = self.grant.permissions.allows(Permission::Read);
-        (!may_read).then(|| self.grant.key.map_or_else(String::new, |key| key.to_string()))
+    /// Whose uploads are kept apart from those of others, if they are.
+    pub(super) fn keeps_apart(&self) -> Option<&str> {
+        self.view.apart.as_deref()
     }
 }
 
@@ -233,7 +184,7 @@ impl Files {
             root,
             partials,
             ledger: Ledger::of(used, limit, caps.files),
-            claims: Arc::default(),
+            locks: Arc::default(),
             names: Mutex::default(),
             trash_number: AtomicU64::new(0),
             most_partials: caps.partials,
@@ -252,7 +203,7 @@ impl Files {
             let _names = self.lock_names();
             sweep(&self.partials, &self.ledger, older_than)
         };
-        self.claims.while_idle(sweep_now).unwrap_or(Ok(0))
+        self.locks.while_idle(sweep_now).unwrap_or(Ok(0))
     }
 
     /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for nobody.

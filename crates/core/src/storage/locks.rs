@@ -14,7 +14,7 @@ use sealane_base::types::RemotePath;
 
 /// The names of one home that are being written to.
 #[derive(Debug, Default)]
-pub(super) struct Claims {
+pub(super) struct UploadLocks {
     slots: Mutex<HashMap<RemotePath, Slot>>,
     released: Condvar,
 }
@@ -27,19 +27,19 @@ struct Slot {
     holder: Option<CancellationToken>,
 }
 
-impl Claims {
+impl UploadLocks {
     fn lock(&self) -> MutexGuard<'_, HashMap<RemotePath, Slot>> {
         self.slots.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes `path` over, waiting at most `patience` for its present holder to be dropped.
+    /// Takes `path` over, waiting at most `takeover` for its present holder to be dropped.
     ///
     /// [`StorageError::InUse`] after that, [`StorageError::Superseded`] if a newer one asked.
     pub(super) fn take(
         self: &Arc<Self>,
         path: &RemotePath,
-        patience: Duration,
-    ) -> Result<Claim, StorageError> {
+        takeover: Duration,
+    ) -> Result<UploadLock, StorageError> {
         let mut slots = self.lock();
         let slot = slots.entry(path.clone()).or_default();
         slot.latest += 1;
@@ -52,7 +52,7 @@ impl Claims {
         self.released.notify_all();
         let (mut slots, _) = self
             .released
-            .wait_timeout_while(slots, patience, |slots| {
+            .wait_timeout_while(slots, takeover, |slots| {
                 slots.get(path).is_some_and(|slot| slot.latest == ticket && slot.holder.is_some())
             })
             .unwrap_or_else(PoisonError::into_inner);
@@ -67,7 +67,7 @@ impl Claims {
         }
         let token = CancellationToken::new();
         slot.holder = Some(token.clone());
-        Ok(Claim { claims: Arc::clone(self), path: path.clone(), token })
+        Ok(UploadLock { locks: Arc::clone(self), path: path.clone(), token })
     }
 
     /// Runs `work` while nobody holds or waits for any name; `None` if somebody does.
@@ -95,13 +95,13 @@ impl Claims {
 
 /// The right to write to one name, until dropped.
 #[derive(Debug)]
-pub(super) struct Claim {
-    claims: Arc<Claims>,
+pub(super) struct UploadLock {
+    locks: Arc<UploadLocks>,
     path: RemotePath,
     token: CancellationToken,
 }
 
-impl Claim {
+impl UploadLock {
     /// Cancelled when a newer upload wants the name.
     pub(super) fn token(&self) -> &CancellationToken {
         &self.token
@@ -113,15 +113,15 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for UploadLock {
     fn drop(&mut self) {
-        let mut slots = self.claims.lock();
+        let mut slots = self.locks.lock();
         if let Some(slot) = slots.get_mut(&self.path) {
             slot.holder = None;
         }
-        Claims::forget_idle(&mut slots, &self.path);
+        UploadLocks::forget_idle(&mut slots, &self.path);
         drop(slots);
-        self.claims.released.notify_all();
+        self.locks.released.notify_all();
     }
 }
 
@@ -131,20 +131,20 @@ mod tests {
 
     #[test]
     fn the_newest_wins_and_the_others_hear_of_it() {
-        let claims = Arc::new(Claims::default());
+        let locks = Arc::new(UploadLocks::default());
         let path = RemotePath::parse("a/b").unwrap();
-        let first = claims.take(&path, Duration::ZERO).unwrap();
-        let other = claims.take(&RemotePath::parse("a").unwrap(), Duration::ZERO).unwrap();
+        let first = locks.take(&path, Duration::ZERO).unwrap();
+        let other = locks.take(&RemotePath::parse("a").unwrap(), Duration::ZERO).unwrap();
         let second = std::thread::spawn({
-            let (claims, path) = (Arc::clone(&claims), path.clone());
-            move || claims.take(&path, Duration::from_secs(60)).map(drop)
+            let (locks, path) = (Arc::clone(&locks), path.clone());
+            move || locks.take(&path, Duration::from_secs(60)).map(drop)
         });
         while !first.token().is_cancelled() {
             std::thread::yield_now();
         }
         let third = std::thread::spawn({
-            let (claims, path) = (Arc::clone(&claims), path.clone());
-            move || claims.take(&path, Duration::from_secs(60)).map(drop)
+            let (locks, path) = (Arc::clone(&locks), path.clone());
+            move || locks.take(&path, Duration::from_secs(60)).map(drop)
         });
         assert!(matches!(second.join().unwrap(), Err(StorageError::Superseded)));
         assert!(matches!(first.check(), Err(StorageError::Superseded)));
@@ -152,17 +152,17 @@ mod tests {
         third.join().unwrap().unwrap();
         assert!(other.check().is_ok());
         drop(other);
-        assert_eq!(claims.while_idle(|| 7), Some(7));
+        assert_eq!(locks.while_idle(|| 7), Some(7));
     }
 
     #[test]
     fn one_that_does_not_let_go_is_waited_for_no_longer_than_asked() {
-        let claims = Arc::new(Claims::default());
+        let locks = Arc::new(UploadLocks::default());
         let path = RemotePath::parse("x").unwrap();
-        let held = claims.take(&path, Duration::ZERO).unwrap();
-        assert!(matches!(claims.take(&path, Duration::from_millis(5)), Err(StorageError::InUse)));
-        assert_eq!(claims.while_idle(|| ()), None);
+        let held = locks.take(&path, Duration::ZERO).unwrap();
+        assert!(matches!(locks.take(&path, Duration::from_millis(5)), Err(StorageError::InUse)));
+        assert_eq!(locks.while_idle(|| ()), None);
         drop(held);
-        assert_eq!(claims.while_idle(|| ()), Some(()));
+        assert_eq!(locks.while_idle(|| ()), Some(()));
     }
 }

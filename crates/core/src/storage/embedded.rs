@@ -1,0 +1,246 @@
+//! The embedded store's homes: files of this machine, below a directory handle.
+//!
+//! Reading and making names are here, what takes them away is in `changes`, uploads are in `upload`.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::changes;
+use super::ledger::Usage;
+use super::listing::{self, Entry, Page};
+use super::partials::{self, Partial};
+use super::seam::{HomeStore, Scan, TAKEOVER, Upload, View};
+use super::upload::EmbeddedUpload;
+use super::view::{Files, Pass, Seen};
+use sealane_base::files::jail::Directory;
+use sealane_base::files::{
+    FileMeta, FileSource, Sink, SmallFile, Source, StorageError, commit_all,
+};
+use sealane_base::types::RemotePath;
+
+/// A home of the embedded store, as one login sees it.
+#[derive(Debug)]
+pub(super) struct EmbeddedHome {
+    seen: Seen,
+}
+
+impl EmbeddedHome {
+    pub(super) fn new(files: Arc<Files>, view: View) -> Result<Self, StorageError> {
+        Ok(Self { seen: Seen::new(files, view)? })
+    }
+}
+
+impl HomeStore for EmbeddedHome {
+    fn usage(&self) -> Result<Usage, StorageError> {
+        Ok(self.seen.usage())
+    }
+
+    fn stat(&self, path: &RemotePath) -> Result<Entry, StorageError> {
+        let pass = self.seen.pass()?;
+        let (facts, name) = match pass.root().holder(path) {
+            Err(StorageError::Root) => (Some(pass.root().facts()?), ""),
+            holder => {
+                let (directory, name) = holder?;
+                (directory.look(name)?, name)
+            }
+        };
+        facts.map(|facts| Entry::new(name, &facts)).ok_or(StorageError::NotFound)
+    }
+
+    fn list(
+        &self,
+        path: &RemotePath,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<Page, StorageError> {
+        listing::page(&self.seen.pass()?.root().descend(path)?, after, max)
+    }
+
+    fn scan(&self, path: &RemotePath) -> Result<Box<dyn Scan>, StorageError> {
+        Ok(Box::new(listing::DirectoryScan::new(self.seen.pass()?.root().descend(path)?)?))
+    }
+
+    fn source(&self, path: &RemotePath) -> Result<Arc<dyn Source>, StorageError> {
+        let directory = holder(&self.seen.pass()?, path)?;
+        open(&directory, path)
+    }
+
+    fn sources(&self, paths: &[RemotePath]) -> Vec<Result<Arc<dyn Source>, StorageError>> {
+        // Found anew for each call: a directory may get another name between two.
+        let mut last: Option<(RemotePath, Arc<Directory>)> = None;
+        let mut open_next = |path: &RemotePath| {
+            let parent = path.parent().unwrap_or_default();
+            let directory = match last.take().filter(|(known, _)| *known == parent) {
+                Some((_, directory)) => directory,
+                None => holder(&self.seen.pass()?, path)?,
+            };
+            let source = open(&directory, path);
+            last = Some((parent, directory));
+            source
+        };
+        paths.iter().map(&mut open_next).collect()
+    }
+
+    fn upload(
+        &self,
+        path: &RemotePath,
+        size: Option<u64>,
+        meta: FileMeta,
+        takeover: Duration,
+    ) -> Result<Arc<dyn Upload>, StorageError> {
+        let pass = self.seen.pass()?;
+        let target = holder(&pass, path)?;
+        Ok(Arc::new(EmbeddedUpload::begin(pass, target, path, size, meta, takeover, true)?))
+    }
+
+    fn put_many(&self, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
+        match self.seen.pass() {
+            Ok(pass) => put_many(&pass, files),
+            // The part of the home that is seen is not there any more.
+            Err(_) => files.iter().map(|_| Err(StorageError::NotFound)).collect(),
+        }
+    }
+
+    fn make_directory(&self, path: &RemotePath, parents: bool) -> Result<(), StorageError> {
+        let pass = self.seen.pass()?;
+        if parents {
+            let mut here = pass.root().descend(&RemotePath::default())?;
+            for name in path.components() {
+                here = match here.child(name) {
+                    Err(StorageError::NotFound) => made(&pass, &here, name)?,
+                    there => there?,
+                };
+            }
+            return Ok(());
+        }
+        let (directory, name) = match pass.root().holder(path) {
+            Err(StorageError::Root) => return Err(StorageError::Exists),
+            holder => holder?,
+        };
+        pass.make_directory(&directory, name)
+    }
+
+    fn remove(&self, path: &RemotePath, recursive: bool) -> Result<(), StorageError> {
+        changes::remove(&self.seen.pass()?, path, recursive)
+    }
+
+    fn rename(
+        &self,
+        from: &RemotePath,
+        to: &RemotePath,
+        replace: bool,
+    ) -> Result<(), StorageError> {
+        changes::rename(&self.seen.pass()?, from, to, replace)
+    }
+
+    fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), StorageError> {
+        changes::set_metadata(&self.seen.pass()?, path, meta)
+    }
+
+    fn partials(
+        &self,
+        after: Option<&str>,
+        max: usize,
+    ) -> Result<(Vec<Partial>, bool), StorageError> {
+        partials::list(&self.seen.pass()?, after, max)
+    }
+
+    fn discard_partial(&self, id: &str) -> Result<(), StorageError> {
+        partials::discard(&self.seen.pass()?, id)
+    }
+}
+
+fn open(directory: &Directory, path: &RemotePath) -> Result<Arc<dyn Source>, StorageError> {
+    let name = path.name().ok_or(StorageError::IsDirectory)?;
+    Ok(Arc::new(FileSource::known(directory.file(name)?)))
+}
+
+/// A directory in `here` that was missing; somebody else may make it meanwhile.
+fn made(pass: &Pass, here: &Directory, name: &str) -> Result<Directory, StorageError> {
+    match pass.make_directory(here, name) {
+        Ok(()) | Err(StorageError::Exists) => {}
+        Err(error) => return Err(error),
+    }
+    here.child(name)
+}
+
+fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
+    let mut results: Vec<_> = files.iter().map(|_| Ok(())).collect();
+    let (mut numbers, mut sinks, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+    let mut last: Option<(RemotePath, Arc<Directory>)> = None;
+    for (number, file) in files.iter().enumerate() {
+        let parent = file.path.parent().unwrap_or_default();
+        let known = last.take().filter(|(path, _)| *path == parent);
+        let target = match known {
+            Some((_, directory)) => Ok(directory),
+            None => holder(pass, &file.path),
+        };
+        // Nobody is waited for while others wait for what is staged here.
+        let staged = target.and_then(|target| {
+            last = Some((parent, Arc::clone(&target)));
+            stage(pass, file, target, Duration::ZERO)
+        });
+        match (staged, results.get_mut(number)) {
+            (Ok(sink), _) => {
+                numbers.push(number);
+                sinks.push(sink);
+            }
+            (Err(StorageError::InUse), _) => busy.push((number, file)),
+            (Err(error), Some(result)) => *result = Err(error),
+            (Err(_), None) => {}
+        }
+    }
+    let committed = commit_all(&sinks);
+    for ((number, sink), outcome) in numbers.into_iter().zip(&sinks).zip(committed) {
+        if outcome.is_err() {
+            sink.discard();
+        }
+        if let Some(result) = results.get_mut(number) {
+            *result = outcome;
+        }
+    }
+    drop(sinks);
+    for (number, file) in busy {
+        if let Some(result) = results.get_mut(number) {
+            *result = put_alone(pass, file);
+        }
+    }
+    results
+}
+
+fn put_alone(pass: &Pass, file: &SmallFile) -> Result<(), StorageError> {
+    let sink = stage(pass, file, holder(pass, &file.path)?, TAKEOVER)?;
+    let outcome = sink.commit();
+    if outcome.is_err() {
+        sink.discard();
+    }
+    outcome
+}
+
+fn stage(
+    pass: &Pass,
+    file: &SmallFile,
+    target: Arc<Directory>,
+    takeover: Duration,
+) -> Result<EmbeddedUpload, StorageError> {
+    let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
+    let sink = EmbeddedUpload::begin(
+        pass.clone(),
+        target,
+        &file.path,
+        Some(size),
+        file.meta,
+        takeover,
+        false,
+    )?;
+    sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
+    Ok(sink)
+}
+
+/// Opens the directory that holds `path`.
+fn holder(pass: &Pass, path: &RemotePath) -> Result<Arc<Directory>, StorageError> {
+    match pass.root().holder(path) {
+        Err(StorageError::Root) => Err(StorageError::IsDirectory),
+        holder => Ok(Arc::new(holder?.0)),
+    }
+}
