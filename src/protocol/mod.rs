@@ -17,5 +17,5 @@ pub use frame::{FrameError, Header, Kind, Side};
 pub use message::{ClientMessage, ServerMessage};
 pub use status::Status;
 
-/// The protocol version this program speaks (`docs/PROTOCOL.md` §8).
-pub const VERSION: u16 = 3;
+/// The only version of the protocol (`docs/PROTOCOL.md` §8).
+pub const VERSION: u64 = 1;

@@ -9,14 +9,11 @@ use super::registry::Visit;
 use super::server::{Service, SharedHome, Terms};
 use crate::accounts::{LoginError, Principal, Upgrade};
 use crate::protocol::frame::FrameError;
-use crate::protocol::message::{Hello, LoggedIn, Login, Refused, Welcome};
+use crate::protocol::message::{LoggedIn, Login, Refused, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
 use crate::storage::StorageError;
 use crate::types::{Pin, Secret, text};
 use crate::wire::{FrameReader, FrameSender, WireError};
-
-/// Protocol version in which `KEYS` came.
-const KEYS_SINCE: u16 = 2;
 
 /// Who it is.
 #[derive(Debug)]
@@ -43,18 +40,17 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     }
     let (header, hello) = expect(reader, first, Kind::Hello, 0).await?;
     let ClientMessage::Hello(hello) = hello else { return Ok(None) };
-    let keys = terms.keys.clone().filter(|_| hello.version >= KEYS_SINCE);
-    let Some(welcome) = welcome(&hello) else {
+    if hello.version != VERSION {
         refuse(out, header.id, Status::Version).await?;
         return Ok(None);
-    };
-    out.send(ServerMessage::Welcome(welcome).encode(header.id)).await?;
+    }
+    out.send(ServerMessage::Welcome(welcome()).encode(header.id)).await?;
     let Some(second) = reader.header().await? else { return Ok(None) };
     let (header, login) = expect(reader, second, Kind::Login, header.id).await?;
     let ClientMessage::Login(login) = login else { return Ok(None) };
     match admit(service, login, terms.client_key, visit).await {
         Ok((principal, home)) => {
-            if let Some(keys) = keys {
+            if let Some(keys) = terms.keys.clone() {
                 out.send(ServerMessage::Keys(keys).encode(0)).await?;
             }
             let reply = ServerMessage::LoggedIn(LoggedIn { user: principal.name().to_string() });
@@ -84,13 +80,15 @@ async fn expect<R: AsyncRead + Unpin>(
     Ok((header, ClientMessage::decode(kind, &body)?))
 }
 
-fn welcome(hello: &Hello) -> Option<Welcome> {
-    (hello.version >= 1).then(|| Welcome {
-        version: hello.version.min(VERSION),
+/// No feature is defined, so those that the client names make no difference.
+fn welcome() -> Welcome {
+    Welcome {
+        version: VERSION,
         agent: Some(AGENT.to_owned()),
         max_requests: limits::MAX_REQUESTS,
         max_transfers: limits::MAX_TRANSFERS,
-    })
+        features: None,
+    }
 }
 
 async fn admit(

@@ -1,6 +1,6 @@
 //! `RECEIPT`: the server's signature under what a file holds.
 
-use crate::protocol::message::{ReceiptIs, ReceiptOf, Refused};
+use crate::protocol::message::{ReceiptIs, ReceiptOf};
 use crate::protocol::receipt::Receipt;
 use crate::protocol::{ClientMessage, ServerMessage, Status};
 use crate::session::client::Client;
@@ -10,9 +10,6 @@ use crate::session::requests::Context;
 use crate::storage::Source;
 use crate::transfer::{self, Meter};
 use crate::types::{Pin, RemotePath};
-
-/// Protocol version in which `RECEIPT` came.
-const SINCE: u16 = 3;
 
 /// Answers `RECEIPT` for what is on the disk now: the file is read once more.
 pub(in crate::session) async fn serve(
@@ -51,10 +48,6 @@ pub(in crate::session) async fn ask(
     path: &RemotePath,
     pin: Option<&Pin>,
 ) -> Result<ReceiptIs, SessionError> {
-    // An older server would close the connection.
-    if client.version().await < SINCE {
-        return Err(SessionError::Refused(Refused::new(Status::Version)));
-    }
     let pin = pin.map(|pin| crate::types::Digest(*pin.as_bytes()));
     let request = ReceiptOf { path: path.as_str().to_owned(), pin };
     match client.ask(ClientMessage::ReceiptOf(request)).await? {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealane::protocol::message::Hello;
-use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage};
+use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, VERSION};
 use sealane::session::{Ended, SessionError};
 use sealane::types::RemotePath;
 use sealane::wire::WireError;
@@ -38,7 +38,8 @@ fn assert_about(since: Instant, expected: Duration) {
 async fn the_login_deadline_holds_against_a_peer_that_drips() {
     let pair = Pair::new();
     let agent = Some("x".repeat(500));
-    let long_hello = ClientMessage::Hello(Hello { version: 1, agent }).encode(1);
+    let long_hello =
+        ClientMessage::Hello(Hello { version: VERSION, agent, features: None }).encode(1);
     let long_login = [hello(1), login(2, &"x".repeat(1000))].concat();
     for bytes in [long_hello, long_login] {
         let mut peer = pair.peer();
