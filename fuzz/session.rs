@@ -72,7 +72,7 @@ async fn run(door: Door, input: &[u8]) {
     let served = tokio::spawn(async move { serve(far, &door, &connection, terms).await });
     let (reader, mut writer) = split(near);
     let mut reader = FrameReader::new(reader, Side::Server, DEADLINE);
-    let hello = Hello { version: VERSION, agent: None };
+    let hello = Hello { version: VERSION, agent: None, features: None };
     let login = Login { user: USER.to_owned(), password: Some(PASSWORD.to_owned()) };
     let greeting = [ClientMessage::Hello(hello).encode(1), ClientMessage::Login(login).encode(2)];
     // Passwords are checked on threads that the clock does not know of: it must not move meanwhile.

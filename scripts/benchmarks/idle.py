@@ -57,7 +57,7 @@ def sessions(port, user, password, count):
         for _ in range(count):
             plain = held.enter_context(socket.create_connection(("127.0.0.1", port)))
             stream = held.enter_context(context.wrap_socket(plain))
-            hello = b"\xa1\x00\x02"  # {0: 2}
+            hello = b"\xa1\x00\x01"  # {0: 1}
             login = b"\xa2\x00" + text(user) + b"\x01" + text(password)
             stream.sendall(frame(HELLO, 1, hello) + frame(LOGIN, 2, login))
             for answer in (WELCOME, LOGGED_IN):

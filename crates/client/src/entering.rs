@@ -36,9 +36,8 @@ impl Entering {
     /// login of which good was [heard](Self::heard).
     pub fn let_in(self) {
         let Self { admission, way, .. } = self;
-        if let Some(control) = admission.lanes() {
-            admission.accompany(|stop| tokio::spawn(lanes::adapt(control, way, stop)));
-        }
+        let control = admission.lanes();
+        admission.accompany(|stop| tokio::spawn(lanes::adapt(control, way, stop)));
         admission.let_in();
     }
 }

@@ -134,11 +134,6 @@ impl Link {
         self.run(|client, _| async move { client.list_whole(path).await }).await
     }
 
-    /// As `Client::can_set_meta`, of the present session.
-    pub async fn can_set_meta(&self) -> bool {
-        self.session().1.can_set_meta().await
-    }
-
     /// As `Client::set_meta`.
     ///
     /// # Errors

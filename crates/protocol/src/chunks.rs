@@ -40,7 +40,7 @@ impl ChunkPrefix {
 pub struct ClaimsPage {
     /// Index of the first chunk claimed.
     pub first: u32,
-    /// 0 to 1024 digests; none only in a page that is the last.
+    /// 1 to 1024 digests; none only in a page that is the first and the last.
     pub digests: Vec<Digest>,
     /// No more pages will follow.
     pub last: bool,
@@ -67,17 +67,17 @@ impl ClaimsPage {
     ///
     /// # Errors
     /// [`FrameError::Body`] unless it is an index and whole digests, at least one of them in a
-    /// page that is not the last.
+    /// page that is not the only one.
     pub fn decode(header: &Header, body: &[u8]) -> Result<Self, FrameError> {
         let wrong = FrameError::Body(Kind::Claims);
         let (first, rest) = body.split_first_chunk::<4>().ok_or(wrong)?;
         let (digests, tail) = rest.as_chunks::<32>();
-        let last = header.flags & LAST != 0;
-        if !tail.is_empty() || (digests.is_empty() && !last) {
+        let (first, last) = (u32::from_be_bytes(*first), header.flags & LAST != 0);
+        if !tail.is_empty() || (digests.is_empty() && !(last && first == 0)) {
             return Err(wrong);
         }
         let digests = digests.iter().map(|bytes| Digest(*bytes)).collect();
-        Ok(Self { first: u32::from_be_bytes(*first), digests, last })
+        Ok(Self { first, digests, last })
     }
 }
 
@@ -97,7 +97,8 @@ mod tests {
             assert_eq!(ClaimsPage::decode(&header, body), Err(FrameError::Body(Kind::Claims)));
         }
         let last = Header { flags: LAST, ..header };
-        assert!(ClaimsPage::decode(&last, &[0; 4]).is_ok());
+        assert!(ClaimsPage::decode(&last, &[0; 4]).is_ok(), "nothing is held");
+        assert!(ClaimsPage::decode(&last, &[0, 0, 0, 16]).is_err(), "the page before was the last");
     }
 
     proptest! {

@@ -23,5 +23,5 @@ pub use status::Status;
 /// Program and version, as both ends tell each other for their logs.
 pub const AGENT: &str = concat!("sealane/", env!("CARGO_PKG_VERSION"));
 
-/// The protocol version this program speaks (`docs/PROTOCOL.md` §8).
-pub const VERSION: u16 = 3;
+/// The only version of the protocol (`docs/PROTOCOL.md` §8).
+pub const VERSION: u64 = 1;

@@ -9,12 +9,14 @@ use sealane_client::{ConnectError, Target, connect};
 use sealane_protocol::frame::{self, FrameError};
 use sealane_protocol::message::{Accepted, Hello, Offer, Put, SizeRoot, Welcome};
 use sealane_protocol::transfer::{Meter, TransferError};
-use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status, VERSION};
 
 use super::{FalseServer, MIB, assert_closed, insider, insider_at, pins_of, service, stranger};
 use crate::sessions::upload;
 use crate::support::pair::USER;
-use crate::support::peer::{Peer, ack, any_chunk, claims, get, put, soon, stat, status, usage};
+use crate::support::peer::{
+    self, Peer, ack, any_chunk, claims, get, put, soon, stat, status, usage,
+};
 use crate::support::site::PASSWORD;
 use crate::support::{Site, names, noise};
 
@@ -268,12 +270,14 @@ async fn lie_in_numbers(mut peer: Peer, number: u64, chunk_log2: u8) {
 async fn row_08_no_peer_sets_our_limits() {
     let service = service().await;
     let mut said = Vec::new();
-    for version in [1, 2, 3, 255, u16::MAX] {
+    for features in [None, Some(Vec::new()), Some(vec![u64::MAX; 20])] {
         for agent in [None, Some(String::new()), Some("max_requests=9999999".repeat(40))] {
             let mut peer = stranger(service.address, &service.pins).await;
-            peer.send(&ClientMessage::Hello(Hello { version, agent }).encode(1)).await;
+            let features = features.clone();
+            let hello = Hello { version: VERSION, agent, features };
+            peer.send(&ClientMessage::Hello(hello).encode(1)).await;
             let ServerMessage::Welcome(welcome) = peer.answer_to(1).await else { panic!() };
-            assert!(welcome.version <= sealane_protocol::VERSION);
+            assert_eq!((welcome.version, welcome.features), (VERSION, None));
             said.push((welcome.max_requests, welcome.max_transfers));
         }
     }
@@ -283,7 +287,7 @@ async fn row_08_no_peer_sets_our_limits() {
         let server = FalseServer::start(move |mut peer| async move {
             let id = peer.request(Kind::Hello).await;
             let welcome =
-                Welcome { version: 1, agent: None, max_requests: number, max_transfers: number };
+                Welcome { max_requests: number, max_transfers: number, ..peer::welcome() };
             peer.say(id, ServerMessage::Welcome(welcome)).await;
             let id = peer.request(Kind::Login).await;
             let user = sealane_protocol::message::LoggedIn { user: USER.to_owned() };

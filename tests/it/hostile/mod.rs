@@ -13,7 +13,7 @@ use std::future::Future;
 use std::net::SocketAddr;
 
 use sealane_base::types::{Address, Digest, PinSet};
-use sealane_protocol::message::{Entries, Entry, File, LoggedIn, Refused, Welcome};
+use sealane_protocol::message::{Entries, Entry, File, LoggedIn, Refused};
 use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
 use sealane_tls as tls;
 use sealane_tls::Identity;
@@ -22,7 +22,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::support::Service;
 use crate::support::pair::USER;
-use crate::support::peer::{Peer, hello, login};
+use crate::support::peer::{Peer, hello, login, welcome};
 use crate::support::site::PASSWORD;
 
 const MIB: usize = 1 << 20;
@@ -119,9 +119,7 @@ async fn answer_all(mut peer: Peer, answer: fn(ClientMessage) -> ServerMessage) 
     while let Some((header, body)) = peer.next().await {
         match header.kind {
             Kind::Hello => {
-                let welcome =
-                    Welcome { version: 1, agent: None, max_requests: 64, max_transfers: 8 };
-                peer.say(header.id, ServerMessage::Welcome(welcome)).await;
+                peer.say(header.id, ServerMessage::Welcome(welcome())).await;
             }
             Kind::Login => {
                 let user = USER.to_owned();

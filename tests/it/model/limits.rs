@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use sealane::config;
-use sealane_protocol::{Header, Kind, ServerMessage, Status, limits};
+use sealane_protocol::{Header, Kind, ServerMessage, Status, VERSION, limits};
 use tokio::time::{Instant, sleep};
 
 use crate::support::Pair;
@@ -48,23 +48,27 @@ fn any_value() -> impl Strategy<Value = Vec<Option<i64>>> {
 /// Anything a greeting may carry besides what it must: numbers under keys that mean something one day.
 fn boasts() -> impl Strategy<Value = Vec<(u8, u64)>> {
     let number = prop_oneof![Just(0), Just(u64::MAX), any::<u64>()];
-    prop::collection::vec((2u8..30, number), 0..6)
+    prop::collection::vec((3u8..30, number), 0..6)
 }
 
 fn frame(
     kind: Kind,
     id: u32,
     texts: &[(u8, &str)],
-    version: Option<u16>,
+    features: Option<&[u64]>,
     boasts: &[(u8, u64)],
 ) -> Vec<u8> {
     let mut boasts = boasts.to_vec();
     boasts.sort_unstable();
     boasts.dedup_by_key(|(key, _)| *key);
     let mut body = minicbor::Encoder::new(Vec::new());
-    body.map((texts.len() + usize::from(version.is_some()) + boasts.len()) as u64).unwrap();
-    if let Some(version) = version {
-        body.u8(0).unwrap().u16(version).unwrap();
+    body.map((texts.len() + 2 * usize::from(features.is_some()) + boasts.len()) as u64).unwrap();
+    if let Some(features) = features {
+        body.u8(0).unwrap().u64(VERSION).unwrap();
+        body.u8(2).unwrap().array(features.len() as u64).unwrap();
+        for feature in features {
+            body.u64(*feature).unwrap();
+        }
     }
     for (key, text) in texts {
         body.u8(*key).unwrap().str(text).unwrap();
@@ -77,17 +81,17 @@ fn frame(
 }
 
 /// Says hello, and is told the limits that everybody is told.
-async fn greet(peer: &mut Peer, version: u16, boasts: &[(u8, u64)]) {
-    peer.send(&frame(Kind::Hello, 1, &[], Some(version), boasts)).await;
+async fn greet(peer: &mut Peer, features: &[u64], boasts: &[(u8, u64)]) {
+    peer.send(&frame(Kind::Hello, 1, &[], Some(features), boasts)).await;
     let ServerMessage::Welcome(welcome) = peer.answer_to(1).await else { panic!() };
     assert!(welcome.max_requests <= limits::MAX_REQUESTS && welcome.max_requests > 0);
     assert!(welcome.max_transfers <= limits::MAX_TRANSFERS && welcome.max_transfers > 0);
 }
 
 /// Whether it was let in.
-async fn log_in(peer: &mut Peer, version: u16, boasts: &[(u8, u64)]) -> bool {
+async fn log_in(peer: &mut Peer, features: &[u64], boasts: &[(u8, u64)]) -> bool {
     let _still = still();
-    greet(peer, version, boasts).await;
+    greet(peer, features, boasts).await;
     peer.send(&frame(Kind::Login, 2, &[(0, USER), (1, PASSWORD)], None, boasts)).await;
     match peer.answer_to(2).await {
         ServerMessage::LoggedIn(_) => true,
@@ -105,23 +109,23 @@ async fn ends_within(peer: Peer, limit: Duration) {
 }
 
 /// One connection for each limit, which does all it can to get more.
-async fn obeyed(settings: config::Settings, version: u16, boasts: Vec<(u8, u64)>) {
+async fn obeyed(settings: config::Settings, features: Vec<u64>, boasts: Vec<(u8, u64)>) {
     let (limits, login, most) = (settings.limits, settings.login_deadline, settings.sessions);
     let pair = Pair::bounded(limits, most);
     let peer = || pair.peer_within(login);
 
     let mut slow = peer();
-    greet(&mut slow, version, &boasts).await;
+    greet(&mut slow, &features, &boasts).await;
     ends_within(slow, login).await;
 
     let mut sessions = Vec::new();
     for _ in 0..most.min(5) {
         let mut session = peer();
-        assert!(log_in(&mut session, version, &boasts).await);
+        assert!(log_in(&mut session, &features, &boasts).await);
         sessions.push(session);
     }
     if most <= 5 {
-        assert!(!log_in(&mut peer(), version, &boasts).await, "one more than {}", most);
+        assert!(!log_in(&mut peer(), &features, &boasts).await, "one more than {}", most);
     }
     // Pings are no requests.
     let mut idle = sessions.pop().unwrap();
@@ -131,7 +135,7 @@ async fn obeyed(settings: config::Settings, version: u16, boasts: Vec<(u8, u64)>
     drop(sessions);
 
     let mut stalled = peer();
-    while !log_in(&mut stalled, version, &boasts).await {
+    while !log_in(&mut stalled, &features, &boasts).await {
         stalled = peer();
     }
     stalled.send(&[Kind::Stat as u8, 0, 0]).await;
@@ -147,7 +151,8 @@ proptest! {
 
     #[test]
     fn row_08_no_configuration_and_no_peer_lifts_a_limit(
-        values in any_value(), version in 1u16.., boasts in boasts()
+        values in any_value(), features in prop::collection::vec(any::<u64>(), 0..4),
+        boasts in boasts()
     ) {
         let named = KEYS.iter().zip(&values).filter_map(|((key, most), it)| Some((key, most, (*it)?)));
         let named: Vec<_> = named.collect();
@@ -175,6 +180,6 @@ proptest! {
         prop_assert!(settings.strangers.all < settings.connections);
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-        runtime.unwrap().block_on(obeyed(settings, version, boasts));
+        runtime.unwrap().block_on(obeyed(settings, features, boasts));
     }
 }

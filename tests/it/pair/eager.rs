@@ -15,7 +15,9 @@ use tokio::io::{DuplexStream, duplex};
 use super::greeting::sample;
 use super::liar::path;
 use crate::support::pair::USER;
-use crate::support::peer::{Peer, hello, login, make_directory, put_small, soon, status, still};
+use crate::support::peer::{
+    self, Peer, hello, login, make_directory, put_small, soon, status, still,
+};
 use crate::support::site::PASSWORD;
 use crate::support::{Pair, names};
 
@@ -118,8 +120,7 @@ async fn whoever_was_refused_and_does_not_go_is_not_heard_for_ever() {
 }
 
 fn welcome() -> Vec<u8> {
-    let welcome = Welcome { version: 3, agent: None, max_requests: 64, max_transfers: 8 };
-    ServerMessage::Welcome(welcome).encode(1)
+    ServerMessage::Welcome(peer::welcome()).encode(1)
 }
 
 fn logged_in() -> Vec<u8> {
@@ -162,4 +163,22 @@ async fn a_yes_without_a_welcome_or_a_wrong_answer_is_none() {
         assert_eq!(heard(&refused).await.unwrap_err().status(), Some(Status::Busy));
     }
     heard(&[welcome(), logged_in()].concat()).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_of_another_version_is_left() {
+    for version in [0, 2, u64::MAX] {
+        let other = Welcome { version, ..peer::welcome() };
+        let frames = [ServerMessage::Welcome(other).encode(1), logged_in()].concat();
+        let error = heard(&frames).await.unwrap_err();
+        assert_eq!(error.status(), Some(Status::Version), "{version}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn features_of_a_server_that_are_not_known_are_passed_over() {
+    for features in [vec![], vec![1, u64::MAX]] {
+        let more = Welcome { features: Some(features), ..peer::welcome() };
+        heard(&[ServerMessage::Welcome(more).encode(1), logged_in()].concat()).await.unwrap();
+    }
 }

@@ -9,7 +9,7 @@ use sealane_protocol::message::{
 };
 use sealane_protocol::pieces::{self, Piece, PiecesPage, Step};
 use sealane_protocol::wire::WireError;
-use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status, VERSION};
 use sealane_server::sealane::Ended;
 
 use crate::support::pair::USER;
@@ -49,10 +49,11 @@ pub fn sample(kind: Kind, id: u32) -> Vec<u8> {
         }
         Kind::Enroll => client(ClientMessage::Enroll(Enroll { comment: None })),
         Kind::Welcome => server(ServerMessage::Welcome(Welcome {
-            version: 1,
+            version: VERSION,
             agent: None,
             max_requests: 1,
             max_transfers: 1,
+            features: None,
         })),
         Kind::LoggedIn => server(ServerMessage::LoggedIn(LoggedIn { user: name })),
         Kind::Keys => {
@@ -174,23 +175,30 @@ async fn what_follows_a_refused_login_has_no_effect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_version_nobody_speaks_is_refused_before_the_password_is_looked_at() {
+async fn any_other_version_is_refused_before_the_password_is_looked_at() {
     let pair = pair();
-    let mut peer = pair.peer();
-    let hello = ClientMessage::Hello(Hello { version: 0, agent: None }).encode(1);
-    peer.send(&[hello, login(2, PASSWORD)].concat()).await;
-    assert_eq!(status(&peer.answer_to(1).await), Some(Status::Version));
-    assert_eq!(peer.closed().await.unwrap(), Ended::NotLoggedIn);
+    for version in [0, 2, 3, u64::MAX] {
+        let mut peer = pair.peer();
+        let hello = ClientMessage::Hello(Hello { version, agent: None, features: None }).encode(1);
+        peer.send(&[hello, login(2, PASSWORD)].concat()).await;
+        assert_eq!(status(&peer.answer_to(1).await), Some(Status::Version), "{version}");
+        assert_eq!(peer.closed().await.unwrap(), Ended::NotLoggedIn);
+    }
     assert_untouched(&pair);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_later_version_is_answered_with_ours() {
-    let pair = pair();
-    let mut peer = pair.peer();
-    peer.send(&ClientMessage::Hello(Hello { version: 9, agent: None }).encode(1)).await;
-    let ServerMessage::Welcome(welcome) = peer.answer_to(1).await else { panic!() };
-    assert_eq!(welcome.version, sealane_protocol::VERSION);
+async fn features_of_a_client_that_are_not_known_are_passed_over() {
+    let (pair, _still) = (pair(), still());
+    for features in [vec![], vec![1, u64::MAX]] {
+        let mut peer = pair.peer();
+        let features = Some(features);
+        let hello = ClientMessage::Hello(Hello { version: VERSION, agent: None, features });
+        peer.send(&[hello.encode(1), login(2, PASSWORD)].concat()).await;
+        let ServerMessage::Welcome(welcome) = peer.answer_to(1).await else { panic!() };
+        assert_eq!((welcome.version, welcome.features), (VERSION, None));
+        assert!(matches!(peer.answer_to(2).await, ServerMessage::LoggedIn(_)));
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -65,7 +65,7 @@ async fn client(pair: &Pair, own: Pipe) -> (Client, LaneControl) {
     pair.serve_as(own.far, Some(OWN));
     let password = Secret::new(PASSWORD.to_owned());
     let client = Client::login(own.near, ClientSettings::default(), USER, &password).await.unwrap();
-    let control = client.lanes().unwrap();
+    let control = client.lanes();
     (client, control)
 }
 

@@ -6,7 +6,7 @@ use sealane_base::types::RemotePath;
 use sealane_client::session::SessionError;
 use sealane_protocol::message::Hello;
 use sealane_protocol::wire::WireError;
-use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, VERSION};
 use sealane_server::sealane::Ended;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
@@ -39,7 +39,8 @@ fn assert_about(since: Instant, expected: Duration) {
 async fn the_login_deadline_holds_against_a_peer_that_drips() {
     let pair = Pair::new();
     let agent = Some("x".repeat(500));
-    let long_hello = ClientMessage::Hello(Hello { version: 1, agent }).encode(1);
+    let long_hello =
+        ClientMessage::Hello(Hello { version: VERSION, agent, features: None }).encode(1);
     let long_login = [hello(1), login(2, &"x".repeat(1000))].concat();
     for bytes in [long_hello, long_login] {
         let mut peer = pair.peer();

@@ -297,3 +297,29 @@ async fn what_was_acknowledged_survives_and_is_not_asked_for_again() {
     assert_eq!(names(&pair.home()), ["file"]);
     assert!(pair.partials().is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_last_page_of_claims_is_never_one_without_claims() {
+    let pair = Pair::new();
+    // As many claims as a page of ours has.
+    let bytes = noise(16 * MIB, 11);
+    pair.file("file", &bytes);
+    let mut peer = pair.logged_in().await;
+    let id = peer.ask(put("file", bytes.len())).await;
+    let ServerMessage::Accepted(accepted) = peer.answer_to(id).await else { panic!() };
+    assert!(accepted.claims);
+    let mut claimed = Vec::new();
+    loop {
+        let (header, body) = peer.frame_of(id).await;
+        assert_eq!(header.kind, Kind::Claims);
+        assert!(body.len() > 4, "no claims after {}", claimed.len() / 32);
+        claimed.extend_from_slice(&body[4..]);
+        if header.flags != 0 {
+            break;
+        }
+    }
+    let expected: Vec<u8> = (0..16).flat_map(|index| digest(&bytes, index).0).collect();
+    assert!(claimed == expected);
+    peer.send(&end(id, &bytes)).await;
+    assert!(matches!(peer.answer_to(id).await, ServerMessage::Committed(_)));
+}

@@ -11,7 +11,7 @@ use sealane_protocol::message::{
     Welcome,
 };
 use sealane_protocol::wire::{FrameReader, WireError};
-use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status, VERSION};
 use sealane_server::sealane::Ended;
 use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
 
@@ -138,8 +138,7 @@ impl Peer {
     pub async fn let_in(&mut self) {
         let (header, _) = self.next().await.unwrap();
         assert_eq!(header.kind, Kind::Hello);
-        let welcome = Welcome { version: 1, agent: None, max_requests: 64, max_transfers: 8 };
-        self.send(&ServerMessage::Welcome(welcome).encode(header.id)).await;
+        self.send(&ServerMessage::Welcome(welcome()).encode(header.id)).await;
         let (header, _) = self.next().await.unwrap();
         assert_eq!(header.kind, Kind::Login);
         let user = LoggedIn { user: USER.to_owned() };
@@ -207,8 +206,13 @@ pub fn status(message: &ServerMessage) -> Option<Status> {
     }
 }
 
+/// What a server says that allows as much as ours does.
+pub fn welcome() -> Welcome {
+    Welcome { version: VERSION, agent: None, max_requests: 64, max_transfers: 8, features: None }
+}
+
 pub fn hello(id: u32) -> Vec<u8> {
-    ClientMessage::Hello(Hello { version: 1, agent: None }).encode(id)
+    ClientMessage::Hello(Hello { version: VERSION, agent: None, features: None }).encode(id)
 }
 
 pub fn login(id: u32, password: &str) -> Vec<u8> {

@@ -41,7 +41,7 @@ impl Several {
             None => Client::login(stream, settings, "ann", &Secret::new(PASSWORD.to_owned())).await,
         };
         let client = client.unwrap();
-        let control = client.lanes().unwrap();
+        let control = client.lanes();
         Self { client: Arc::new(client), control, own, way }
     }
 

@@ -20,9 +20,9 @@ use sealane_base::types::Secret;
 use sealane_protocol::AGENT;
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::keep_alive::{heard, pong};
-use sealane_protocol::message::{Hello, Keys, Login};
+use sealane_protocol::message::{Hello, Keys, Login, Refused};
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
-use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side, VERSION};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side, Status, VERSION};
 
 /// The first two requests of every session.
 const HELLO: u32 = 1;
@@ -61,7 +61,7 @@ impl Client {
         let (tell, outcome) = oneshot::channel();
         let reading = read_answers(reader, shared.clone(), out.clone(), settings, tell);
         let reader = Arc::new(AbortOnDropHandle::new(tokio::spawn(reading)));
-        let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()) };
+        let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()), features: None };
         let password = password.map(|password| password.expose().to_owned());
         let login = Login { user: user.to_owned(), password };
         let first =
@@ -82,8 +82,8 @@ impl Admission {
     /// Cancel safe; once it has been heard there is nothing more to hear.
     ///
     /// # Errors
-    /// [`SessionError::Refused`] with `LoginRefused`, `KeyRefused`, `TooManyFailures`, `Busy` or `Version`;
-    /// [`SessionError::Connection`].
+    /// [`SessionError::Refused`] with `LoginRefused`, `KeyRefused`, `TooManyFailures`, `Busy` or `Version`,
+    /// the last also for a server that welcomes with another version; [`SessionError::Connection`].
     pub async fn heard(&mut self) -> Result<(), SessionError> {
         (&mut self.outcome).await.unwrap_or_else(|_| Err(WireError::Closed.into()))
     }
@@ -94,10 +94,10 @@ impl Admission {
         self.control.shared.keys.get()
     }
 
-    /// As [`Client::lanes`], once the login was heard of.
+    /// As [`Client::lanes`].
     #[must_use]
-    pub fn lanes(&self) -> Option<LaneControl> {
-        self.control.known()
+    pub fn lanes(&self) -> LaneControl {
+        self.control.clone()
     }
 
     /// As [`Client::accompany`].
@@ -149,9 +149,10 @@ fn is_in(id: u32, message: ServerMessage, shared: &Shared) -> Result<bool, Sessi
             let _ = shared.keys.set(keys);
             Ok(false)
         }
-        (HELLO, ServerMessage::Welcome(welcome))
-            if !is_welcomed && (1..=VERSION).contains(&welcome.version) =>
-        {
+        (HELLO, ServerMessage::Welcome(welcome)) if welcome.version != VERSION => {
+            Err(SessionError::Refused(Refused::new(Status::Version)))
+        }
+        (HELLO, ServerMessage::Welcome(welcome)) if !is_welcomed => {
             let _ = shared.welcome.set(welcome);
             Ok(false)
         }

@@ -113,12 +113,6 @@ impl Client {
         async move { shared.admitted().await }
     }
 
-    /// The protocol version in force; known once the session is admitted.
-    pub(super) async fn version(&self) -> u16 {
-        self.admitted().await;
-        self.control.version()
-    }
-
     /// Uploads that may run side by side on this session, at least 1. It may change once the server has said.
     #[must_use]
     pub fn max_transfers(&self) -> usize {
@@ -259,11 +253,6 @@ impl Client {
         verbs::rename::ask(self, from, to, replace).await
     }
 
-    /// Whether this server knows [`Client::set_meta`]; one that does not would close the connection.
-    pub async fn can_set_meta(&self) -> bool {
-        self.version().await >= 3
-    }
-
     /// Gives the file or directory `path` the time and mode that `meta` names. Its owner can always read
     /// and write it (and enter a directory), whatever the mode says.
     ///
@@ -309,7 +298,7 @@ impl Client {
     /// one. Nothing in it is checked yet.
     ///
     /// # Errors
-    /// [`SessionError`]; refused with `Version` by a server that is too old, which is not asked.
+    /// [`SessionError`].
     pub async fn receipt(
         &self,
         path: &RemotePath,

@@ -24,8 +24,6 @@ use sealane_protocol::transfer::{Lane, Progress};
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 
-/// Protocol version in which further connections came.
-const LANES_SINCE: u16 = 3;
 /// A lane is expendable: it is given up this many times sooner than the session's own connection.
 const SOONER: u32 = 3;
 
@@ -75,11 +73,10 @@ pub struct JoinedLane {
 }
 
 impl Client {
-    /// What opens further connections to this session; `None` if the server knows nothing of such, as far as it has
-    /// said. It must be gone before [`Client::close`] can end.
+    /// What opens further connections to this session. It must be gone before [`Client::close`] can end.
     #[must_use]
-    pub fn lanes(&self) -> Option<LaneControl> {
-        self.control.known()
+    pub fn lanes(&self) -> LaneControl {
+        self.control.clone()
     }
 
     /// Lets a task run along with the session, if it is not to stay alone: what `start` gives the token to is told
@@ -100,15 +97,6 @@ impl Client {
 }
 
 impl LaneControl {
-    pub(super) fn version(&self) -> u16 {
-        self.shared.welcome.get().map_or(0, |welcome| welcome.version)
-    }
-
-    /// This, if the server knows of further connections.
-    pub(super) fn known(&self) -> Option<Self> {
-        (self.version() >= LANES_SINCE).then(|| self.clone())
-    }
-
     /// At most `count` tokens, each of which opens one connection within 30 seconds.
     ///
     /// # Errors

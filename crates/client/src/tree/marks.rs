@@ -60,15 +60,12 @@ impl Marks {
         .await
     }
 
-    /// Sets them on the server, many at once, if it knows how.
+    /// Sets them on the server, many at once.
     pub(super) async fn set_remote(
         self,
         ends: &Arc<Ends>,
         on: &mut impl FnMut(Event),
     ) -> Result<(), SessionError> {
-        if !ends.client.can_set_meta().await {
-            return Ok(());
-        }
         // A home keeps its own time and mode.
         let is_home = |entry: &TreeEntry| entry.path.is_root() && ends.base.is_root();
         let steps = self.into_order().into_iter().filter(|entry| !is_home(entry)).collect();

@@ -9,9 +9,9 @@ use sealane_base::types::Digest;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Welcome {
-    /// Version in force.
+    /// Version of the protocol, the same as the client's.
     #[n(0)]
-    pub version: u16,
+    pub version: u64,
     /// Program and version of the server.
     #[n(1)]
     pub agent: Option<String>,
@@ -21,6 +21,9 @@ pub struct Welcome {
     /// Uploads and downloads among them.
     #[n(3)]
     pub max_transfers: u32,
+    /// Numbers of features the server knows beyond the version. None is defined.
+    #[n(4)]
+    pub features: Option<Vec<u64>>,
 }
 
 /// Body of `LOGGED_IN`.

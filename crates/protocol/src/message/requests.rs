@@ -8,12 +8,15 @@ use sealane_base::types::Digest;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(map)]
 pub struct Hello {
-    /// Highest protocol version the client speaks.
+    /// Version of the protocol; any other than [`VERSION`](crate::VERSION) is refused.
     #[n(0)]
-    pub version: u16,
+    pub version: u64,
     /// Program and version, for the log.
     #[n(1)]
     pub agent: Option<String>,
+    /// Numbers of features the client knows beyond the version. None is defined.
+    #[n(2)]
+    pub features: Option<Vec<u64>>,
 }
 
 /// Body of `LOGIN`. It has no `Debug`: it holds a password.

@@ -275,12 +275,16 @@ impl<'a> Claims<'a> {
     fn tell(&self, line: &mut Line, say: &impl Fn(Vec<u8>) -> Result<(), WireError>) {
         let count = self.turn().count;
         while let Some(Some(digest)) = line.ahead.front().copied().filter(|_| line.told < count) {
+            // A full page waits for the next claim: if there is none, it is the last page and says so.
+            if line.page.digests.len() == PAGE && !self.say_page(line, say) {
+                return self.end(line);
+            }
             line.ahead.pop_front();
             line.told += 1;
             line.page.digests.push(digest);
             // The writing thread must know a claim before the peer can act on it.
             let heard = line.claimed.as_ref().is_some_and(|claimed| claimed.send(digest).is_ok());
-            if !heard || line.page.digests.len() == PAGE && !self.say_page(line, say) {
+            if !heard {
                 return self.end(line);
             }
         }

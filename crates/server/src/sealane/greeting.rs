@@ -7,14 +7,11 @@ use super::{Door, Terms};
 use sealane_base::types::Secret;
 use sealane_core::service::{Connection, Credential, Login, LoginRefusal};
 use sealane_protocol::frame::FrameError;
-use sealane_protocol::message::{Hello, LoggedIn, Login as LoginRequest, Refused, Welcome};
+use sealane_protocol::message::{LoggedIn, Login as LoginRequest, Refused, Welcome};
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError};
 use sealane_protocol::{
     AGENT, ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits,
 };
-
-/// Protocol version in which `KEYS` came.
-const KEYS_SINCE: u16 = 2;
 
 /// What the first frames of a connection led to.
 #[derive(Debug)]
@@ -43,18 +40,17 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
     }
     let (header, hello) = expect(reader, first, Kind::Hello, 0).await?;
     let ClientMessage::Hello(hello) = hello else { return Ok(Greeted::Ended) };
-    let keys = terms.keys.clone().filter(|_| hello.version >= KEYS_SINCE);
-    let Some(welcome) = welcome(&hello) else {
+    if hello.version != VERSION {
         refuse(out, header.id, Status::Version).await?;
         return Ok(Greeted::Ended);
-    };
-    out.send(ServerMessage::Welcome(welcome).encode(header.id)).await?;
+    }
+    out.send(ServerMessage::Welcome(welcome()).encode(header.id)).await?;
     let Some(second) = reader.header().await? else { return Ok(Greeted::Ended) };
     let (header, login) = expect(reader, second, Kind::Login, header.id).await?;
     let ClientMessage::Login(login) = login else { return Ok(Greeted::Ended) };
     match log_in(door, login, terms, connection).await {
         Ok(login) => {
-            if let Some(keys) = keys {
+            if let Some(keys) = terms.keys.clone() {
                 out.send(ServerMessage::Keys(keys).encode(0)).await?;
             }
             let user = login.principal().name().to_string();
@@ -84,13 +80,15 @@ async fn expect<R: AsyncRead + Unpin>(
     Ok((header, ClientMessage::decode(kind, &body)?))
 }
 
-fn welcome(hello: &Hello) -> Option<Welcome> {
-    (hello.version >= 1).then(|| Welcome {
-        version: hello.version.min(VERSION),
+/// No feature is defined, so those that the client names make no difference.
+fn welcome() -> Welcome {
+    Welcome {
+        version: VERSION,
         agent: Some(AGENT.to_owned()),
         max_requests: limits::MAX_REQUESTS,
         max_transfers: limits::MAX_TRANSFERS,
-    })
+        features: None,
+    }
 }
 
 async fn log_in(

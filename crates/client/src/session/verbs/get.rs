@@ -59,7 +59,6 @@ pub(in crate::session) async fn ask_whole(
     path: &RemotePath,
     expected: u64,
 ) -> Result<Option<WholeFile>, SessionError> {
-    // A server that does not know this key passes over it.
     let is_small = expected <= limits::AT_ONCE;
     let mut pending = client.pending(true).await?;
     let (path, small) = (path.as_str().to_owned(), is_small.then_some(true));

@@ -36,8 +36,7 @@ fn keep(page: &mut Entries, fits: impl Fn(&str) -> bool) -> u64 {
     (count - page.entries.len()) as u64
 }
 
-/// Asks for all entries of `path`, sorted by name: in one answer of many frames, or page by page from a
-/// server that does not know how.
+/// Asks for all entries of `path` in one answer of many frames, and sorts them by name.
 pub(in crate::session) async fn ask_whole(
     client: &Client,
     path: &RemotePath,
@@ -55,25 +54,16 @@ pub(in crate::session) async fn ask_whole(
         let is_empty = page.entries.is_empty();
         unfit = unfit.saturating_add(keep(&mut page, |_| true));
         all.entries.append(&mut page.entries);
-        (all.hidden, all.more) = (page.hidden, page.more);
-        if page.follows != Some(true) {
-            break;
-        }
-        // For ever, perhaps.
-        if is_empty || all.entries.len() > limits::ENTRIES_IN_ALL {
+        all.hidden = page.hidden;
+        let follows = page.follows == Some(true);
+        // An answer that leaves names out is not the whole; one that goes nowhere may go on for ever.
+        if page.more || follows && (is_empty || all.entries.len() > limits::ENTRIES_IN_ALL) {
             return Err(wrong());
         }
+        if !follows {
+            break;
+        }
     }
-    drop(pending);
-    while all.more && all.entries.len() <= limits::ENTRIES_IN_ALL {
-        let Some(last) = all.entries.last().map(|entry| entry.name.clone()) else { break };
-        let page = ask(client, path, Some(last)).await?;
-        // A page that does not get on would be asked for again for ever.
-        all.more = page.more && !page.entries.is_empty();
-        all.hidden = page.hidden;
-        all.entries.extend(page.entries);
-    }
-    all.more = false;
     all.hidden = all.hidden.saturating_add(unfit);
     all.entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
     all.entries.dedup_by(|one, other| one.name == other.name);

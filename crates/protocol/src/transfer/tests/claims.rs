@@ -51,11 +51,12 @@ fn all_told(sink: &dyn Sink, layout: Layout, before: impl FnOnce(&Claims<'_>)) -
 
 #[test]
 fn every_chunk_is_claimed_once_in_order_and_the_last_page_says_so() {
-    for size in [2 * MIB, 16 * MIB, 37 * MIB + 5] {
+    for size in [2 * MIB, 16 * MIB, 32 * MIB, 37 * MIB + 5] {
         let bytes = file(size, 3);
         let layout = Layout::for_size(size as u64).unwrap();
         let told = all_told(&MemorySink::holding(&bytes), layout, |_| {});
         assert!(told.digests == digests(layout, &bytes));
+        assert_eq!(told.pages, told.digests.len().div_ceil(16), "none of them is empty");
     }
 }
 
@@ -82,11 +83,12 @@ impl Sink for Torn {
 fn nothing_is_claimed_from_a_chunk_on_that_cannot_be_read() {
     let bytes = file(20 * MIB, 3);
     let layout = Layout::for_size(bytes.len() as u64).unwrap();
-    for readable in [0, 1, 5, 19] {
+    for readable in [0, 1, 5, 16, 19] {
         // In the middle of the first chunk that is not.
         let sink = Torn(MemorySink::holding(&bytes), (readable * MIB + MIB / 2) as u64);
         let told = all_told(&sink, layout, |_| {});
         assert!(told.digests == digests(layout, &bytes)[..readable], "{readable}");
+        assert_eq!(told.pages, readable.div_ceil(16).max(1), "{readable}");
     }
 }
 
