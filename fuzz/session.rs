@@ -18,7 +18,7 @@ use sealane_protocol::frame::ChunkPrefix;
 use sealane_protocol::message::{Hello, Login};
 use sealane_protocol::wire::{FrameReader, Memory};
 use sealane_protocol::{ClientMessage, Header, Side, VERSION};
-use sealane_server::sealane::{Door, Limits, Terms, TokenTable, serve};
+use sealane_server::sealane::{Limits, Sealane, Terms, TokenTable, serve};
 use tokio::io::{AsyncRead, AsyncWriteExt, duplex, split};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -58,7 +58,7 @@ pub fn session(input: &[u8]) {
     assert!(audit.on_disk() <= QUOTA, "{audit:?}");
 }
 
-async fn run(door: Door, input: &[u8]) {
+async fn run(door: Sealane, input: &[u8]) {
     let (near, far) = duplex(PIPE);
     let connection = door.service.connect(([127, 0, 0, 1], 1).into(), "sealane");
     let terms = Terms {
@@ -104,7 +104,7 @@ async fn pass<R: AsyncRead + Unpin>(reader: &mut FrameReader<R>, header: &Header
     reader.discard(header.length).await.is_ok() && header.id == 2
 }
 
-fn door(directory: &Path) -> (Door, Arc<EmbeddedStore>) {
+fn door(directory: &Path) -> (Sealane, Arc<EmbeddedStore>) {
     let accounts = directory.join("accounts");
     std::fs::create_dir(&accounts).expect("a directory");
     let store: Arc<dyn AccountStore> = Arc::new(DirectoryStore::open(&accounts).expect("accounts"));
@@ -117,7 +117,7 @@ fn door(directory: &Path) -> (Door, Arc<EmbeddedStore>) {
     std::fs::write(home.join("a"), b"bytes").expect("a file");
     let authenticator = Authenticator::new(store, settings).expect("logins");
     let homes = EmbeddedStore::open(&directory.join("data")).expect("homes");
-    let door = Door {
+    let door = Sealane {
         service: Service::new(authenticator, homes.clone(), Exposure::Network, 16),
         limits: Limits::default(),
         tokens: TokenTable::new(4),

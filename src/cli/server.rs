@@ -85,7 +85,7 @@ async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> R
         stop.await;
         manager.tell("STOPPING=1");
     };
-    server::run(listener, server, stop)
+    server::run(vec![listener], server, stop)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
 }
@@ -111,6 +111,7 @@ fn prepare(settings: Settings, store: Arc<EmbeddedStore>) -> Result<server::Sett
     })?;
     Ok(server::Settings {
         keys,
+        doors: Vec::new(),
         control: Some(control),
         authenticator,
         store,

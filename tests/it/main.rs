@@ -11,6 +11,7 @@
 )]
 
 mod admin;
+mod doors;
 mod eager;
 mod faults;
 mod guessing;

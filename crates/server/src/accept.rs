@@ -1,7 +1,9 @@
-//! The door: takes connections as long as there is room, secures each, hands it to a session.
+//! Accepts connections as long as there is room for them, does the TLS handshake, and hands each to its door.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -11,20 +13,23 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
+use super::door::{Accepted, Door};
 use super::gate::Gate;
 use super::keys::{Current, Keys};
-use crate::sealane::{self, Door, Terms};
-use sealane_core::service::Connection;
-use sealane_protocol::join;
+use sealane_core::service::{Connection, Service};
 use sealane_tls as tls;
 use sealane_tls::socket::{self, Congestion};
 
 /// Pause after a failed accept (no descriptors left, say), so that the failure is not a busy loop.
 const PAUSE: Duration = Duration::from_millis(200);
 
-pub(super) struct Listening {
+/// A listening socket and the door behind it.
+pub(super) type Listening = (TcpListener, Arc<dyn Door>);
+
+/// What all listeners of a server share.
+pub(super) struct Acceptor {
     pub(super) keys: Keys,
-    pub(super) door: Arc<Door>,
+    pub(super) service: Service,
     pub(super) login_deadline: Duration,
     pub(super) congestion: Congestion,
     pub(super) places: Arc<Semaphore>,
@@ -33,83 +38,93 @@ pub(super) struct Listening {
     pub(super) drain: CancellationToken,
 }
 
-impl Listening {
-    pub(super) async fn accept_forever(&mut self, listener: &TcpListener) -> Infallible {
+impl Acceptor {
+    pub(super) async fn accept_forever(&mut self, listeners: &[Listening]) -> Infallible {
+        let mut first = 0;
         loop {
-            let (stream, peer) = match listener.accept().await {
-                Ok(accepted) => accepted,
+            match accept_any(listeners, &mut first).await {
+                Ok((door, stream, peer)) => self.admit(door, stream, peer),
                 Err(error) => {
                     warn!(%error, "accept failed");
                     tokio::time::sleep(PAUSE).await;
-                    continue;
                 }
-            };
-            // Nobody waits unheard: whoever finds no place is closed on, and may try again.
-            let place = self.places.clone().try_acquire_owned().ok();
-            let roll = getrandom::u32().unwrap_or(0);
-            let stranger = self.gate.admit(peer.ip(), roll, std::time::Instant::now());
-            let (Some(place), Some(stranger)) = (place, stranger) else {
-                debug!(%peer, "turned away: too many connections");
-                continue;
-            };
-            let connection = self.door.service.connect(peer, "sealane");
-            let span = info_span!("connection", id = connection.id(), %peer);
-            let must_leave = stranger.must_leave();
-            connection.at_login(move || stranger.leave_as_known());
-            let accepted = Accepted {
-                keys: self.keys.current(),
-                door: self.door.clone(),
-                congestion: self.congestion,
-                deadline: Instant::now() + self.login_deadline,
-                drain: self.drain.clone(),
-            };
-            let whole = async move {
-                tokio::select! {
-                    () = accepted.serve(stream, &connection) => {}
-                    () = connection.ended() => info!("session ended: killed, or its login is not good any more"),
-                    () = must_leave.cancelled() => debug!("turned out: others wait, and it had not logged in"),
-                }
-                drop(place);
-            };
-            self.tasks.spawn(whole.instrument(span));
+            }
         }
+    }
+
+    /// Connections over a limit are closed, not queued.
+    fn admit(&mut self, door: Arc<dyn Door>, stream: TcpStream, peer: SocketAddr) {
+        let place = self.places.clone().try_acquire_owned().ok();
+        let roll = getrandom::u32().unwrap_or(0);
+        let stranger = self.gate.admit(peer.ip(), roll, std::time::Instant::now());
+        let (Some(place), Some(stranger)) = (place, stranger) else {
+            return debug!(%peer, "turned away: too many connections");
+        };
+        let connection = Arc::new(self.service.connect(peer, door.name()));
+        let span = info_span!("connection", id = connection.id(), %peer);
+        let must_leave = stranger.must_leave();
+        connection.at_login(move || stranger.leave_as_known());
+        let opening = Opening {
+            keys: self.keys.current(),
+            door,
+            service: self.service.clone(),
+            congestion: self.congestion,
+            deadline: Instant::now() + self.login_deadline,
+            drain: self.drain.clone(),
+        };
+        let whole = async move {
+            tokio::select! {
+                () = opening.serve(stream, connection.clone()) => {}
+                () = connection.ended() => info!("session ended: killed, or its login is not good any more"),
+                () = must_leave.cancelled() => debug!("turned out: others wait, and it had not logged in"),
+            }
+            drop(place);
+        };
+        self.tasks.spawn(whole.instrument(span));
     }
 }
 
-struct Accepted {
+/// The next connection to any of `listeners`; the one that was asked first is asked last the next time.
+async fn accept_any(
+    listeners: &[Listening],
+    first: &mut usize,
+) -> std::io::Result<(Arc<dyn Door>, TcpStream, SocketAddr)> {
+    std::future::poll_fn(|context| {
+        let (before, after) = listeners.split_at((*first).min(listeners.len()));
+        for (place, (listener, door)) in after.iter().chain(before).enumerate() {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                *first = (*first + place + 1) % listeners.len();
+                return Poll::Ready(accepted.map(|(stream, peer)| (door.clone(), stream, peer)));
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// A connection whose handshake is still to come.
+struct Opening {
     keys: Arc<Current>,
-    door: Arc<Door>,
+    door: Arc<dyn Door>,
+    service: Service,
     congestion: Congestion,
     deadline: Instant,
     drain: CancellationToken,
 }
 
-impl Accepted {
-    async fn serve(self, stream: TcpStream, connection: &Connection) {
-        let peer = connection.peer();
+impl Opening {
+    async fn serve(self, stream: TcpStream, connection: Arc<Connection>) {
         match socket::prepare(&stream, self.congestion) {
             Ok(congestion) => debug!(congestion, "connected"),
             Err(error) => warn!(%error, "socket options"),
         }
-        let secured =
-            timeout_at(self.deadline, tls::accept(self.keys.config.clone(), stream)).await;
-        let stream = match secured {
+        let config = self.door.tls(&self.keys.config);
+        let stream = match timeout_at(self.deadline, tls::accept(config, stream)).await {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return info!(%peer, %error, "handshake failed"),
-            Err(_) => return info!(%peer, "no handshake in time"),
+            Ok(Err(error)) => return info!(%error, "handshake failed"),
+            Err(_) => return info!("no handshake in time"),
         };
-        let (keys, client_key) = (self.keys.announce(&stream), tls::peer_pin(&stream));
-        let terms = Terms {
-            deadline: self.deadline,
-            drain: self.drain,
-            keys,
-            client_key,
-            signer: Some(self.keys.signer()),
-            exporter: tls::exporter(&stream, join::EXPORTER).ok(),
-        };
-        match sealane::serve(stream, &self.door, connection, terms).await {
-            Ok(ended) => info!(?ended, "session ended"),
-            Err(error) => info!(%error, "session ended"),
-        }
+        let Self { keys, door, service, deadline, drain, .. } = self;
+        door.serve(Accepted { stream, connection, service, deadline, drain, keys }).await;
     }
 }

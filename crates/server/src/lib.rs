@@ -5,6 +5,7 @@
 
 mod accept;
 mod control;
+pub mod door;
 mod gate;
 mod keys;
 mod questions;
@@ -27,7 +28,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use self::control::Control;
-use crate::sealane::{Door, Limits, TokenTable};
+use crate::door::Door;
+use crate::sealane::{Limits, Sealane, TokenTable};
 use sealane_core::accounts::{Authenticator, Exposure};
 use sealane_core::service::Service;
 use sealane_core::storage::Store;
@@ -60,6 +62,8 @@ pub struct Settings {
     pub strangers: StrangerLimits,
     /// How long sessions may take to end once the server shuts down.
     pub drain: Duration,
+    /// Doors beside sealane/1, each with a listener of its own.
+    pub doors: Vec<(TcpListener, Arc<dyn Door>)>,
     /// The socket for the administrator's questions, if there is to be one.
     pub control: Option<UnixListener>,
     /// How often the records of everybody who is here are read again, so that what was revoked, disabled or
@@ -80,35 +84,40 @@ pub enum ServerError {
 /// How often expired partials are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
 
-/// Serves until `shutdown` completes and sessions have ended or `drain` has passed.
+/// Serves sealane/1 on `listeners` until `shutdown` completes and sessions have ended or `drain` has passed.
 ///
 /// Cancel safety: dropping the future stops accepting; sessions that run go on until they end.
 ///
 /// # Errors
 /// [`ServerError`] before the first connection is accepted, never later.
 pub async fn run(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
-    let local = listener.local_addr()?;
-    let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
+    let addresses = settings.doors.iter().map(|(listener, _)| listener).chain(&listeners);
+    let addresses = addresses.map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    // One that other machines reach is enough: what is for this one alone is refused everywhere then.
+    let is_alone = addresses.iter().all(|local| local.ip().is_loopback());
+    let exposure = if is_alone { Exposure::Loopback } else { Exposure::Network };
     let authenticator = settings.authenticator.clone();
     // Nothing waits for it: logins are checked one by one whatever it finds.
     tokio::task::spawn_blocking(move || report_accounts(&authenticator));
     let service = Service::new(settings.authenticator, settings.store, exposure, settings.sessions);
     let control = Control { service: service.clone() };
-    let sealane = Door {
+    let sealane: Arc<dyn Door> = Arc::new(Sealane {
         service: service.clone(),
         limits: settings.limits,
         // The rest is for sessions of their own.
         tokens: TokenTable::new(settings.connections / 2),
         memory: Memory::new(settings.transfer_memory),
-    };
+    });
+    let listeners = listeners.into_iter().map(|listener| (listener, sealane.clone()));
+    let listeners: Vec<_> = listeners.chain(settings.doors).collect();
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
-    let mut listening = accept::Listening {
+    let mut acceptor = accept::Acceptor {
         keys: settings.keys,
-        door: Arc::new(sealane),
+        service: service.clone(),
         login_deadline: settings.login_deadline,
         congestion: settings.congestion,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
@@ -116,18 +125,21 @@ pub async fn run(
         tasks: tasks.clone(),
         drain: drain.clone(),
     };
-    if settings.congestion == Congestion::Bbr && !socket::offers_bbr(&listener) {
+    let lacks_bbr = listeners.first().is_some_and(|(listener, _)| !socket::offers_bbr(listener));
+    if settings.congestion == Congestion::Bbr && lacks_bbr {
         info!("this system offers no BBR: connections use its own congestion control");
     }
-    info!(%local, ?exposure, "serving");
+    for local in addresses {
+        info!(%local, ?exposure, "serving");
+    }
     tokio::select! {
-        never = listening.accept_forever(&listener) => match never {},
+        never = acceptor.accept_forever(&listeners) => match never {},
         never = answer_forever(&control, settings.control) => match never {},
         never = recheck_forever(&service, settings.recheck) => match never {},
         never = sweep_forever(service.clone(), settings.partial_expiry) => match never {},
         () = shutdown => {}
     }
-    drop(listener);
+    drop(listeners);
     tasks.close();
     drain.cancel();
     info!(sessions = tasks.len(), "draining");

@@ -10,9 +10,7 @@ use rustls::version::TLS13;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio_rustls::TlsAcceptor;
 
-use super::{
-    ALPN, Identity, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, check_protocol, danger, provider,
-};
+use super::{ALPN, Identity, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, danger, provider};
 
 /// How long and how much a client that was refused is listened to.
 const HEAR_OUT: Duration = Duration::from_secs(1);
@@ -86,7 +84,7 @@ async fn hear_out<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let _ = tokio::time::timeout(HEAR_OUT, reading).await;
 }
 
-/// Does the handshake over `stream`. The peer is anybody, and who it is, the session finds out; a key that it
+/// Does the handshake over `stream`, for one of the protocols that `config` names. The peer is anybody, and who it is, the session finds out; a key that it
 /// showed ([`peer_pin`](super::peer_pin)) it has proved.
 ///
 /// Not cancel safe: dropping the future drops the connection.
@@ -97,6 +95,7 @@ pub async fn accept<S>(config: Arc<ServerConfig>, stream: S) -> Result<TlsStream
 where
     S: AsyncRead + AsyncWrite + Unpin + Send,
 {
+    let protocols = config.alpn_protocols.clone();
     let accepting = TlsAcceptor::from(config)
         .accept_with(ReadAhead::new(stream), |connection| {
             connection.set_buffer_limit(Some(WRITE_BUFFER));
@@ -112,9 +111,11 @@ where
             return Err(error);
         }
     };
-    if let Err(error) = check_protocol(stream.get_ref().1) {
+    // rustls checks a protocol that was agreed on, and accepts that none was.
+    let agreed = stream.get_ref().1.alpn_protocol().map(<[u8]>::to_vec);
+    if agreed.is_none_or(|agreed| !protocols.contains(&agreed)) {
         hear_out(stream).await;
-        return Err(error);
+        return Err(TlsError::NotSealane);
     }
     Ok(stream.into())
 }

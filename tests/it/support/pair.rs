@@ -41,7 +41,7 @@ pub struct Pair {
     pub directory: TempDir,
     pub drain: CancellationToken,
     pub manager: AccountManager,
-    door: Arc<sealane::Door>,
+    door: Arc<sealane::Sealane>,
 }
 
 impl Pair {
@@ -80,7 +80,7 @@ impl Pair {
         let settings = LoginSettings { cost: COST, ..LoginSettings::default() };
         let authenticator = Authenticator::new(wrap(store), settings).unwrap();
         let store = EmbeddedStore::open(&directory.path().join("data")).unwrap();
-        let door = sealane::Door {
+        let door = sealane::Sealane {
             service: Service::new(authenticator, store, Exposure::Network, sessions),
             limits,
             tokens: sealane::TokenTable::new(64),

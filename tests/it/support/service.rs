@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 pub struct Service {
     pub directory: TempDir,
     pub address: SocketAddr,
+    /// Where the line protocol is served.
+    pub line_address: SocketAddr,
     pub pins: PinSet,
     pub store: Arc<dyn AccountStore>,
     pub authenticator: Authenticator,
@@ -59,6 +61,7 @@ impl Service {
         let mut service = Self {
             directory,
             address: SocketAddr::from(([127, 0, 0, 1], 0)),
+            line_address: SocketAddr::from(([127, 0, 0, 1], 0)),
             pins: PinSet::new(vec![key.pin]).unwrap(),
             store,
             authenticator,
@@ -76,6 +79,9 @@ impl Service {
     async fn begin(&mut self) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         self.address = listener.local_addr().unwrap();
+        let line = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        self.line_address = line.local_addr().unwrap();
+        let door: Arc<dyn server::door::Door> = Arc::new(crate::doors::Line);
         let settings = server::Settings {
             keys: self.keys.clone(),
             authenticator: self.authenticator.clone(),
@@ -83,6 +89,7 @@ impl Service {
             sessions: self.sessions,
             limits: self.limits,
             login_deadline: self.login_deadline,
+            doors: vec![(line, door)],
             control: Some(server::bind_control(&self.control()).unwrap()),
             congestion: Default::default(),
             connections: 512,
@@ -95,7 +102,7 @@ impl Service {
         self.stop = CancellationToken::new();
         let stopped = self.stop.clone().cancelled_owned();
         self.running = Some(tokio::spawn(async move {
-            server::run(listener, settings, stopped).await.unwrap();
+            server::run(vec![listener], settings, stopped).await.unwrap();
         }));
     }
 

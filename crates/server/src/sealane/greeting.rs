@@ -3,7 +3,7 @@
 use tokio::io::AsyncRead;
 
 use super::joining::{self, Seat};
-use super::{Door, Terms};
+use super::{Sealane, Terms};
 use sealane_base::types::Secret;
 use sealane_core::service::{Connection, Credential, Login, LoginRefusal};
 use sealane_protocol::frame::FrameError;
@@ -28,7 +28,7 @@ pub(super) enum Greeted {
 pub(super) async fn greet<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
     out: &FrameSender,
-    door: &Door,
+    door: &Sealane,
     connection: &Connection,
     terms: &Terms,
 ) -> Result<Greeted, WireError> {
@@ -92,7 +92,7 @@ fn welcome() -> Welcome {
 }
 
 async fn log_in(
-    door: &Door,
+    door: &Sealane,
     request: LoginRequest,
     terms: &Terms,
     connection: &Connection,

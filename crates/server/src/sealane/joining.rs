@@ -18,7 +18,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::{Door, Ended, Limits};
+use super::{Ended, Limits, Sealane};
 use sealane_base::types::Digest;
 use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
@@ -137,7 +137,7 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
     header: &Header,
     reader: &mut FrameReader<R>,
     out: &FrameSender,
-    door: &Door,
+    door: &Sealane,
     exporter: Option<&Exporter>,
     connection: &Connection,
 ) -> Result<Option<Seat>, WireError> {

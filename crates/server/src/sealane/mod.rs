@@ -17,7 +17,44 @@ mod signer;
 mod small_files;
 mod verbs;
 
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use sealane_protocol::join;
+use sealane_tls as tls;
+use tracing::info;
+
+use crate::door::{Accepted, Door, Serving};
+
 pub use joining::TokenTable;
 pub use session::serve;
-pub use settings::{Door, Ended, Limits, Terms};
+pub use settings::{Ended, Limits, Sealane, Terms};
 pub use signer::Signer;
+
+impl Door for Sealane {
+    fn name(&self) -> &'static str {
+        "sealane"
+    }
+
+    fn tls(&self, sealane: &Arc<ServerConfig>) -> Arc<ServerConfig> {
+        Arc::clone(sealane)
+    }
+
+    fn serve(self: Arc<Self>, accepted: Accepted) -> Serving {
+        Box::pin(async move {
+            let Accepted { stream, connection, deadline, drain, keys, .. } = accepted;
+            let terms = Terms {
+                deadline,
+                drain,
+                keys: keys.announce(&stream),
+                signer: Some(keys.signer()),
+                client_key: tls::peer_pin(&stream),
+                exporter: tls::exporter(&stream, join::EXPORTER).ok(),
+            };
+            match serve(stream, &self, &connection, terms).await {
+                Ok(ended) => info!(?ended, "session ended"),
+                Err(error) => info!(%error, "session ended"),
+            }
+        })
+    }
+}

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::Door;
+use super::Sealane;
 use super::refusal::Refusal;
 use super::signer::Signer;
 use super::small_files::SmallFiles;
@@ -131,7 +131,7 @@ impl Context {
 
 impl Requests {
     pub(super) fn new(
-        door: &Door,
+        door: &Sealane,
         login: Arc<Login>,
         out: FrameSender,
         signer: Option<Signer>,

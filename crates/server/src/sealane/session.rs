@@ -15,7 +15,7 @@ use super::joining::{self, Host, Shared, TokenTable};
 use super::refusal::{Refusal, refuse};
 use super::requests::{Context, Requests, Room};
 use super::small_files::{Arrived, Wanted};
-use super::{Door, Ended, Limits, Terms, verbs};
+use super::{Ended, Limits, Sealane, Terms, verbs};
 use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::keep_alive::pong;
@@ -39,7 +39,7 @@ const HEAR_OUT_BYTES: u64 = 4 << 20;
 /// [`WireError`] if the connection failed or the peer broke the protocol.
 pub async fn serve<S>(
     stream: S,
-    door: &Door,
+    door: &Sealane,
     connection: &Connection,
     terms: Terms,
 ) -> Result<Ended, WireError>

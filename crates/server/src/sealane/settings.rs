@@ -32,10 +32,10 @@ impl Default for Limits {
     }
 }
 
-/// What all sessions of the door share.
+/// The door that speaks sealane/1: what all its sessions share.
 #[derive(Clone, Debug)]
-pub struct Door {
-    /// Logs in.
+pub struct Sealane {
+    /// Accounts and homes.
     pub service: Service,
     /// Time limits.
     pub limits: Limits,
