@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealane_protocol::message::{LoggedIn, Login};
-use sealane_protocol::{ClientMessage, ServerMessage, Side};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side};
 use sealane_tls::Identity;
 use tokio::io::{
     AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream, copy_bidirectional, duplex,
@@ -102,7 +102,8 @@ impl Client {
                     other => return Err(format!("{other:?}")),
                 }
                 peer.send(&peer::chunk(id, bytes, 0)).await;
-                peer.acknowledged(id, 0).await;
+                // What a session before left is claimed first.
+                while peer.frame_of(id).await.0.kind != Kind::Ack {}
                 id
             }
             Self::Line(_) => {

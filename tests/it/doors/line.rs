@@ -49,7 +49,7 @@ async fn converse(accepted: Accepted) -> io::Result<()> {
     let shown = sealane_tls::peer_pin(&stream);
     let mut stream = BufStream::new(stream);
     let first = timeout_at(deadline, line(&mut stream)).await??;
-    let (user, credential) = match first.split(' ').collect::<Vec<_>>()[..] {
+    let (user, credential) = match first.splitn(3, ' ').collect::<Vec<_>>()[..] {
         ["LOGIN", user, password] => (user, Credential::Password(Secret::new(password.to_owned()))),
         ["KEY", user] => (user, Credential::Key(shown)),
         _ => return say(&mut stream, "NO log in first").await,
@@ -113,7 +113,9 @@ async fn put(
         let mut bytes = vec![0; length.ok_or(io::ErrorKind::InvalidData)? as usize];
         stream.read_exact(&mut bytes).await?;
         let (at, length) = (offset, bytes.len() as u64);
-        if let Err(error) = blocking(move || upload.write_at(at, &bytes)).await {
+        // What has no room is not kept for another attempt.
+        let write = move || upload.write_at(at, &bytes).inspect_err(|_| upload.discard());
+        if let Err(error) = blocking(write).await {
             return Ok(Err(error));
         }
         offset += length;

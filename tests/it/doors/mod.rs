@@ -55,6 +55,8 @@ async fn a_quota_holds_to_the_byte_however_many_upload() {
         let quota = 10 * MIB as u64;
         let service = server(quota).await;
         let bytes = noise(4 * MIB, 1);
+        // As long as it is here the home is open, and its ledger can be asked.
+        let _watcher = client(&service, door).await;
         let (mut done, mut refused) = (0, 0);
         let mut sessions = Vec::new();
         for _ in 0..4 {
@@ -76,7 +78,9 @@ async fn a_quota_holds_to_the_byte_however_many_upload() {
                 }
             }
         }
-        assert!(done >= 1 && done <= 2 && done + refused == 4, "{door:?}: {done}");
+        // Without sizes they may all begin, and none find room for its end.
+        let least = usize::from(matches!(door, Door::Sealane));
+        assert!((least..=2).contains(&done) && done + refused == 4, "{door:?}: {done}");
         let question = Question::CheckQuota { name: USER.to_owned(), repair: false };
         let Answer::Quota(Some(quota_status)) = service.ask(&question).await else { panic!() };
         assert_eq!((quota_status.drift, quota_status.reserved), (0, 0), "{door:?}");
@@ -115,7 +119,7 @@ async fn a_key_does_what_it_may_and_nothing_else() {
             (Permission::Write, [false, true, false]),
             (Permission::List, [false, false, true]),
         ] {
-            let made = sealane_tls::generate::key_pair(time::OffsetDateTime::UNIX_EPOCH);
+            let made = sealane_tls::generate::key_pair(time::OffsetDateTime::now_utc());
             let made = made.unwrap();
             let (certificate, key) = (made.certificate_pem.as_bytes(), made.key_pem.expose());
             let identity = Identity::from_pem(certificate, key.as_bytes()).unwrap();
