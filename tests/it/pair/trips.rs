@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sealane_base::files::FileMeta;
-use sealane_base::types::{Digest, PinSet, RemotePath, Secret};
-use sealane_client::session::{Client, ClientSettings};
+use sealane_base::types::{PinSet, RemotePath, Secret};
+use sealane_client::Client;
+use sealane_client::session::{Session, SessionSettings};
 use sealane_protocol::message::Get;
 use sealane_protocol::transfer::Meter;
 use sealane_protocol::{ClientMessage, Status};
@@ -15,7 +15,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::yield_now;
 
 use crate::support::Pair;
-use crate::support::pair::{Served, USER};
+use crate::support::pair::{Served, USER, whole};
 use crate::support::peer::{soon, status};
 use crate::support::site::PASSWORD;
 
@@ -54,7 +54,7 @@ async fn relay(mut near: DuplexStream, mut far: DuplexStream, flights: Arc<Atomi
     }
 }
 
-/// The real client over real TLS, which is let in once its login was good, and its flights so far. The server's end
+/// The real client over real TLS, whose login is on its way, and its flights so far. The server's end
 /// is to be waited for beside what the client asks at once.
 async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>, impl Future<Output = (Served,)>) {
     let key = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
@@ -68,12 +68,9 @@ async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>, impl Future<Output = 
     let config = tls::client_config(PinSet::new(vec![key.pin]).unwrap()).unwrap();
     let stream = tls::connect(config, client_end).await.unwrap();
     let password = Secret::new(PASSWORD.to_owned());
-    let settings = ClientSettings::default();
-    let (client, mut admission) = Client::begin(stream, settings, USER, Some(&password)).await;
-    tokio::spawn(async move {
-        admission.heard().await.unwrap();
-        admission.let_in();
-    });
+    let settings = SessionSettings::default();
+    let session = Session::begin(stream, settings, USER, Some(&password), None).await;
+    let client = Client::new(session, None);
     let serving = async { (pair.serve(accepting.await.unwrap().unwrap()),) };
     (client, flights, serving)
 }
@@ -124,8 +121,8 @@ async fn sixty_small_files_go_with_the_login() {
             let client = client.clone();
             running.spawn(async move {
                 let (name, meter) = (format!("f{number}"), Meter::default());
-                let (name, digest) = (RemotePath::parse(&name).unwrap(), Digest::of_bytes(b"x"));
-                client.upload_whole(&name, digest, b"x".into(), FileMeta::default(), &meter).await
+                let name = RemotePath::parse(&name).unwrap();
+                client.upload_whole(&name, whole(b"x".into()), &meter).await
             });
         }
         let _served = serving.await;
