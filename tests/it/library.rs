@@ -51,7 +51,7 @@ fn the_example_that_backs_up_sends_a_directory_once() {
     assert_eq!(stdout(&again).trim(), "0 bytes, 0 unchanged", "times say that all is there");
     let refused = run("back_up", arguments, "wrong");
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("LoginRefused"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains("login refused"), "{}", stderr(&refused));
 }
 
 #[test]

@@ -54,7 +54,8 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
         };
         let done = upload_files(&client, jobs, preserve, &meter, on).await;
         drop(client);
-        moving.ended("a file", "a file", done).await;
+        let (from, to) = named(&names, &wanted, 0);
+        moving.ended(from, to, done).await;
     }
     let copy = copying(&moving, args.preserve, args.dry_run);
     for source in trees {
@@ -166,7 +167,8 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
         };
         let done = download_files(&client, jobs, args.preserve, &meter, on).await;
         drop(client);
-        moving.ended("a file", "a file", done).await;
+        let (from, to) = named(&wanted, &names, 0);
+        moving.ended(to, from, done).await;
     }
     let copy = copying(&moving, args.preserve, args.dry_run);
     for from in trees {

@@ -74,6 +74,9 @@ impl Moving {
 
     /// Has the server sign what arrived, and writes that to `paper`.
     pub(super) async fn receipts(&mut self, paper: &Path) {
+        if self.client.logged_in().await.is_err() {
+            return;
+        }
         let parse = |(path, root): (String, Digest)| Some((RemotePath::parse(&path).ok()?, root));
         let brought = self.report.brought.take().unwrap_or_default();
         let brought = brought.into_iter().filter_map(parse).collect();
@@ -89,7 +92,12 @@ impl Moving {
         mut self,
         finish: impl FnOnce(Report) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
+        let login = self.client.logged_in().await;
         let lost = self.remote.lost();
+        if login.is_err() {
+            // All there is to say.
+            return lost.map_or(Ok(()), Err);
+        }
         if let Some(failure) = &lost {
             self.report.failed(failure.clone());
         }

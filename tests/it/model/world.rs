@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Tree};
-use sealane_base::types::{Digest, RemotePath, Secret};
+use sealane_base::types::{RemotePath, Secret};
 use sealane_client::Client;
 use sealane_client::Target;
 use sealane_client::session::SessionError;
