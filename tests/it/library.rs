@@ -80,7 +80,14 @@ fn a_program_that_embeds_the_client_compiles_nothing_of_the_server() {
     let crates: Vec<_> = stdout(&output).lines().map(|line| line.to_owned()).collect();
     assert!(crates.iter().any(|line| line.starts_with("sealane-protocol ")), "{crates:?}");
     for server in [
-        "argon2", "md-5", "landlock", "seccompiler", "clap", "toml", "mimalloc", "sealane-core",
+        "argon2",
+        "md-5",
+        "landlock",
+        "seccompiler",
+        "clap",
+        "toml",
+        "mimalloc",
+        "sealane-core",
         "sealane-server",
     ] {
         let name = format!("{server} ");
@@ -94,7 +101,9 @@ fn the_library_has_a_small_face() {
         let entries = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
         let of = |path: PathBuf| match path.is_dir() {
             true => count(&path),
-            false => std::fs::read_to_string(path).unwrap().lines().filter(|it| is_item(it)).count(),
+            false => {
+                std::fs::read_to_string(path).unwrap().lines().filter(|it| is_item(it)).count()
+            }
         };
         entries.map(of).sum()
     }

@@ -33,11 +33,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let connector = Connector::new(Store::new(None), Arc::new(Watcher));
     let client = connector.connect(&address).await?;
     let meter = Arc::<Meter>::default();
-    let job = FileJob {
-        local: LocalFile::Path(file.into()),
-        remote: address.path.clone(),
-        inside: None,
-    };
+    let job =
+        FileJob { local: LocalFile::Path(file.into()), remote: address.path.clone(), inside: None };
     let mut result = None;
     let transfer = download_files(&client, vec![job], false, &meter, |_, ended| {
         result = Some(ended);

@@ -4,8 +4,7 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::args::{List, MakeDirectory, Remove, Rename};
-use super::move_files::{one_server, same_server};
-use super::names;
+use super::names::{self, one_server, same_server};
 use super::remote::{Access, Job};
 use crate::cli::{Exit, Failure, Ui};
 use sealane_base::types::size::human;

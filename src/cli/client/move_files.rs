@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::args::{Get, Put};
 use super::moving::Moving;
+use super::names::one_server;
 use super::progress::Progress;
 use super::remote::{Access, Job};
 use super::trees::{self, Names};
@@ -272,22 +273,4 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     let result = result.map(drop).map_err(|error| remote.failure(&address.path, &error));
     remote.close().await;
     result
-}
-
-/// The first of `addresses`, which all name one account of one server.
-pub(super) fn one_server(addresses: &[Address]) -> Result<&Address, Failure> {
-    let first = addresses.first();
-    let first = first.ok_or_else(|| Failure::new(Exit::Usage, "no address was given"))?;
-    addresses.iter().try_for_each(|other| same_server(first, other))?;
-    Ok(first)
-}
-
-/// A job runs over one session: all its addresses name one account of one server.
-pub(super) fn same_server(first: &Address, other: &Address) -> Result<(), Failure> {
-    let is_same = (&first.host, first.port, &first.user) == (&other.host, other.port, &other.user);
-    if is_same {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Usage, "the addresses name different servers or accounts")
-        .hint("use one command for each"))
 }

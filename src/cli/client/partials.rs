@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::args::Remove;
 use super::files::utc;
-use super::move_files::one_server;
+use super::names::one_server;
 use super::remote::{Access, Job};
 use crate::cli::{Exit, Failure, Ui};
 use sealane_base::types::{Address, RemotePath};

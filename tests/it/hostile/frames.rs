@@ -15,7 +15,9 @@ use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status,
 use super::{FalseServer, MIB, assert_closed, insider, insider_at, pins_of, service, stranger};
 use crate::sessions::upload;
 use crate::support::pair::USER;
-use crate::support::peer::{self, Peer, ack, any_chunk, claims, get, put, soon, stat, status, usage};
+use crate::support::peer::{
+    self, Peer, ack, any_chunk, claims, get, put, soon, stat, status, usage,
+};
 use crate::support::service::connect;
 use crate::support::site::PASSWORD;
 use crate::support::{Site, names, noise};

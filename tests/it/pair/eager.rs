@@ -13,7 +13,9 @@ use tokio::io::{DuplexStream, duplex};
 use super::greeting::sample;
 use super::liar::path;
 use crate::support::pair::{USER, whole};
-use crate::support::peer::{self, Peer, hello, login, make_directory, put_small, soon, status, still};
+use crate::support::peer::{
+    self, Peer, hello, login, make_directory, put_small, soon, status, still,
+};
 use crate::support::site::PASSWORD;
 use crate::support::{Pair, names};
 

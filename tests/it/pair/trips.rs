@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use sealane_base::types::{PinSet, RemotePath, Secret};
 use sealane_client::Client;
 use sealane_client::session::{Session, SessionSettings};
+use sealane_client::tree::{Arrived, FileJob, LocalFile, TreeError, download_files, upload_files};
 use sealane_protocol::message::Get;
 use sealane_protocol::transfer::Meter;
 use sealane_protocol::{ClientMessage, Status};
@@ -132,4 +133,49 @@ async fn sixty_small_files_go_with_the_login() {
         assert_eq!(flights.load(Ordering::Relaxed), 2);
     })
     .await;
+}
+
+/// Four at a time would take fifteen.
+#[tokio::test]
+async fn a_list_of_small_files_takes_few_flights() {
+    const FLIGHTS: usize = 8;
+    let (pair, here) = (Pair::new(), tempfile::tempdir().unwrap());
+    let jobs = |to: &str| -> Vec<FileJob> {
+        let job = |number: usize| FileJob {
+            local: LocalFile::Path(here.path().join(format!("{to}{number}"))),
+            remote: RemotePath::parse(&format!("f{number}")).unwrap(),
+            inside: None,
+        };
+        (0..60).map(job).collect()
+    };
+    for number in 0..60 {
+        std::fs::write(here.path().join(format!("a{number}")), format!("{number}")).unwrap();
+    }
+    for up in [true, false] {
+        let (jobs, meter, mut arrived) =
+            (jobs(if up { "a" } else { "b" }), Arc::<Meter>::default(), 0);
+        soon(async {
+            let (client, flights, serving) = client(&pair).await;
+            let on = |at: usize, ended: Result<Arrived, TreeError>| {
+                assert_eq!(ended.unwrap().remote.as_str(), format!("f{at}"));
+                arrived += 1;
+            };
+            let bringing = async {
+                match up {
+                    true => upload_files(&client, jobs, false, &meter, on).await,
+                    false => download_files(&client, jobs, false, &meter, on).await,
+                }
+            };
+            let (done, _served) = tokio::join!(bringing, serving);
+            done.unwrap();
+            let flights = flights.load(Ordering::Relaxed);
+            assert!(flights <= FLIGHTS, "{flights} flights, up: {up}");
+        })
+        .await;
+        assert_eq!((arrived, meter.verified_bytes()), (60, meter.total_bytes()));
+    }
+    for number in 0..60 {
+        let got = std::fs::read_to_string(here.path().join(format!("b{number}"))).unwrap();
+        assert_eq!(got, number.to_string());
+    }
 }
