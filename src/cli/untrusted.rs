@@ -5,7 +5,7 @@ use time::OffsetDateTime;
 use super::{Exit, Failure, errors};
 use sealane_base::types::Pin;
 use sealane_client::ConnectError;
-use sealane_tls::trust::{KnownServer, State};
+use sealane_tls::trust::{KnownServer, State, TrustError};
 use sealane_tls::{PinMismatch, TlsError};
 
 /// Why there is no session with `server` (`host:port`), of which `known` is stored.
@@ -25,11 +25,31 @@ pub(super) fn connecting(
         }
         ConnectError::Tls(error) => handshake(server, error, known),
         ConnectError::Session(error) => errors::session(server, error),
+        ConnectError::NoUser => Failure::new(Exit::Usage, format!("which account at {server}?"))
+            .hint(format!("write it into the address: sealane://USER@{server}/…")),
+        ConnectError::Unknown => unknown(server),
+        ConnectError::NotConfirmed(answer) => not_confirmed(server, answer),
+        ConnectError::Revoked => all_revoked(server),
+        ConnectError::Trust(error) => store(error),
+        ConnectError::Prompt(error) => match error.downcast_ref::<Failure>() {
+            Some(failure) => failure.clone(),
+            None => Failure::new(Exit::Login, format!("{server}: no password: {error}")),
+        },
     }
 }
 
+/// The known servers could not be read or changed.
+pub(super) fn store(error: &TrustError) -> Failure {
+    let exit = match error {
+        TrustError::Unknown(_) => Exit::NotFound,
+        TrustError::File(_) | TrustError::Damaged { .. } | TrustError::Newer { .. } => Exit::Trust,
+        _ => Exit::Other,
+    };
+    Failure { message: error.to_string(), hint: error.hint(), exit }
+}
+
 /// The server is not known, and nobody can be asked.
-pub(super) fn unknown(server: &str) -> Failure {
+fn unknown(server: &str) -> Failure {
     let message = format!("{server} is not known and no pin was given; your password was not sent");
     Failure::new(Exit::Trust, message).hint(format!(
         "use the address from your administrator (…?pin=sha256.…), which 'sealane-admin address' prints, \
@@ -48,7 +68,7 @@ pub(super) fn question(server: &str, pin: &Pin) -> String {
 }
 
 /// The answer was not the beginning of the key.
-pub(super) fn not_confirmed(server: &str, answer: &str) -> Failure {
+fn not_confirmed(server: &str, answer: &str) -> Failure {
     let message = match answer {
         "" => format!("{server} was not trusted; nothing was sent"),
         _ => format!("that is not how the key of {server} begins; nothing was sent"),
@@ -57,7 +77,7 @@ pub(super) fn not_confirmed(server: &str, answer: &str) -> Failure {
 }
 
 /// Every key that was given is one that may not be used any more.
-pub(super) fn all_revoked(server: &str) -> Failure {
+fn all_revoked(server: &str) -> Failure {
     Failure::new(Exit::Trust, format!("every key given for {server} was retired or revoked; nothing was sent"))
         .hint("ask the administrator over another channel for the address that 'sealane-admin address' prints now")
 }

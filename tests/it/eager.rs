@@ -22,6 +22,9 @@ fn commands(stage: &Stage) -> Vec<Vec<String>> {
         words(&["df", &at("")]),
         words(&["put", &local("small"), &at("small")]),
         words(&["put", &local("large"), &at("large")]),
+        words(&["put", "--receipt", &local("paper"), &local("small"), &at("small")]),
+        words(&["put", &local("small"), &local("large"), &local("missing"), &at("")]),
+        words(&["get", &at("there"), &at("missing"), &local("")]),
         words(&["put", "-n", &local("small"), &at("small")]),
         words(&["put", &local("missing"), &at("missing")]),
         words(&["put", "-r", &local("tree"), &at("tree")]),
@@ -49,7 +52,7 @@ fn a_refused_login_is_all_that_is_said_and_nothing_is_done() {
         assert_eq!(stdout(&output), "", "{command:?}");
         assert_eq!(names(&stage.home("")), ["there"], "{command:?}");
     }
-    assert!(!stage.local("local/got").exists());
+    assert_eq!(names(&stage.local("local")), ["large", "small", "tree"]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Tree};
 use sealane_base::types::RemotePath;
-use sealane_client::Link;
+use sealane_client::Client;
 use sealane_client::tree::{
     Compare, Ends, Exclude, Listing, Plan, Preserve, Rules, download_tree, list_remote, upload_tree,
 };
@@ -100,13 +100,13 @@ impl Stage {
     }
 }
 
-async fn put(link: &Link, from: &Path) {
+async fn put(link: &Client, from: &Path) {
     let source = Arc::new(FileSource::open(from).unwrap());
     let to = RemotePath::parse("file").unwrap();
     link.upload(&to, source, FileMeta::default(), Arc::default()).await.unwrap();
 }
 
-async fn get(link: &Link, to: PathBuf) {
+async fn get(link: &Client, to: PathBuf) {
     let open = move |size, meta| -> Result<Arc<dyn Sink>, _> {
         Ok(Arc::new(LocalSink::create(&to, size, meta, false)?))
     };

@@ -3,10 +3,11 @@
 use std::os::unix::fs::PermissionsExt;
 
 use sealane_base::types::{Address, PinSet, Secret};
-use sealane_client::{Target, connect};
+use sealane_client::Target;
 
 use super::support::site::{PASSWORD, client, sealane};
 use super::support::{Site, fails, ok, result, stderr, stdout};
+use crate::support::service::connect;
 
 fn wrong(address: &str) -> std::process::Output {
     client(["ls", address]).env("SEALANE_PASSWORD", "wrong").output().unwrap()

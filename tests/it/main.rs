@@ -20,6 +20,7 @@ mod inputs;
 mod json;
 mod keys;
 mod lasting;
+mod library;
 mod machine;
 mod migration;
 mod model;

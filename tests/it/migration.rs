@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use md5::{Digest, Md5};
 use sealane_base::types::{Address, PinSet, Secret};
-use sealane_client::{Target, connect};
+use sealane_client::Target;
 use sealane_core::accounts::{
     Authenticator, DirectoryStore, Exposure, HashCost, HomeMap, LoginError, LoginSettings,
 };
@@ -17,6 +17,7 @@ use tokio::task::JoinSet;
 
 use super::support::site::sealane;
 use super::support::{Server, Site, fails, ok, result, stdout};
+use crate::support::service::connect;
 
 const RECORDS: usize = 2000;
 

@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use sealane_base::files::FileMeta;
 use sealane_base::types::{Address, PinSet, RemotePath, Secret};
-use sealane_client::session::Client;
-use sealane_client::{Target, connect};
+use sealane_client::{Client, Target};
 use sealane_protocol::transfer::Meter;
 use serde_json::Value;
 
 use super::support::held::{Held, LetGo};
 use super::support::site::{PASSWORD, client, sealane, until};
 use super::support::{Server, Site, fails, ok, result, stderr, stdout};
+use crate::support::service::connect;
 
 const MIB: u64 = 1 << 20;
 

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Source};
 use sealane_base::types::{Digest, RemotePath, Username};
-use sealane_client::session::{Client, SessionError};
+use sealane_client::Client;
+use sealane_client::session::SessionError;
 use sealane_protocol::Status;
 use sealane_protocol::transfer::{Meter, Outcome};
 

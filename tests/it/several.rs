@@ -7,8 +7,9 @@ use std::time::Instant;
 
 use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Source};
 use sealane_base::types::RemotePath;
+use sealane_client::Client;
 use sealane_client::RateLimit;
-use sealane_client::session::{Client, SessionError};
+use sealane_client::session::SessionError;
 use sealane_protocol::transfer::{Meter, Outcome};
 use sealane_tls::{Identity, generate};
 use tokio::task::JoinHandle;

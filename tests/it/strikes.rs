@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use md5::{Digest, Md5};
 use sealane_base::types::{Address, PinSet, Secret};
-use sealane_client::{Target, connect};
+use sealane_client::Target;
 use sealane_core::accounts::{
     Authenticator, DirectoryStore, Exposure, HashCost, HomeMap, LoginSettings,
 };
@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio::task::JoinSet;
 
 use super::support::{Site, Tally, ok, result};
+use crate::support::service::connect;
 
 const RECORDS: usize = 50;
 /// Rounds of every scenario: `scripts/torture` asks for many more.

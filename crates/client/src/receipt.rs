@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
+use crate::session::SessionError;
 use sealane_base::types::{Digest, Pin, RemotePath, Username};
 use sealane_protocol::message::ReceiptIs;
 use sealane_protocol::receipt::Receipt;
@@ -34,6 +35,9 @@ pub enum ReceiptError {
     /// A key that is not trusted signed.
     #[error("it is signed with the key {0}, which is not one of the server's that are trusted")]
     Key(Pin),
+    /// There is none.
+    #[error(transparent)]
+    Session(#[from] SessionError),
 }
 
 /// A receipt and the signature under it, which is good.

@@ -1,14 +1,14 @@
-//! How long and how often a session that failed is sought again, and after which failures at all.
+//! How long and how often a lost connection is retried, and after which failures at all.
 
 use std::time::Duration;
 
-use super::ConnectError;
+use crate::dial::ConnectError;
 use crate::session::SessionError;
 use sealane_protocol::Status;
 use sealane_protocol::wire::WireError;
 use sealane_tls::TlsError;
 
-/// How patiently a session that failed is sought again.
+/// How long and how often a lost connection is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Retry {
     /// Wait before the first attempt; each further one waits twice as long.
@@ -17,14 +17,14 @@ pub struct Retry {
     pub cap: Duration,
     /// Time without a session, and without anything done between, after which it is given up. Zero:
     /// at once.
-    pub patience: Duration,
+    pub deadline: Duration,
 }
 
 impl Default for Retry {
     /// From a quarter of a second to 15 seconds, for 5 minutes.
     fn default() -> Self {
         let (first, cap) = (Duration::from_millis(250), Duration::from_secs(15));
-        Self { first, cap, patience: Duration::from_secs(300) }
+        Self { first, cap, deadline: Duration::from_secs(300) }
     }
 }
 
@@ -62,6 +62,7 @@ pub(super) fn may_pass(error: &ConnectError) -> bool {
             Status::Busy | Status::TooManyFailures | Status::ShuttingDown
         ),
         ConnectError::Session(error) => is_passing(error),
+        _ => false,
     }
 }
 

@@ -14,8 +14,7 @@ use sealane_base::types::{Address, Pin, duration, size};
 ///
 /// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it, or
 /// `NAME:PATH` or `USER@NAME:PATH` after `sealane trust add --name NAME ADDRESS`.
-/// A connection that fails is sought again; whatever else interrupts a transfer, the same command again
-/// goes on where it stopped.
+/// Lost connections are retried for 5 minutes. After any other failure, rerun the command to resume.
 ///
 /// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted,
 /// 6 network, 7 quota or space, 8 integrity, 9 some files failed, 130 interrupted.
@@ -25,14 +24,13 @@ pub(super) struct Arguments {
     /// Accept a server with this key only: `sha256//BASE64` or `sha256.BASE64URL`; overrides the address
     #[arg(long = "pin", value_name = "PIN", value_parser = Pin::parse, global = true)]
     pub(super) pins: Vec<Pin>,
-    /// Trust a server that is not known yet by the key it shows, and remember it; a known one that shows another
-    /// key is refused as ever
+    /// Trust an unknown server's key on first use. A changed key is still rejected
     #[arg(long, global = true)]
     pub(super) accept_new: bool,
     /// Take the password from the first line of this file (else `SEALANE_PASSWORD`, else ask)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) password_file: Option<PathBuf>,
-    /// Reconnect for so long when the connection fails on the way (90s, 5m, 2h), and go on; 0: never
+    /// Retry a lost connection for this long (90s, 5m, 2h); 0: never
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration::parse, global = true)]
     pub(super) retry_for: Duration,
     /// Move no more than so many bytes a second each way (500K, 10M), over all files together

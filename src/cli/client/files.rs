@@ -4,10 +4,9 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::args::{List, MakeDirectory, Remove, Rename};
-use super::move_files::{one_server, same_server};
-use super::names;
-use super::remote::{self, Access};
-use crate::cli::{Exit, Failure, Ui, errors};
+use super::names::{self, one_server, same_server};
+use super::remote::{Access, Job};
+use crate::cli::{Exit, Failure, Ui};
 use sealane_base::types::size::human;
 use sealane_base::types::{Address, RemotePath};
 use sealane_protocol::Status;
@@ -16,15 +15,15 @@ use sealane_protocol::message::Entry;
 /// Lists a directory.
 pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Failure> {
     let path = &args.address.path;
-    let client = access.login(&args.address).await?;
-    let all = client.list_whole(path).await;
-    let all = all.map_err(|error| errors::session(&path.to_string(), &error))?;
+    let remote = access.connect(&args.address, Job::Requests).await?;
+    let all = remote.client.list_whole(path).await;
+    let all = all.map_err(|error| remote.failure(path, &error))?;
     for entry in &all.entries {
         ui.object(&object("entry", entry));
         ui.line(&if args.long { long_line(entry) } else { short_line(entry) });
     }
     let (count, hidden) = (all.entries.len(), all.hidden);
-    remote::close(client).await;
+    remote.close().await;
     ui.object(&json!({ "type": "result", "ok": true, "entries": count, "hidden": hidden }));
     if hidden > 0 {
         ui.note(&format!("{hidden} more with names that cannot be shown or fetched"));
@@ -34,10 +33,10 @@ pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Fail
 
 /// Shows one entry.
 pub(super) async fn stat(ui: Ui, access: &Access, address: &Address) -> Result<(), Failure> {
-    let client = access.login(address).await?;
-    let entry = client.stat(&address.path).await;
-    let entry = entry.map_err(|error| errors::session(&address.path.to_string(), &error))?;
-    remote::close(client).await;
+    let remote = access.connect(address, Job::Requests).await?;
+    let entry = remote.client.stat(&address.path).await;
+    let entry = entry.map_err(|error| remote.failure(&address.path, &error))?;
+    remote.close().await;
     ui.object(&object("result", &entry));
     ui.line(&long_line(&Entry { name: address.path.to_string(), ..entry }));
     Ok(())
@@ -50,10 +49,10 @@ pub(super) async fn make_directory(
     args: MakeDirectory,
 ) -> Result<(), Failure> {
     let path = &args.address.path;
-    let client = access.login(&args.address).await?;
-    let made = client.make_directory(path, args.parents).await;
-    made.map_err(|error| errors::session(&path.to_string(), &error))?;
-    remote::close(client).await;
+    let remote = access.connect(&args.address, Job::Requests).await?;
+    let made = remote.client.make_directory(path, args.parents).await;
+    made.map_err(|error| remote.failure(path, &error))?;
+    remote.close().await;
     done(ui);
     Ok(())
 }
@@ -61,14 +60,14 @@ pub(super) async fn make_directory(
 /// Removes files or directories; a failure does not stop the rest.
 pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), Failure> {
     let first = one_server(&args.addresses)?;
-    let client = access.login(first).await?;
+    let remote = access.connect(first, Job::Requests).await?;
     let mut failures = Vec::new();
     for address in &args.addresses {
-        if let Err(error) = client.remove(&address.path, args.recursive).await {
-            failures.push(errors::session(&address.path.to_string(), &error));
+        if let Err(error) = remote.client.remove(&address.path, args.recursive).await {
+            failures.push(remote.failure(&address.path, &error));
         }
     }
-    remote::close(client).await;
+    remote.close().await;
     match (failures.len(), args.addresses.len()) {
         (0, _) => {
             done(ui);
@@ -93,23 +92,23 @@ pub(super) async fn rename(ui: Ui, access: &Access, args: Rename) -> Result<(), 
         RemotePath::parse(&args.to).map_err(|error| wrong(error.to_string()))?
     };
     let from = &args.address.path;
-    let client = access.login(&args.address).await?;
-    let mut moved = client.rename(from, &to, args.force).await;
+    let remote = access.connect(&args.address, Job::Requests).await?;
+    let mut moved = remote.client.rename(from, &to, args.force).await;
     // As mv does it: into a directory that is there.
     if moved.as_ref().is_err_and(|error| is_in_the_way(error.status()))
-        && client.stat(&to).await.is_ok_and(|there| there.kind == 1)
+        && remote.client.stat(&to).await.is_ok_and(|there| there.kind == 1)
         && let Some(inside) = from.name().and_then(|name| to.join(name).ok())
     {
-        moved = client.rename(from, &inside, args.force).await;
+        moved = remote.client.rename(from, &inside, args.force).await;
     }
     moved.map_err(|error| {
-        let failure = errors::session(&format!("{from} -> {to}"), &error);
+        let failure = remote.failure(&format!("{from} -> {to}"), &error);
         match error.status() {
             Some(Status::Exists) => failure.hint("-f replaces it"),
             _ => failure,
         }
     })?;
-    remote::close(client).await;
+    remote.close().await;
     done(ui);
     Ok(())
 }
@@ -121,10 +120,10 @@ fn is_in_the_way(status: Option<Status>) -> bool {
 
 /// Shows what the account uses.
 pub(super) async fn usage(ui: Ui, access: &Access, address: &Address) -> Result<(), Failure> {
-    let client = access.login(address).await?;
-    let usage = client.usage().await;
-    let usage = usage.map_err(|error| errors::session(&address.host_port(), &error))?;
-    remote::close(client).await;
+    let remote = access.connect(address, Job::Requests).await?;
+    let usage = remote.client.usage().await;
+    let usage = usage.map_err(|error| remote.failure(&address.host_port(), &error))?;
+    remote.close().await;
     let free = usage.limit.saturating_sub(usage.used.saturating_add(usage.reserved));
     ui.object(&json!({
         "type": "result", "ok": true, "used": usage.used, "reserved": usage.reserved,

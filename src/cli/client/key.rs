@@ -8,7 +8,7 @@ use time::OffsetDateTime;
 
 use super::names;
 use super::own_key::{self, OwnKey};
-use super::remote::{Access, close};
+use super::remote::Access;
 use crate::cli::{Exit, Failure, Ui, errors};
 use crate::config::environment;
 use sealane_base::fsio;
@@ -63,7 +63,7 @@ pub(super) async fn run(ui: Ui, access: &Access, command: KeyCommand) -> Result<
     match command {
         KeyCommand::Generate { p256 } => make(ui, access, p256),
         KeyCommand::Show => {
-            let key = OwnKey::require(access)?;
+            let key = OwnKey::require(access.key.clone())?;
             show(ui, &key.path, &key.identity.pin());
             Ok(())
         }
@@ -81,7 +81,7 @@ fn make(ui: Ui, access: &Access, p256: bool) -> Result<(), Failure> {
             failure
         }
     };
-    let Some((path, is_named)) = own_key::place(access) else {
+    let Some((path, is_named)) = own_key::place(access.key.clone()) else {
         return Err(Failure::new(Exit::Usage, "there is no place for a key")
             .hint("set HOME, or say where with --key"));
     };
@@ -116,17 +116,18 @@ async fn enroll(
     server: &Address,
     comment: Option<String>,
 ) -> Result<(), Failure> {
-    let key = OwnKey::require(access)?;
+    let key = OwnKey::require(access.key.clone())?;
     let comment = comment.unwrap_or_else(machine);
-    let (client, user) = access.login_showing(server, &key).await?;
     let (place, pin) = (server.host_port(), key.identity.pin());
-    let enrolled = client.enroll(&comment).await;
-    close(client).await;
+    let user = server.user.clone().map(|user| user.to_string()).unwrap_or_default();
+    let remote = access.connect_to_enroll(server, OwnKey::require(access.key.clone())?).await?;
+    let enrolled = remote.client.enroll(&comment).await;
+    remote.close().await;
     let is_new = enrolled.is_ok();
     if let Err(error) = enrolled {
         // One that logs in already is all that was wanted.
         let refused = error.status() == Some(Status::NotEnrolled);
-        if !refused || !access.is_taken(server, &key).await {
+        if !refused || !access.accepts(server, &key).await {
             return Err(errors::session(&place, &error));
         }
     }

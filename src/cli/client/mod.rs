@@ -1,7 +1,6 @@
 //! `sealane`: flags as typed, and which job they mean.
 
 mod args;
-mod doorman;
 mod files;
 mod key;
 mod move_files;
@@ -17,7 +16,6 @@ mod report;
 mod sync;
 mod trees;
 mod trust;
-mod trusted;
 mod verify;
 
 use std::process::ExitCode;
@@ -27,7 +25,6 @@ use clap::Parser;
 use indicatif::ProgressBar;
 
 use self::args::{Arguments, Command, Partial, ReceiptCommand};
-use self::doorman::doorman;
 use self::remote::Access;
 use super::{Exit, Failure, Ui};
 use sealane_client::{RateLimit, Retry};
@@ -86,25 +83,18 @@ async fn end_at_once() {
 }
 
 async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
-    let (bell, doorman) = doorman();
     let access = Access {
         ui,
         pins: arguments.pins,
         accept_new: arguments.accept_new,
         password_file: arguments.password_file,
-        retry: Retry { patience: arguments.retry_for, ..Retry::default() },
+        retry: Retry { deadline: arguments.retry_for, ..Retry::default() },
         bar: ProgressBar::hidden(),
         limit: arguments.limit_rate.map(RateLimit::new),
         durable_progress: arguments.durable_progress,
         key: arguments.key,
-        bell,
     };
-    doorman.beside(command(ui, access, arguments.command)).await
-}
-
-/// Runs a command; `access` ends with it.
-async fn command(ui: Ui, access: Access, command: Command) -> Result<(), Failure> {
-    match command {
+    match arguments.command {
         Command::Put(put) => move_files::put(&access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,
         Command::Sync(sync) => sync::sync(&access, sync).await,
@@ -116,7 +106,7 @@ async fn command(ui: Ui, access: Access, command: Command) -> Result<(), Failure
         Command::Df(usage) => files::usage(ui, &access, &usage.address).await,
         Command::Partial(Partial::Ls(list)) => partials::list(ui, &access, &list.address).await,
         Command::Partial(Partial::Rm(remove)) => partials::remove(ui, &access, remove).await,
-        Command::Verify(verify) => verify::verify(ui, &access, verify).await,
+        Command::Verify(verify) => verify::verify(&access, verify).await,
         Command::Receipt(ReceiptCommand::Check(check)) => {
             receipts::check(ui, &access, &check).await
         }

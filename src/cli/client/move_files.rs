@@ -1,20 +1,22 @@
 //! `put` and `get`: which file goes where, then one job over one session.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Get, Put};
-use super::moving::{self, Moving};
+use super::moving::Moving;
+use super::names::one_server;
 use super::progress::Progress;
-use super::remote::{self, Access};
-use super::trees::{self, Job};
+use super::remote::{Access, Job};
+use super::trees::{self, Names};
 use crate::cli::{Exit, Failure, Ui, errors};
 use sealane_base::files::{FileMeta, Sink, StorageError, StreamSink, Tree};
 use sealane_base::types::path::PathError;
 use sealane_base::types::{Address, RemotePath};
-use sealane_client::session::SessionError;
-use sealane_client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
-use sealane_core::storage::{self};
+use sealane_client::tree::{
+    Arrived, Compare, Copy, Destination, Exclude, FileJob, LocalFile, Preserve, Rules, TreeError,
+    download_files, upload_files,
+};
 use sealane_protocol::Status;
 use sealane_protocol::transfer::Meter;
 
@@ -24,62 +26,101 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, format!("'{}' is there already", paper.display()))
             .hint("receipts are kept: name another file"));
     }
-    let (jobs, several) = (args.sources.len(), args.sources.len() > 1);
+    let (number, several) = (args.sources.len(), args.sources.len() > 1);
     let (trees, files): (Vec<_>, Vec<_>) =
         args.sources.iter().partition(|source| args.recursive && is_directory(source));
-    let uploads = files
-        .iter()
-        .map(|source| plan_upload(source, &args.address, several, args.preserve))
-        .collect::<Result<Vec<_>, _>>()?;
-    let here = files.iter().map(|path| path.display().to_string());
-    let names: Vec<_> = here.zip(uploads.iter().map(|upload| upload.to.to_string())).collect();
-    let mut moving = Moving::begin(access, &args.address, args.dry_run).await?;
-    if args.receipt.is_some() {
-        moving.report.keep_brought();
-    }
+    let jobs = files.iter().map(|source| plan_upload(source, &args.address, several));
+    let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
+    let names: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
+    let mut moving = Moving::begin(access, &args.address, Job::Files).await?;
+    moving.report.planning = args.dry_run;
+    moving.report.brought = args.receipt.as_ref().map(|_| Vec::new());
     if args.dry_run {
-        would_move(&mut moving, &names).await;
+        let pairs = names.iter().zip(jobs.iter().map(|job| job.remote.to_string()));
+        would_move(&mut moving, pairs).await;
     } else {
-        let (link, meter) = (moving.link.clone(), moving.meter.clone());
-        upload_all(&link, uploads, &meter, |(number, result)| {
-            let (from, to) = named(&names, number);
-            note(&mut moving, from, to, from, result);
-        })
-        .await;
+        // Standard input has a name only there, and neither time nor mode.
+        let preserve = args.preserve && jobs.iter().all(|job| !is_open(job));
+        let (client, meter, report) =
+            (moving.client.clone(), moving.meter.clone(), &mut moving.report);
+        let wanted: Vec<_> = jobs.iter().map(|job| job.remote.to_string()).collect();
+        let on = |at: usize, result: Result<Arrived, TreeError>| {
+            let (from, to) = named(&names, &wanted, at);
+            match result {
+                Ok(Arrived { outcome, remote }) => {
+                    report.done(from, &remote.to_string(), &outcome, false);
+                }
+                Err(error) => report.failed(file_failure(from, to, from, &error)),
+            }
+        };
+        let done = upload_files(&client, jobs, preserve, &meter, on).await;
+        drop(client);
+        let (from, to) = named(&names, &wanted, 0);
+        moving.ended(from, to, done).await;
     }
-    let job = Job::copying(&moving, args.preserve, args.dry_run);
+    let copy = copying(&moving, args.preserve, args.dry_run);
     for source in trees {
-        let put = put_tree(&job, &mut moving, source, &args.address, several).await;
-        if let Err(failure) = put
-            && !moving.failed(failure).await
-        {
-            break;
+        match put_tree(&copy, &mut moving, source, &args.address, several).await {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(failure) => {
+                if !moving.failed(failure).await {
+                    break;
+                }
+            }
         }
     }
-    drop(job);
+    drop(copy);
     if let Some(paper) = &args.receipt {
         moving.receipts(paper).await;
     }
-    moving.finish(jobs).await
+    moving.finish(number).await
+}
+
+/// As `put -r` and `get -r` compare: by content, or with `-p` by time.
+fn copying(moving: &Moving, preserve: bool, dry_run: bool) -> Copy {
+    let compare = if preserve { Compare::Time } else { Compare::Content };
+    let rules = Rules { compare, delete: false, preserve: Preserve::No };
+    let (client, meter) = (moving.client.clone(), moving.meter.clone());
+    let exclude = Exclude::default();
+    Copy { client, meter, rules, exclude, preserve, dry_run, cache: None }
 }
 
 async fn put_tree(
-    job: &Job,
+    copy: &Copy,
     moving: &mut Moving,
     source: &Path,
     address: &Address,
     several: bool,
-) -> Result<(), Failure> {
+) -> Result<bool, Failure> {
     let from = source.display().to_string();
     let tree = Tree::open(source).map_err(|error| errors::storage(&from, &error))?;
-    let (base, is_new) = tree_target(&moving.link, source, address, several, job.dry_run).await?;
-    job.upload(tree, &from, &base, is_new, &mut moving.report, &moving.progress).await
+    let there = match several || address.is_directory {
+        true => Destination::Directory,
+        false => copy.destination(&address.path).await,
+    };
+    // `.` and `..` have no name to go by: what they hold goes there itself.
+    let base = match there {
+        Destination::Directory if source.file_name().is_some() => inside(source, address)
+            .map_err(|error| bad_name(source, &error, "put it to a full path"))?,
+        _ => address.path.clone(),
+    };
+    let (to, is_new) = (base.to_string(), there == Destination::New);
+    let mut names = Names { from: &from, to: &to, report: &mut moving.report };
+    let done = copy.upload(tree, &base, is_new, |event| names.tell(event)).await;
+    Ok(moving.ended(&from, &to, done).await)
 }
 
-async fn would_move(moving: &mut Moving, names: &[(String, String)]) {
-    moving.link.admitted().await;
-    for (from, to) in names {
-        moving.report.would_move(&moving.progress, &format!("{from} -> {to}"), 0);
+fn bad_name(source: &Path, error: &PathError, instead: &str) -> Failure {
+    Failure::new(Exit::Usage, format!("'{}': {error}", source.display()))
+        .hint(format!("give it another name on the server: {instead}"))
+}
+
+async fn would_move<'a>(moving: &mut Moving, names: impl Iterator<Item = (&'a String, String)>) {
+    if moving.client.logged_in().await.is_ok() {
+        for (from, to) in names {
+            moving.report.would_move(&format!("{from} -> {to}"), 0);
+        }
     }
 }
 
@@ -88,47 +129,8 @@ fn is_directory(path: &Path) -> bool {
     path != Path::new("-") && path.is_dir()
 }
 
-/// Where a directory goes: into the one that the address names, or it becomes that one. Says whether it was
-/// made here, so that nothing can be in it: that is asked for together with what is there.
-async fn tree_target(
-    link: &Link,
-    source: &Path,
-    address: &Address,
-    several: bool,
-    dry_run: bool,
-) -> Result<(RemotePath, bool), Failure> {
-    let into = several || address.is_directory || {
-        let make = async { !dry_run && make_new(link, &address.path).await };
-        let (is_new, there) = tokio::join!(make, link.stat(&address.path));
-        if is_new {
-            return Ok((address.path.clone(), true));
-        }
-        there.is_ok_and(|entry| entry.kind == 1)
-    };
-    // `.` and `..` have no name to go by: what they hold goes there itself.
-    if !into || source.file_name().is_none() {
-        return Ok((address.path.clone(), false));
-    }
-    let base = inside(source, address).map_err(|error| {
-        Failure::new(Exit::Usage, format!("'{}': {error}", source.display()))
-            .hint("give it another name on the server: put it to a full path")
-    })?;
-    Ok((base, false))
-}
-
-/// Makes the directory `path`; false if there was one already, or it cannot be made. An attempt whose answer was
-/// lost with the connection may have made it: one that is there and empty then is taken for that.
-async fn make_new(link: &Link, path: &RemotePath) -> bool {
-    let made = link.run(|client, again| async move {
-        match client.make_directory(path, false).await {
-            Err(error) if again && error.status() == Some(Status::Exists) => {
-                let there = client.list(path, None).await?;
-                Ok(there.entries.is_empty() && there.hidden == 0)
-            }
-            made => made.map(|()| true),
-        }
-    });
-    made.await.unwrap_or(false)
+fn is_open(job: &FileJob) -> bool {
+    matches!(job.local, LocalFile::Open(_))
 }
 
 /// Fetches files and, with `-r`, directories.
@@ -137,133 +139,96 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
     if args.destination == Path::new("-") {
         return get_to_stdout(ui, access, &args.addresses).await;
     }
-    let (jobs, several) = (args.addresses.len(), args.addresses.len() > 1);
-    let mut moving = Moving::begin(access, first, args.dry_run).await?;
-    moving.report.is_download();
-    let (link, meter) = (moving.link.clone(), moving.meter.clone());
-    let (mut trees, mut downloads) = (Vec::new(), Vec::new());
+    let (number, several) = (args.addresses.len(), args.addresses.len() > 1);
+    let mut moving = Moving::begin(access, first, Job::Files).await?;
+    (moving.report.down, moving.report.planning) = (true, args.dry_run);
+    let (mut trees, mut jobs, mut names) = (Vec::new(), Vec::new(), Vec::new());
     for address in &args.addresses {
-        if args.recursive && is_remote_directory(&link, address).await? {
-            trees.push(address);
+        if args.recursive && moving.is_directory(&address.path).await? {
+            trees.push(&address.path);
         } else {
-            downloads.push(plan_download(address, &args.destination, several, args.preserve)?);
+            let to = plan_download(address, &args.destination, several)?;
+            names.push(to.display().to_string());
+            let (local, remote) = (LocalFile::Path(to), address.path.clone());
+            jobs.push(FileJob { local, remote, inside: None });
         }
     }
-    let names: Vec<_> = downloads
-        .iter()
-        .map(|download| (download.from.to_string(), download.to.display().to_string()))
-        .collect();
+    let wanted: Vec<_> = jobs.iter().map(|job| job.remote.to_string()).collect();
     if args.dry_run {
-        would_move(&mut moving, &names).await;
+        would_move(&mut moving, wanted.iter().zip(names)).await;
     } else {
-        download_all(&link, downloads, &meter, |(number, result)| {
-            let (from, to) = named(&names, number);
-            note(&mut moving, from, to, to, result);
-        })
-        .await;
+        let (client, meter, report) =
+            (moving.client.clone(), moving.meter.clone(), &mut moving.report);
+        let on = |at: usize, result: Result<Arrived, TreeError>| {
+            let (from, to) = named(&wanted, &names, at);
+            match result {
+                Ok(Arrived { outcome, .. }) => report.done(from, to, &outcome, false),
+                Err(error) => report.failed(file_failure(from, to, to, &error)),
+            }
+        };
+        let done = download_files(&client, jobs, args.preserve, &meter, on).await;
+        drop(client);
+        let (from, to) = named(&wanted, &names, 0);
+        moving.ended(to, from, done).await;
     }
-    drop(link);
-    let job = Job::copying(&moving, args.preserve, args.dry_run);
-    for address in trees {
-        let got = get_tree(&job, &mut moving, &address.path, &args.destination, several).await;
-        if let Err(failure) = got
-            && !moving.failed(failure).await
-        {
+    let copy = copying(&moving, args.preserve, args.dry_run);
+    for from in trees {
+        if !get_tree(&copy, &mut moving, from, &args.destination, several).await {
             break;
         }
     }
-    drop(job);
-    moving.finish(jobs).await
+    drop(copy);
+    moving.finish(number).await
 }
 
 async fn get_tree(
-    job: &Job,
+    copy: &Copy,
     moving: &mut Moving,
     from: &RemotePath,
     destination: &Path,
     several: bool,
-) -> Result<(), Failure> {
+) -> bool {
     let inside = from.name().filter(|_| several || is_directory(destination));
     let to = inside.map_or(destination.to_owned(), |name| destination.join(name));
-    let open = |make| match inside {
-        Some(name) => trees::open_or_make_in(destination, name, make),
-        None => trees::open_or_make(destination, make),
-    };
-    let to = to.display().to_string();
-    job.download(from, open, &to, &mut moving.report, &moving.progress).await
+    let (base, to) = (from.to_string(), to.display().to_string());
+    let mut names = Names { from: &base, to: &to, report: &mut moving.report };
+    let done = copy.download(from, destination, inside, |event| names.tell(event)).await;
+    moving.ended(&to, &base, done).await
 }
 
-async fn is_remote_directory(link: &Link, address: &Address) -> Result<bool, Failure> {
-    match link.stat(&address.path).await {
-        Ok(entry) => Ok(entry.kind == 1),
-        Err(error) => Err(errors::session(&address.path.to_string(), &error)),
+/// Where file `at` of a job comes from and goes to, as people know it.
+fn named<'a>(from: &'a [String], to: &'a [String], at: usize) -> (&'a str, &'a str) {
+    from.get(at).zip(to.get(at)).map_or(("a file", ""), |(from, to)| (from, to))
+}
+
+fn file_failure(from: &str, to: &str, local: &str, error: &TreeError) -> Failure {
+    let failure = trees::failure(&trees::named(from, to, local, error), error);
+    match error {
+        TreeError::Session(error) if error.status() == Some(Status::NotFound) && from == local => {
+            failure.hint("the directory it goes to is not there; 'sealane mkdir -p' makes it")
+        }
+        _ => failure,
     }
 }
 
-/// Where file `number` of a job comes from and goes to, as people know it.
-fn named(names: &[(String, String)], number: usize) -> (&str, &str) {
-    names.get(number).map_or(("a file", ""), |(from, to)| (from, to))
-}
-
-fn note(
-    moving: &mut Moving,
-    from: &str,
-    to: &str,
-    local: &str,
-    result: Result<Arrived, SessionError>,
-) {
-    match result {
-        Ok(Arrived { outcome, inside }) => {
-            let inside = inside.map(|path| path.to_string());
-            let to = inside.as_deref().unwrap_or(to);
-            moving.report.done(&moving.progress, from, to, &outcome);
-        }
-        Err(error) if moving::is_lost(&moving.link, &error) => {}
-        Err(error) => {
-            // A local error is about the local name, a refusal about the remote one.
-            let what = if matches!(error, SessionError::Refused(_)) && from != to {
-                format!("{from} -> {to}")
-            } else {
-                local.to_owned()
-            };
-            let failure = errors::session(&what, &error);
-            let failure = match error.status() {
-                Some(Status::NotFound) if from == local => failure
-                    .hint("the directory it goes to is not there; 'sealane mkdir -p' makes it"),
-                _ => failure,
-            };
-            moving.report.failed(&moving.progress, failure);
-        }
-    }
-}
-
-fn plan_upload(
-    source: &Path,
-    address: &Address,
-    several: bool,
-    preserve: bool,
-) -> Result<Upload, Failure> {
+fn plan_upload(source: &Path, address: &Address, several: bool) -> Result<FileJob, Failure> {
     let into_directory = several || address.is_directory;
+    let remote = address.path.clone();
     if source == Path::new("-") {
         if into_directory {
             return Err(Failure::new(Exit::Usage, "standard input needs a file name to go to"));
         }
         let spooled = sealane_base::files::spool(std::io::stdin().lock(), &std::env::temp_dir())
             .map_err(|error| errors::storage("standard input", &error))?;
-        let to = address.path.clone();
-        return Ok(Upload { from: UploadSource::Open(spooled), to, inside: None, preserve: false });
+        return Ok(FileJob { local: LocalFile::Open(Arc::new(spooled)), remote, inside: None });
     }
-    let inside = inside(source, address);
-    let from = UploadSource::File(source.to_owned());
+    let (local, inside) = (LocalFile::Path(source.to_owned()), inside(source, address));
     if !into_directory {
         // Its own name matters only if the target turns out to be a directory.
-        return Ok(Upload { from, to: address.path.clone(), inside: inside.ok(), preserve });
+        return Ok(FileJob { local, remote, inside: inside.ok() });
     }
-    let to = inside.map_err(|error| {
-        Failure::new(Exit::Usage, format!("'{}': {error}", source.display()))
-            .hint("give it another name on the server: put one file to a full path")
-    })?;
-    Ok(Upload { from, to, inside: None, preserve })
+    let remote = inside.map_err(|error| bad_name(source, &error, "put one file to a full path"))?;
+    Ok(FileJob { local, remote, inside: None })
 }
 
 /// Where a file goes in the directory that `address` names.
@@ -275,21 +240,14 @@ pub(super) fn inside(source: &Path, address: &Address) -> Result<RemotePath, Pat
     }
 }
 
-fn plan_download(
-    address: &Address,
-    destination: &Path,
-    several: bool,
-    preserve: bool,
-) -> Result<Download, Failure> {
-    let from = address.path.clone();
-    let name = from.name().ok_or_else(|| {
+fn plan_download(address: &Address, destination: &Path, several: bool) -> Result<PathBuf, Failure> {
+    let name = address.path.name().ok_or_else(|| {
         Failure::new(Exit::Usage, "the address names a home, not a file")
             .hint("'sealane ls' shows what is in it")
     })?;
     let ends_in_slash = destination.as_os_str().as_encoded_bytes().ends_with(b"/");
     let is_directory = several || ends_in_slash || destination.is_dir();
-    let to = if is_directory { destination.join(name) } else { destination.to_owned() };
-    Ok(Download { from, to, preserve })
+    Ok(if is_directory { destination.join(name) } else { destination.to_owned() })
 }
 
 async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result<(), Failure> {
@@ -302,35 +260,17 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
             "--json and a file cannot both go to standard output",
         ));
     }
-    let client = access.login(address).await?;
-    client.stay_alone().await;
+    let remote = access.connect(address, Job::Stream).await?;
     let meter = Arc::new(Meter::default());
-    let progress = Progress::start(access, meter.clone(), client.admitted());
+    let progress = Progress::start(access, meter.clone(), remote.client.logged_in());
     let expecting = meter.clone();
     let open = move |size: u64, _: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
         expecting.expect(size);
         Ok(Arc::new(StreamSink::new(std::io::stdout())))
     };
-    let result = client.download(&address.path, false, open, meter).await;
+    let result = remote.client.download(&address.path, false, open, meter).await;
     drop(progress);
-    remote::close(client).await;
-    result.map(|_| ()).map_err(|error| errors::session(&address.path.to_string(), &error))
-}
-
-/// The first of `addresses`, which all name one account of one server.
-pub(super) fn one_server(addresses: &[Address]) -> Result<&Address, Failure> {
-    let first = addresses.first();
-    let first = first.ok_or_else(|| Failure::new(Exit::Usage, "no address was given"))?;
-    addresses.iter().try_for_each(|other| same_server(first, other))?;
-    Ok(first)
-}
-
-/// A job runs over one session: all its addresses name one account of one server.
-pub(super) fn same_server(first: &Address, other: &Address) -> Result<(), Failure> {
-    let is_same = (&first.host, first.port, &first.user) == (&other.host, other.port, &other.user);
-    if is_same {
-        return Ok(());
-    }
-    Err(Failure::new(Exit::Usage, "the addresses name different servers or accounts")
-        .hint("use one command for each"))
+    let result = result.map(drop).map_err(|error| remote.failure(&address.path, &error));
+    remote.close().await;
+    result
 }

@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::cli::{Exit, Failure};
 use crate::config::environment;
 use sealane_base::types::address::AddressError;
 use sealane_base::types::path::PathError;
@@ -53,6 +54,24 @@ pub(super) fn looks_like_address(text: &str) -> bool {
     let is_known =
         |named: Named<'_>| store().load().is_ok_and(|known| known.named(&named.name).is_some());
     Address::looks_like(text) || split(text).is_some_and(is_known)
+}
+
+/// The first of `addresses`, which all name one account of one server.
+pub(super) fn one_server(addresses: &[Address]) -> Result<&Address, Failure> {
+    let first = addresses.first();
+    let first = first.ok_or_else(|| Failure::new(Exit::Usage, "no address was given"))?;
+    addresses.iter().try_for_each(|other| same_server(first, other))?;
+    Ok(first)
+}
+
+/// A job runs over one session: all its addresses name one account of one server.
+pub(super) fn same_server(first: &Address, other: &Address) -> Result<(), Failure> {
+    let is_same = (&first.host, first.port, &first.user) == (&other.host, other.port, &other.user);
+    if is_same {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Usage, "the addresses name different servers or accounts")
+        .hint("use one command for each"))
 }
 
 /// `USER@NAME:PATH`, not looked up yet.

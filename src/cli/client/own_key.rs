@@ -6,7 +6,6 @@ use std::path::PathBuf;
 
 use time::OffsetDateTime;
 
-use super::remote::Access;
 use crate::cli::{Exit, Failure};
 use crate::config::environment;
 use sealane_base::fsio;
@@ -29,16 +28,16 @@ pub(super) struct OwnKey {
 }
 
 /// Where the key lies, and whether somebody said so: `--key`, else `SEALANE_KEY`, else beside the known servers.
-pub(super) fn place(access: &Access) -> Option<(PathBuf, bool)> {
-    let named = access.key.clone().or_else(environment::key_file);
+pub(super) fn place(named: Option<PathBuf>) -> Option<(PathBuf, bool)> {
+    let named = named.or_else(environment::key_file);
     let usual = || environment::config_directory().map(|directory| (directory.join(FILE), false));
     named.map(|path| (path, true)).or_else(usual)
 }
 
 impl OwnKey {
     /// The user's key; `None` if there is none and none was named.
-    pub(super) fn find(access: &Access) -> Result<Option<Self>, Failure> {
-        let Some((path, is_named)) = place(access) else { return Ok(None) };
+    pub(super) fn find(named: Option<PathBuf>) -> Result<Option<Self>, Failure> {
+        let Some((path, is_named)) = place(named) else { return Ok(None) };
         let pem = match fsio::read_private(&path, MAX_FILE) {
             Ok(pem) => zeroize::Zeroizing::new(pem),
             Err(error) if error.is_not_found() && !is_named => return Ok(None),
@@ -60,8 +59,8 @@ impl OwnKey {
     }
 
     /// As [`OwnKey::find`], where nothing can be done without one.
-    pub(super) fn require(access: &Access) -> Result<Self, Failure> {
-        Self::find(access)?.ok_or_else(|| {
+    pub(super) fn require(named: Option<PathBuf>) -> Result<Self, Failure> {
+        Self::find(named)?.ok_or_else(|| {
             Failure::new(Exit::NotFound, "there is no key yet").hint("sealane key generate")
         })
     }

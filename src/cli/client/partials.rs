@@ -4,18 +4,18 @@ use serde_json::json;
 
 use super::args::Remove;
 use super::files::utc;
-use super::move_files::one_server;
-use super::remote::{self, Access};
-use crate::cli::{Exit, Failure, Ui, errors};
+use super::names::one_server;
+use super::remote::{Access, Job};
+use crate::cli::{Exit, Failure, Ui};
 use sealane_base::types::{Address, RemotePath};
 use sealane_protocol::message::Partial;
 
 /// Lists the partials of files at or below the address.
 pub(super) async fn list(ui: Ui, access: &Access, address: &Address) -> Result<(), Failure> {
-    let client = access.login(address).await?;
-    let partials = client.partials().await;
-    let partials = partials.map_err(|error| errors::session(&address.host_port(), &error))?;
-    remote::close(client).await;
+    let remote = access.connect(address, Job::Requests).await?;
+    let partials = remote.client.partials().await;
+    let partials = partials.map_err(|error| remote.failure(&address.host_port(), &error))?;
+    remote.close().await;
     let (mut count, mut bytes) = (0u64, 0u64);
     for partial in partials.iter().filter(|partial| is_meant(partial, &address.path, true)) {
         count += 1;
@@ -34,17 +34,17 @@ pub(super) async fn list(ui: Ui, access: &Access, address: &Address) -> Result<(
 /// Removes partials; a failure does not stop the rest.
 pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), Failure> {
     let first = one_server(&args.addresses)?;
-    let client = access.login(first).await?;
-    let partials = client.partials().await;
-    let partials = partials.map_err(|error| errors::session(&first.host_port(), &error))?;
+    let remote = access.connect(first, Job::Requests).await?;
+    let partials = remote.client.partials().await;
+    let partials = partials.map_err(|error| remote.failure(&first.host_port(), &error))?;
     let (mut removed, mut failures) = (0u64, Vec::new());
     for address in &args.addresses {
         let mut found = false;
         for partial in partials.iter().filter(|it| is_meant(it, &address.path, args.recursive)) {
             found = true;
-            match client.discard_partial(&partial.id).await {
+            match remote.client.discard_partial(&partial.id).await {
                 Ok(()) => removed += 1,
-                Err(error) => failures.push(errors::session(&name(partial), &error)),
+                Err(error) => failures.push(remote.failure(&name(partial), &error)),
             }
         }
         if !found && !args.recursive {
@@ -53,7 +53,7 @@ pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), 
             failures.push(Failure::new(Exit::NotFound, what).hint(hint));
         }
     }
-    remote::close(client).await;
+    remote.close().await;
     let (failed, only) = (failures.len(), failures.len() == 1 && args.addresses.len() == 1);
     ui.object(
         &json!({ "type": "result", "ok": failed == 0, "removed": removed, "failed": failed }),

@@ -11,6 +11,9 @@ use tokio::task::JoinHandle;
 
 use super::remote::Access;
 use crate::cli::Ui;
+use sealane_base::types::size::human;
+use sealane_client::session::SessionError;
+use sealane_client::{self as client, ProgressStream};
 use sealane_protocol::transfer::Meter;
 
 /// Redraws a second.
@@ -22,6 +25,7 @@ const PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Progress {
     shown: Shown,
+    meter: Arc<Meter>,
     draws: bool,
     task: Option<JoinHandle<()>>,
 }
@@ -29,8 +33,8 @@ pub(super) struct Progress {
 /// What is drawn.
 #[derive(Clone, Debug)]
 struct Shown {
+    ui: Ui,
     bar: ProgressBar,
-    meter: Arc<Meter>,
     /// Bytes of files that are complete.
     durable: Arc<AtomicU64>,
     /// Those are what the bar shows.
@@ -39,35 +43,33 @@ struct Shown {
 
 impl Progress {
     /// Draws `meter` on stderr as the bar of `access`, which was hidden until now, if its terminal draws
-    /// at all; from when the login has succeeded, which ends `admitted`.
+    /// at all; from when the login has succeeded.
     pub(super) fn start(
         access: &Access,
         meter: Arc<Meter>,
-        admitted: impl Future<Output = ()> + Send + 'static,
+        login: impl Future<Output = Result<(), SessionError>> + Send + 'static,
     ) -> Self {
-        let (ui, bar) = (access.ui, access.bar.clone());
-        let by_durable = access.durable_progress;
-        let shown = Shown { bar, meter, durable: Arc::default(), by_durable };
+        let (ui, bar, by_durable) = (access.ui, access.bar.clone(), access.durable_progress);
+        let shown = Shown { ui, bar, durable: Arc::default(), by_durable };
         let draws = ui.draws();
-        let told = shown.clone();
-        let task = match draws {
-            true => Some(tokio::spawn(async move {
-                admitted.await;
-                told.show();
-                let mut ticks = tokio::time::interval(PERIOD / u32::from(RATE));
-                loop {
-                    ticks.tick().await;
-                    told.draw();
+        let (told, stream_of) = (shown.clone(), meter.clone());
+        let task = (draws || (ui.json && !ui.quiet)).then(|| {
+            tokio::spawn(async move {
+                if login.await.is_err() {
+                    return;
                 }
-            })),
-            false => (ui.json && !ui.quiet).then(|| {
-                tokio::spawn(async move {
-                    admitted.await;
-                    told.tell(ui).await;
-                })
-            }),
-        };
-        Self { shown, draws, task }
+                let period = if draws { PERIOD / u32::from(RATE) } else { PERIOD };
+                let mut stream = ProgressStream::new(stream_of, period);
+                if draws {
+                    told.show();
+                }
+                loop {
+                    let now = stream.next().await;
+                    if draws { told.draw(now) } else { told.tell(now) }
+                }
+            })
+        });
+        Self { shown, meter, draws, task }
     }
 
     /// A file of `bytes` bytes is complete.
@@ -87,7 +89,7 @@ impl Drop for Progress {
             task.abort();
         }
         if self.draws {
-            self.shown.draw();
+            self.shown.draw(ProgressStream::now(&self.meter));
             self.shown.bar.finish_and_clear();
         }
     }
@@ -104,36 +106,22 @@ impl Shown {
         }
     }
 
-    fn numbers(&self) -> [u64; 4] {
-        let total = self.meter.total_bytes();
-        let durable = self.durable.load(Ordering::Relaxed).min(total);
-        [self.meter.verified_bytes().min(total), durable, total, self.meter.reused_bytes()]
+    fn durable(&self, now: client::Progress) -> u64 {
+        self.durable.load(Ordering::Relaxed).min(now.total)
     }
 
-    fn draw(&self) {
-        let [verified, durable, total, held] = self.numbers();
-        self.bar.set_length(total);
-        self.bar.set_position(if self.by_durable { durable } else { verified });
-        if held > 0 {
-            let held = sealane_base::types::size::human(held);
-            self.bar.set_message(format!("  ({held} held already)"));
+    fn draw(&self, now: client::Progress) {
+        self.bar.set_length(now.total);
+        self.bar.set_position(if self.by_durable { self.durable(now) } else { now.verified });
+        if now.unchanged > 0 {
+            self.bar.set_message(format!("  ({} unchanged)", human(now.unchanged)));
         }
     }
 
-    async fn tell(self, ui: Ui) {
-        let mut before = [0; 4];
-        let mut ticks = tokio::time::interval(PERIOD);
-        loop {
-            ticks.tick().await;
-            let now = self.numbers();
-            if now != before {
-                let [verified, durable, total, held] = now;
-                ui.object(&json!({
-                    "type": "progress", "verified": verified, "durable": durable, "total": total,
-                    "held": held,
-                }));
-                before = now;
-            }
-        }
+    fn tell(&self, now: client::Progress) {
+        self.ui.object(&json!({
+            "type": "progress", "verified": now.verified, "durable": self.durable(now),
+            "total": now.total, "held": now.unchanged,
+        }));
     }
 }

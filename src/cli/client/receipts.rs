@@ -11,14 +11,12 @@ use super::args::CheckReceipt;
 use super::files::utc;
 use super::names;
 use super::remote::{Access, Remote};
-use super::trees::walk;
-use super::trusted;
-use crate::cli::{Exit, Failure, Ui, errors};
+use crate::cli::{Exit, Failure, Ui, errors, untrusted};
 use sealane_base::files::{EntryKind, FileSource, Tree};
 use sealane_base::fsio;
 use sealane_base::types::{Digest, Pin, RemotePath};
 use sealane_client::session::SessionError;
-use sealane_client::tree::{Exclude, Problem};
+use sealane_client::tree::{Exclude, Problem, walk};
 use sealane_client::{ReceiptError, SignedReceipt};
 use sealane_protocol::transfer::{self, Meter, TransferError};
 use sealane_tls::trust::State;
@@ -37,50 +35,30 @@ pub(super) async fn fetch(
     let (mut files, mut running) = (files.into_iter(), JoinSet::new());
     let (mut receipts, mut failures) = (Vec::new(), Vec::new());
     loop {
-        while running.len() < SIDE_BY_SIDE.min(remote.link.max_requests())
-            && remote.link.over().is_none()
+        while running.len() < SIDE_BY_SIDE.min(remote.client.max_requests())
+            && remote.client.failure().is_none()
             && let Some((path, root)) = files.next()
         {
-            let (link, pin) = (remote.link.clone(), remote.proved);
+            let client = remote.client.clone();
             running.spawn(async move {
-                let answer = link.receipt(&path, Some(&pin)).await;
-                (path, root, answer)
+                let signed = client.receipt(&path, root).await;
+                (path, signed)
             });
         }
-        let Some(Ok((path, root, answer))) = running.join_next().await else { break };
-        let answer = answer.map_err(|error| errors::session(&format!("receipt of {path}"), &error));
-        match answer.and_then(|answer| {
-            accept(remote, root, SignedReceipt::new(&path, answer)).map_err(|error| {
-                Failure::new(Exit::Integrity, format!("receipt of {path}: {error}"))
-            })
-        }) {
+        let Some(Ok((path, signed))) = running.join_next().await else { break };
+        let what = format!("receipt of {path}");
+        match signed {
             Ok(receipt) => receipts.push(receipt),
-            Err(failure) => failures.push(failure),
+            Err(ReceiptError::Session(error)) => failures.push(errors::session(&what, &error)),
+            Err(error) => failures.push(Failure::new(Exit::Integrity, format!("{what}: {error}"))),
         }
     }
     receipts.sort_by(|one, other| one.receipt.path.cmp(&other.receipt.path));
-    let text = SignedReceipt::write_all(&remote.server, &receipts);
+    let text = SignedReceipt::write_all(remote.server(), &receipts);
     if let Err(error) = fsio::write_atomic(paper, text.as_bytes(), 0o644) {
         failures.push(Failure::new(Exit::Other, error.to_string()));
     }
     failures
-}
-
-/// A receipt that is about what was sent, of this account, by a key that is trusted.
-fn accept(
-    remote: &Remote,
-    sent: Digest,
-    signed: Result<SignedReceipt, ReceiptError>,
-) -> Result<SignedReceipt, ReceiptError> {
-    let signed = signed?;
-    let (root, size) = (signed.receipt.root, signed.receipt.size);
-    if root != sent || signed.receipt.account != remote.user {
-        return Err(ReceiptError::Other { signed: root, size, sent });
-    }
-    match remote.pins.iter().any(|pin| *pin == signed.pin()) {
-        true => Ok(signed),
-        false => Err(ReceiptError::Key(signed.pin())),
-    }
 }
 
 /// Checks the receipts in a file, and that local files are what they are about.
@@ -134,7 +112,7 @@ fn is_trusted(access: &Access, pin: &Pin) -> Result<bool, Failure> {
     if !access.pins.is_empty() {
         return Ok(access.pins.contains(pin));
     }
-    let known = names::store().load().map_err(|error| trusted::failure(&error))?;
+    let known = names::store().load().map_err(|error| untrusted::store(&error))?;
     let keys: Vec<_> = known.iter().filter_map(|server| server.key(pin)).collect();
     Ok(!keys.is_empty() && keys.iter().all(|key| key.state != State::Revoked))
 }
@@ -146,7 +124,8 @@ async fn files_of(named: &Path) -> Result<Vec<PathBuf>, Failure> {
     }
     let name = named.display().to_string();
     let tree = Tree::open(named).map_err(|error| errors::storage(&name, &error))?;
-    let listing = walk(&Arc::new(tree), &Exclude::default()).await?;
+    let listing = walk(&Arc::new(tree), &Exclude::default()).await;
+    let listing = listing.map_err(|error| errors::session(&name, &error))?;
     if let Some(Problem { path, error }) = listing.problems.first() {
         return Err(Failure::new(Exit::Other, format!("{name}/{path}: {error}")));
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::cli::Ui;
 use crate::config::environment;
 use sealane_client::DigestCache;
+use sealane_client::session::SessionError;
 
 /// Writes down what was learned when it is dropped, by Ctrl-C as well.
 pub(super) struct Remembered {
@@ -14,19 +15,20 @@ pub(super) struct Remembered {
 
 impl Remembered {
     /// Opens the cache if it is `wanted` and there is a place for it. What there is to say of it is said once the
-    /// login has succeeded, which ends `admitted`.
+    /// `login` has succeeded.
     pub(super) fn open(
         ui: Ui,
         wanted: bool,
-        admitted: impl Future<Output = ()> + Send + 'static,
+        login: impl Future<Output = Result<(), SessionError>> + Send + 'static,
     ) -> Self {
         let directory = environment::cache_directory().filter(|_| wanted);
         let opened = directory.map(|directory| DigestCache::open(&directory));
         let cache = opened.map(|(cache, note)| {
             if let Some(note) = note {
                 tokio::spawn(async move {
-                    admitted.await;
-                    ui.note(&note);
+                    if login.await.is_ok() {
+                        ui.note(&note);
+                    }
                 });
             }
             Arc::new(cache)

@@ -1,23 +1,21 @@
-//! From an address and flags to a session: which account, which keys, which password.
+//! From an address and flags to a client, and what the terminal answers and prints on the way.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use indicatif::ProgressBar;
-use serde_json::{Value, json};
+use serde_json::json;
 
-use super::doorman::Bell;
+use super::names;
 use super::own_key::OwnKey;
-use super::trusted::{self, Trusted};
-use crate::cli::{Exit, Failure, Ui, password, untrusted};
-use sealane_base::types::{Address, Pin, PinSet, Secret, Username};
-use sealane_client::session::Client;
+use crate::cli::{Exit, Failure, Ui, errors, password, untrusted};
+use sealane_base::types::{Address, Pin, RemotePath, Secret, Username};
+use sealane_client::session::SessionError;
 use sealane_client::{
-    self, ConnectError, Dialling, Entering, Link, LinkEvent, RateLimit, Retry, Secured, Target,
-    Ways,
+    Client, ConnectError, Connector, Event, PromptError, Prompts, RateLimit, Retry, Trust,
 };
-use sealane_tls::Identity;
-use sealane_tls::trust::{Announced, KnownServer};
+use sealane_tls::trust::{Place, Source};
 
 /// What the command line says about who connects to whom.
 #[derive(Debug)]
@@ -27,7 +25,7 @@ pub(super) struct Access {
     pub(super) accept_new: bool,
     pub(super) password_file: Option<PathBuf>,
     pub(super) key: Option<PathBuf>,
-    /// How long a connection that failed is sought again.
+    /// How long a lost connection is retried.
     pub(super) retry: Retry,
     /// What notes must be printed around; hidden until there is something to draw.
     pub(super) bar: ProgressBar,
@@ -35,253 +33,213 @@ pub(super) struct Access {
     pub(super) limit: Option<RateLimit>,
     /// The bar shows what is durable.
     pub(super) durable_progress: bool,
-    /// For logins.
-    pub(super) bell: Bell,
 }
 
-/// A server that will be connected to, an account there, and why the server is believed.
-struct Door {
-    server: String,
-    target: Target,
-    trusted: Trusted,
-}
-
-/// What opened the door, and opens it again.
-#[derive(Clone)]
-enum Proof {
-    Key(Identity),
-    Password(Secret),
-}
-
-/// A session, which may still be waiting for its login, and all it takes to have it again.
-struct Begun {
-    client: Client,
-    door: Arc<Door>,
-    proof: Proof,
-    proved: Pin,
-}
-
-/// What is done once a login has succeeded.
-struct Reception {
-    ui: Ui,
-    door: Arc<Door>,
-    proved: Pin,
-    /// The first object of the command's output.
-    start: Option<Value>,
+/// What kind of job a connection is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Job {
+    /// Requests.
+    Requests,
+    /// Files that are moved: the output begins with an object for it.
+    Files,
+    /// A stream, which comes once and in order: one connection, and no other after it.
+    Stream,
 }
 
 impl Access {
-    /// Begins a session with the server of `address`. It may be asked at once, and answers once the doorman has heard
-    /// that the login was good.
-    ///
-    /// A server that has proved no key that is trusted is sent nothing at all.
-    pub(super) async fn login(&self, address: &Address) -> Result<Arc<Client>, Failure> {
-        Ok(Arc::new(self.begin(address, None).await?.client))
+    /// Which keys are trusted.
+    pub(super) fn trust(&self) -> Trust {
+        let (pins, accept_new) = (self.pins.clone(), self.accept_new);
+        Trust { store: names::store(), pins, accept_new }
     }
 
-    /// As [`Access::login`]; and logs in again whenever the connection fails, with the same keys accepted and the
-    /// same key or password. The first connection is not tried again: a wrong address is said at once. `start` is
-    /// printed when the login was good.
-    pub(super) async fn link(
+    /// The terminal, for a connection to `address` with `key`.
+    fn terminal(&self, address: &Address, key: Option<OwnKey>, job: Job) -> Terminal {
+        let (place, server) = (Place::of(address), address.host_port());
+        let user = address.user.clone();
+        let (ui, bar, password_file) = (self.ui, self.bar.clone(), self.password_file.clone());
+        let by_password = AtomicBool::new(false);
+        Terminal { ui, bar, password_file, place, server, user, key, by_password, job }
+    }
+
+    fn connector(&self, terminal: &Arc<Terminal>) -> Connector {
+        let mut connector = Connector::new(names::store(), terminal.clone());
+        connector.trust = self.trust();
+        connector.limit = self.limit.clone();
+        connector.retry = self.retry;
+        connector
+    }
+
+    /// Begins a session with the server of `address`, with the user's key or a password. Requests may be
+    /// sent at once. Nothing may be printed before one is answered, or [`Client::logged_in`].
+    pub(super) async fn connect(&self, address: &Address, job: Job) -> Result<Remote, Failure> {
+        let key = OwnKey::find(self.key.clone())?;
+        let identity = key.as_ref().map(|key| key.identity.clone());
+        let terminal = Arc::new(self.terminal(address, key, job));
+        let mut connector = self.connector(&terminal);
+        connector.key = identity;
+        if job == Job::Stream {
+            connector.single = true;
+            connector.retry.deadline = std::time::Duration::ZERO;
+        }
+        let client = connector.connect(address).await;
+        let client = client.map_err(|error| terminal.failure(&error))?;
+        Ok(Remote { client, terminal })
+    }
+
+    /// Logs in with the password over a connection that proves `key`, too.
+    pub(super) async fn connect_to_enroll(
         &self,
         address: &Address,
-        start: Option<Value>,
+        key: OwnKey,
     ) -> Result<Remote, Failure> {
-        let Begun { client, door, proof, proved } = self.begin(address, start).await?;
-        let Door { server, target, trusted } = door.as_ref();
-        let (user, limit) = (target.user.clone(), self.limit.clone());
-        let target = target.clone();
-        let dial = move || -> Dialling {
-            let (target, proof, limit) = (target.clone(), proof.clone(), limit.clone());
-            Box::pin(async move { proof.open(&target, limit).await })
-        };
-        let (ui, bar, place) = (self.ui, self.bar.clone(), server.clone());
-        let told = move |event: LinkEvent<'_>| bar.suspend(|| tell(ui, &place, &event));
-        let chance = || getrandom::u32().unwrap_or(u32::MAX);
-        let (dial, chance, told) = (Box::new(dial), Box::new(chance), Box::new(told));
-        let link = Link::new(client, Ways { dial, retry: self.retry, chance, told });
-        let Trusted { pins, known, .. } = trusted;
-        let (server, known, pins) = (server.clone(), known.clone(), pins.clone());
-        Ok(Remote { link, server, known, user, pins, proved })
+        let identity = key.identity.clone();
+        let terminal = Arc::new(self.terminal(address, Some(key), Job::Requests));
+        let client = self.connector(&terminal).connect_to_enroll(address, &identity).await;
+        let client = client.map_err(|error| {
+            let is_about_key = matches!(error, ConnectError::Tls(_));
+            terminal.by_password.store(!is_about_key, Ordering::Relaxed);
+            terminal.failure(&error)
+        })?;
+        Ok(Remote { client, terminal })
     }
 
-    /// With the user's key if there is one, and with a password if there is none or the server does not
-    /// take it.
-    async fn begin(&self, address: &Address, start: Option<Value>) -> Result<Begun, Failure> {
-        let door = Arc::new(self.door(address).await?);
-        let Some(key) = OwnKey::find(self)? else {
-            let password = self.password(&door)?;
-            return self.with_password(door, password, start).await;
-        };
-        let secured = self.secure(&door, Some(&key.identity)).await?;
-        let proved = secured.pin();
-        let (client, mut entering) = secured.enter(&door.target.user, None).await;
-        let begun =
-            Begun { client, door: door.clone(), proof: Proof::Key(key.identity.clone()), proved };
-        let reception = Reception { ui: self.ui, door: door.clone(), proved, start };
-        if !self.may_have_password() {
-            self.bell.ring(Box::pin(reception.attend(entering, Some(key))));
-            return Ok(begun);
-        }
-        // What was asked already would have to be asked once more, with the password.
-        let refused = match entering.heard().await {
-            Ok(announced) => {
-                reception.receive(entering, announced);
-                return Ok(begun);
-            }
-            Err(error) => match key.refused(&door.server, &door.target.user, &error) {
-                Some(refused) => refused,
-                None => return Err(door.failure(&error)),
-            },
-        };
-        match password::given(self.password_file.as_deref())? {
-            Some(_) => self.ui.detail(&refused.message),
-            None if password::can_be_asked() => self.ui.note(&refused.message),
-            None => return Err(refused),
-        }
-        let password = self.password(&door)?;
-        self.with_password(door, password, reception.start).await
+    /// Whether `key` alone logs in at the server of `address`.
+    pub(super) async fn accepts(&self, address: &Address, key: &OwnKey) -> bool {
+        let terminal = Arc::new(self.terminal(address, None, Job::Requests));
+        self.connector(&terminal).accepts(address, &key.identity).await
     }
 
-    /// Whether there is anything else if the server does not take the user's key.
-    fn may_have_password(&self) -> bool {
+    /// Finds out the key of an unknown server.
+    pub(super) async fn first_contact(&self, place: &Place) -> Result<(Pin, Source), Failure> {
+        let (host, path) = (place.host().to_owned(), RemotePath::default());
+        let (user, port, pins) = (None, place.port(), Vec::new());
+        let address = Address { user, host, port, path, is_directory: true, pins };
+        let terminal = Arc::new(self.terminal(&address, None, Job::Requests));
+        let prompts = terminal.clone() as Arc<dyn Prompts>;
+        let found = self.trust().first_contact(place, &prompts).await;
+        found.map_err(|error| terminal.failure(&error))
+    }
+}
+
+/// Who types, and where the events of a connection are printed.
+#[derive(Debug)]
+struct Terminal {
+    ui: Ui,
+    bar: ProgressBar,
+    password_file: Option<PathBuf>,
+    place: Place,
+    server: String,
+    user: Option<Username>,
+    key: Option<OwnKey>,
+    /// The key was not accepted, so that what is said later is about the password.
+    by_password: AtomicBool,
+    job: Job,
+}
+
+impl Prompts for Terminal {
+    fn password(&self, user: &Username, server: &str) -> Result<Secret, PromptError> {
+        Ok(password::of_user(self.password_file.as_deref(), user, server)?)
+    }
+
+    fn has_password(&self) -> bool {
         let given = password::given(self.password_file.as_deref());
         !matches!(given, Ok(None)) || password::can_be_asked()
     }
 
-    /// Logs in with the password over a connection that proves `key`, too.
-    pub(super) async fn login_showing(
-        &self,
-        address: &Address,
-        key: &OwnKey,
-    ) -> Result<(Arc<Client>, Username), Failure> {
-        let door = Arc::new(self.door(address).await?);
-        let password = self.password(&door)?;
-        let user = door.target.user.clone();
-        let secured = self.secure(&door, Some(&key.identity)).await?;
-        let proved = secured.pin();
-        let (client, mut entering) = secured.enter(&user, Some(&password)).await;
-        let announced = entering.heard().await.map_err(|error| {
-            let refused = match error {
-                ConnectError::Tls(_) => key.refused(&door.server, &user, &error),
-                _ => None,
-            };
-            refused.unwrap_or_else(|| door.failure(&error))
-        })?;
-        Reception { ui: self.ui, door, proved, start: None }.receive(entering, announced);
-        Ok((Arc::new(client), user))
+    fn can_confirm(&self) -> bool {
+        self.ui.can_ask()
     }
 
-    /// Whether `key` alone logs in at the server of `address`.
-    pub(super) async fn is_taken(&self, address: &Address, key: &OwnKey) -> bool {
-        let Ok(door) = self.door(address).await else { return false };
-        let Ok(secured) = self.secure(&door, Some(&key.identity)).await else { return false };
-        secured.login(&door.target.user, None).await.is_ok()
+    fn confirm(&self, server: &str, pin: &Pin) -> String {
+        self.ui.ask(&untrusted::question(server, pin)).unwrap_or_default()
     }
 
-    async fn door(&self, address: &Address) -> Result<Door, Failure> {
-        let server = address.host_port();
-        let user = address.user.clone().ok_or_else(|| {
-            Failure::new(Exit::Usage, format!("which account at {server}?"))
-                .hint(format!("write it into the address: sealane://USER@{server}/…"))
-        })?;
-        let trusted = trusted::decide(self, address).await?;
-        let target = Target::new(address, user, trusted.pins.clone());
-        Ok(Door { server, target, trusted })
-    }
-
-    fn password(&self, door: &Door) -> Result<Secret, Failure> {
-        password::of_user(self.password_file.as_deref(), &door.target.user, &door.server)
-    }
-
-    async fn secure(&self, door: &Door, key: Option<&Identity>) -> Result<Secured, Failure> {
-        let secured = sealane_client::secure_paced(&door.target, key, self.limit.clone()).await;
-        let secured = secured.map_err(|error| door.failure(&error))?;
-        self.ui.detail(&format!("connected; congestion control {}", secured.congestion()));
-        door.trusted.proved(self.ui, secured.pin())?;
-        Ok(secured)
-    }
-
-    async fn with_password(
-        &self,
-        door: Arc<Door>,
-        password: Secret,
-        start: Option<Value>,
-    ) -> Result<Begun, Failure> {
-        let secured = self.secure(&door, None).await?;
-        let proved = secured.pin();
-        let (client, entering) = secured.enter(&door.target.user, Some(&password)).await;
-        let reception = Reception { ui: self.ui, door: door.clone(), proved, start };
-        self.bell.ring(Box::pin(reception.attend(entering, None)));
-        Ok(Begun { client, door, proof: Proof::Password(password), proved })
+    fn event(&self, _: &str, event: Event<'_>) {
+        self.bar.suspend(|| self.tell(&event));
     }
 }
 
-impl Reception {
-    /// Hears of a login, with `key` if there is one, and does what follows from it.
-    async fn attend(self, mut entering: Entering, key: Option<OwnKey>) -> Result<(), Failure> {
-        match entering.heard().await {
-            Ok(announced) => {
-                self.receive(entering, announced);
-                Ok(())
+impl Terminal {
+    fn tell(&self, event: &Event<'_>) {
+        let (ui, server) = (self.ui, &self.server);
+        match event {
+            Event::Secured(congestion) => {
+                ui.detail(&format!("connected; congestion control {congestion}"));
             }
-            Err(error) => {
-                let (server, user) = (&self.door.server, &self.door.target.user);
-                let refused = key.and_then(|key| key.refused(server, user, &error));
-                Err(refused.unwrap_or_else(|| self.door.failure(&error)))
+            Event::Remembered(pin) => {
+                let aloud = pin.read_aloud();
+                ui.note(&format!("{server} is known from now on by {pin} ({aloud})"));
+            }
+            Event::Learned(pin) => ui.note(&untrusted::learned(server, pin)),
+            Event::NotLearned(why) => {
+                ui.note(&format!("the keys of {server} were not learned: {why}"));
+            }
+            Event::NotNoted(why) => ui.detail(&why.to_string()),
+            Event::KeyRefused(error) => {
+                let refused = self.failure(error);
+                self.by_password.store(true, Ordering::Relaxed);
+                match password::given(self.password_file.as_deref()) {
+                    Ok(Some(_)) => ui.detail(&refused.message),
+                    _ => ui.note(&refused.message),
+                }
+            }
+            Event::LoggedIn if self.job == Job::Files => {
+                ui.object(&json!({ "type": "start", "server": server }));
+            }
+            Event::LoggedIn => {}
+            Event::Lost(why) => {
+                self.reconnect("lost", Some(why.to_string()), None);
+                ui.note(&format!("{server}: {why}; connecting again"));
+            }
+            Event::RetryFailed(why) => {
+                self.reconnect("in vain", Some(why.to_string()), None);
+                ui.detail(&format!("{server}: {why}; trying again"));
+            }
+            Event::Reconnected(after) => {
+                let seconds = after.as_secs_f64();
+                self.reconnect("back", None, Some(seconds));
+                ui.note(&format!("{server}: connected again after {seconds:.1} s"));
             }
         }
     }
 
-    /// Learns what the server announced. From then on the session's questions are answered.
-    fn receive(&self, entering: Entering, announced: Option<Announced>) {
-        if let Some(announced) = announced {
-            self.door.trusted.learn(self.ui, &self.proved, &announced);
-        }
-        if let Some(start) = &self.start {
-            self.ui.object(start);
-        }
-        entering.let_in();
+    fn reconnect(&self, state: &str, why: Option<String>, seconds: Option<f64>) {
+        self.ui.object(&json!({
+            "type": "reconnect", "state": state, "server": self.server, "why": why, "seconds": seconds,
+        }));
     }
-}
 
-impl Door {
+    /// Why there is no session.
     fn failure(&self, error: &ConnectError) -> Failure {
-        untrusted::connecting(&self.server, error, self.trusted.known.as_ref())
+        let server = &self.server;
+        let key = self.key.as_ref().filter(|_| !self.by_password.load(Ordering::Relaxed));
+        let refused = key.zip(self.user.as_ref());
+        let refused = refused.and_then(|(key, user)| key.refused(server, user, error));
+        refused.unwrap_or_else(|| {
+            let known = names::store().load().ok();
+            let known = known.as_ref().and_then(|known| known.at(&self.place));
+            untrusted::connecting(server, error, known)
+        })
     }
 }
 
-impl Proof {
-    async fn open(
-        &self,
-        target: &Target,
-        limit: Option<RateLimit>,
-    ) -> Result<Client, ConnectError> {
-        let (key, password) = match self {
-            Self::Key(key) => (Some(key), None),
-            Self::Password(password) => (None, Some(password)),
-        };
-        let secured = sealane_client::secure_paced(target, key, limit).await?;
-        Ok(secured.login(&target.user, password).await?.0)
-    }
-}
-
-/// A server with a session that is had again when it fails.
+/// A client, and what is printed if it fails.
 #[derive(Debug)]
 pub(super) struct Remote {
-    pub(super) link: Arc<Link>,
-    pub(super) server: String,
-    known: Option<KnownServer>,
-    pub(super) user: Username,
-    /// The keys that are accepted, and the one that was proved.
-    pub(super) pins: PinSet,
-    pub(super) proved: Pin,
+    pub(super) client: Client,
+    terminal: Arc<Terminal>,
 }
 
 impl Remote {
+    /// `host:port` of the server.
+    pub(super) fn server(&self) -> &str {
+        &self.terminal.server
+    }
+
     /// Why there is no session any more, if it is so.
     pub(super) fn lost(&self) -> Option<Failure> {
-        let failure = untrusted::connecting(&self.server, self.link.over()?, self.known.as_ref());
+        let failure = self.terminal.failure(self.client.failure()?);
         Some(match failure.exit {
             Exit::Network => {
                 failure.hint("run the same command again: it goes on where it stopped")
@@ -290,34 +248,13 @@ impl Remote {
         })
     }
 
+    /// Why something could not be done with `what`: a failed login or a lost connection is about neither.
+    pub(super) fn failure(&self, what: &impl ToString, error: &SessionError) -> Failure {
+        self.lost().unwrap_or_else(|| errors::session(&what.to_string(), error))
+    }
+
     /// Closes the session in order; for when the job is done.
     pub(super) async fn close(self) {
-        self.link.close().await;
-    }
-}
-
-fn tell(ui: Ui, server: &str, event: &LinkEvent<'_>) {
-    let (state, why, seconds) = match event {
-        LinkEvent::Lost(why) => ("lost", Some(why.to_string()), None),
-        LinkEvent::InVain(why) => ("in vain", Some(why.to_string()), None),
-        LinkEvent::Back(after) => ("back", None, Some(after.as_secs_f64())),
-    };
-    ui.object(&json!({
-        "type": "reconnect", "state": state, "server": server, "why": why, "seconds": seconds,
-    }));
-    let why = why.unwrap_or_default();
-    match event {
-        LinkEvent::Lost(_) => ui.note(&format!("{server}: {why}; connecting again")),
-        LinkEvent::InVain(_) => ui.detail(&format!("{server}: {why}; trying again")),
-        LinkEvent::Back(after) => {
-            ui.note(&format!("{server}: connected again after {:.1} s", after.as_secs_f64()));
-        }
-    }
-}
-
-/// Closes the session in order; for when the job is done.
-pub(super) async fn close(client: Arc<Client>) {
-    if let Some(client) = Arc::into_inner(client) {
-        client.close().await;
+        self.client.close().await;
     }
 }

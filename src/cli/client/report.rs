@@ -11,9 +11,11 @@ use sealane_base::types::size::human;
 use sealane_protocol::transfer::Outcome;
 
 /// Counts outcomes as they come in.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Report {
-    ui: Ui,
+    pub(super) ui: Ui,
+    /// Until the job has ended.
+    pub(super) progress: Option<Progress>,
     files: u64,
     bytes: u64,
     moved: u64,
@@ -21,82 +23,43 @@ pub(super) struct Report {
     deleted: u64,
     trees: bool,
     /// Nothing is done, so what would be is shown.
-    planning: bool,
-    failures: Vec<Failure>,
-    /// Files come from the server.
-    down: bool,
-    /// What arrived where, if anybody wants to know afterwards.
-    brought: Option<Vec<(String, Digest)>>,
+    pub(super) planning: bool,
+    pub(super) failures: Vec<Failure>,
+    /// Files come from the server: they are received, not sent.
+    pub(super) down: bool,
+    /// What arrived where, if it is wanted afterwards.
+    pub(super) brought: Option<Vec<(String, Digest)>>,
 }
 
 impl Report {
-    pub(super) fn new(ui: Ui) -> Self {
-        let failures = Vec::new();
-        let (files, bytes, moved, reused, deleted) = (0, 0, 0, 0, 0);
-        let (trees, planning) = (false, false);
-        let brought = None;
-        Self {
-            ui,
-            files,
-            bytes,
-            moved,
-            reused,
-            deleted,
-            trees,
-            planning,
-            failures,
-            down: false,
-            brought,
-        }
-    }
-
-    /// For a dry run.
-    pub(super) fn planning(self, planning: bool) -> Self {
-        Self { planning, ..self }
-    }
-
-    /// Files come from the server: they are received, not sent.
-    pub(super) fn is_download(&mut self) {
-        self.down = true;
+    pub(super) fn new(ui: Ui, progress: Progress) -> Self {
+        Self { ui, progress: Some(progress), ..Self::default() }
     }
 
     fn moved(&self) -> &'static str {
         if self.down { "received" } else { "sent" }
     }
 
-    /// Keeps what arrives where from now on, for [`Report::brought`].
-    pub(super) fn keep_brought(&mut self) {
-        self.brought = Some(Vec::new());
+    /// Runs `print` with the bar out of the way.
+    pub(super) fn around(&self, print: impl FnOnce()) {
+        match &self.progress {
+            Some(progress) => progress.around(print),
+            None => print(),
+        }
     }
 
-    /// What has arrived where.
-    pub(super) fn brought(&mut self) -> Vec<(String, Digest)> {
-        self.brought.take().unwrap_or_default()
-    }
-
-    /// One file arrived: `from` and `to` are how people know it.
-    pub(super) fn done(&mut self, progress: &Progress, from: &str, to: &str, outcome: &Outcome) {
-        self.file(progress, from, to, outcome, !self.ui.quiet);
-    }
-
-    /// One file of a tree arrived; nobody wants to read thousands of lines unless they ask.
-    pub(super) fn done_in_tree(
-        &mut self,
-        progress: &Progress,
-        from: &str,
-        to: &str,
-        outcome: &Outcome,
-    ) {
-        self.trees = true;
-        self.file(progress, from, to, outcome, self.ui.verbose);
-    }
-
-    fn file(&mut self, progress: &Progress, from: &str, to: &str, outcome: &Outcome, shown: bool) {
+    /// One file arrived: `from` and `to` are how people know it. Those of a tree are shown on request only:
+    /// they may be thousands.
+    pub(super) fn done(&mut self, from: &str, to: &str, outcome: &Outcome, in_tree: bool) {
+        let shown = if in_tree { self.ui.verbose } else { !self.ui.quiet };
+        self.trees |= in_tree;
         self.files += 1;
         self.bytes += outcome.size;
         self.moved += outcome.moved;
         self.reused += outcome.reused;
-        progress.landed(outcome.size);
+        if let Some(progress) = &self.progress {
+            progress.landed(outcome.size);
+        }
         if let Some(brought) = &mut self.brought {
             brought.push((to.to_owned(), outcome.root));
         }
@@ -104,7 +67,7 @@ impl Report {
         if !ui.json && !shown {
             return;
         }
-        progress.around(|| {
+        self.around(|| {
             ui.object(&json!({
                 "type": "file", "from": from, "to": to, "size": outcome.size,
                 "root": outcome.root.to_string(), "sent": outcome.moved, "held": outcome.reused,
@@ -128,24 +91,24 @@ impl Report {
     }
 
     /// A directory that was made or a name that was deleted, or would be.
-    pub(super) fn step(&mut self, progress: &Progress, what: &str, path: &str) {
+    pub(super) fn step(&mut self, what: &str, path: &str) {
         self.deleted += u64::from(what == "delete");
-        self.plan_line(progress, what, path, None);
+        self.plan_line(what, path, None);
     }
 
     /// A file that a dry run would move.
-    pub(super) fn would_move(&mut self, progress: &Progress, path: &str, size: u64) {
+    pub(super) fn would_move(&mut self, path: &str, size: u64) {
         self.files += 1;
         self.bytes += size;
-        self.plan_line(progress, "file", path, Some(size));
+        self.plan_line("file", path, Some(size));
     }
 
-    fn plan_line(&self, progress: &Progress, what: &str, path: &str, size: Option<u64>) {
+    fn plan_line(&self, what: &str, path: &str, size: Option<u64>) {
         let (ui, planning) = (self.ui, self.planning);
         if !ui.json && !ui.verbose && !planning {
             return;
         }
-        progress.around(|| {
+        self.around(|| {
             ui.object(&json!({ "type": "step", "step": what, "path": path, "size": size }));
             if planning {
                 ui.line(&format!("{what:<9}  {path}"));
@@ -156,23 +119,23 @@ impl Report {
     }
 
     /// A link or special file of a tree, which stays behind.
-    pub(super) fn skipped(&mut self, progress: &Progress, path: &str, kind: &str) {
+    pub(super) fn skipped(&mut self, path: &str, kind: &str) {
         let ui = self.ui;
-        progress.around(|| {
+        self.around(|| {
             ui.object(&json!({ "type": "skipped", "path": path, "why": kind }));
             ui.note(&format!("{path}: skipped: it is {kind}"));
         });
     }
 
     /// A remark.
-    pub(super) fn note(&self, progress: &Progress, text: &str) {
-        progress.around(|| self.ui.note(text));
+    pub(super) fn note(&self, text: &str) {
+        self.around(|| self.ui.note(text));
     }
 
     /// One file failed.
-    pub(super) fn failed(&mut self, progress: &Progress, failure: Failure) {
+    pub(super) fn failed(&mut self, failure: Failure) {
         let ui = self.ui;
-        progress.around(|| ui.failure(&failure));
+        self.around(|| ui.failure(&failure));
         self.failures.push(failure);
     }
 
@@ -207,9 +170,9 @@ impl Report {
             self.ui
                 .status(&format!("{count} of {bytes} would be {verb}, {deleted} deleted{failed}"));
         } else if self.trees {
-            let (moved, held, verb) = (human(self.moved), human(self.reused), self.moved());
+            let (moved, same, verb) = (human(self.moved), human(self.reused), self.moved());
             self.ui.status(&format!(
-                "{count}, {bytes} ({moved} {verb}, {held} held already){failed}, in {seconds:.1} s"
+                "{count}, {bytes} ({moved} {verb}, {same} unchanged){failed}, in {seconds:.1} s"
             ));
         } else if jobs > 1 {
             let done = self.files;
@@ -229,7 +192,7 @@ fn amounts(outcome: &Outcome, verb: &str) -> String {
     match (outcome.moved, outcome.reused) {
         (_, 0) => size,
         (moved, reused) => {
-            format!("{size} ({} {verb}, {} held already)", human(moved), human(reused))
+            format!("{size} ({} {verb}, {} unchanged)", human(moved), human(reused))
         }
     }
 }

@@ -6,52 +6,55 @@ use super::args::Sync;
 use super::moving::Moving;
 use super::names;
 use super::remembered::Remembered;
-use super::remote::Access;
-use super::trees::{self, Job};
+use super::remote::{Access, Job};
+use super::trees::Names;
 use crate::cli::{Exit, Failure, errors};
 use sealane_base::files::Tree;
 use sealane_base::types::Address;
-use sealane_client::tree::{Compare, Exclude, Preserve, Rules};
+use sealane_client::tree::{Compare, Copy, Exclude, Preserve, Rules};
 
-enum Way {
+enum Direction {
     Up { tree: Tree, from: String, to: Address },
     Down { from: Address, to: String },
 }
 
 /// Brings one tree over.
 pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
-    let way = way(args.source, args.target)?;
+    let direction = direction(args.source, args.target)?;
     let exclude = Exclude::new(&args.excludes);
     let exclude = exclude.map_err(|error| Failure::new(Exit::Usage, error.to_string()))?;
     let compare = if args.checksum { Compare::Digest } else { Compare::Time };
     let rules = Rules { compare, delete: args.delete, preserve: Preserve::No };
-    let (Way::Up { to: address, .. } | Way::Down { from: address, .. }) = &way;
-    let mut moving = Moving::begin(access, address, args.dry_run).await?;
+    let (Direction::Up { to: address, .. } | Direction::Down { from: address, .. }) = &direction;
+    let mut moving = Moving::begin(access, address, Job::Files).await?;
+    moving.report.planning = args.dry_run;
     let wanted = !args.no_cache && args.checksum;
-    let cache = Remembered::open(access.ui, wanted, moving.link.admitted());
-    let job =
-        Job { rules, exclude, cache: cache.get(), ..Job::copying(&moving, true, args.dry_run) };
-    if matches!(way, Way::Down { .. }) {
-        moving.report.is_download();
-    }
-    let (report, progress) = (&mut moving.report, &moving.progress);
-    let brought = match way {
-        Way::Up { tree, from, to } => {
-            job.upload(tree, &from, &to.path, false, report, progress).await
+    let cache = Remembered::open(access.ui, wanted, moving.client.logged_in());
+    let (client, meter) = (moving.client.clone(), moving.meter.clone());
+    let (cache, dry_run) = (cache.get(), args.dry_run);
+    let copy = Copy { client, meter, rules, exclude, preserve: true, dry_run, cache };
+    let report = &mut moving.report;
+    let (here, there, brought) = match direction {
+        Direction::Up { tree, from, to } => {
+            let base = to.path.to_string();
+            let mut names = Names { from: &from, to: &base, report };
+            let brought = copy.upload(tree, &to.path, false, |event| names.tell(event)).await;
+            (from, base, brought)
         }
-        Way::Down { from, to } => {
-            let open = |make| trees::open_or_make(Path::new(&to), make);
-            job.download(&from.path, open, &to, report, progress).await
+        Direction::Down { from, to } => {
+            report.down = true;
+            let base = from.path.to_string();
+            let mut names = Names { from: &base, to: &to, report };
+            let (path, here) = (&from.path, Path::new(&to));
+            let brought = copy.download(path, here, None, |event| names.tell(event)).await;
+            (to, base, brought)
         }
     };
-    drop(job);
-    if let Err(failure) = brought {
-        moving.failed(failure).await;
-    }
+    drop(copy);
+    moving.ended(&here, &there, brought).await;
     moving.finish(1).await
 }
-
-fn way(source: String, target: String) -> Result<Way, Failure> {
+fn direction(source: String, target: String) -> Result<Direction, Failure> {
     let wrong = |text: String| Failure::new(Exit::Usage, text);
     let address =
         |text: &str| names::address(text).map_err(|error| wrong(format!("'{text}': {error}")));
@@ -61,9 +64,9 @@ fn way(source: String, target: String) -> Result<Way, Failure> {
             // Opened before anybody is asked for a password.
             let tree = Tree::open(Path::new(&source));
             let tree = tree.map_err(|error| errors::storage(&source, &error))?;
-            Ok(Way::Up { tree, from: source, to })
+            Ok(Direction::Up { tree, from: source, to })
         }
-        (true, false) => Ok(Way::Down { from: address(&source)?, to: target }),
+        (true, false) => Ok(Direction::Down { from: address(&source)?, to: target }),
         (true, true) => Err(wrong("one end must be a directory of this machine".into())
             .hint("'sealane get -r' first, then sync")),
         (false, false) => {

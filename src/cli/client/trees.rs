@@ -1,250 +1,93 @@
-//! `put -r`, `get -r` and `sync`: whole trees, one after another over one session.
+//! `put -r`, `get -r` and `sync`: what is printed while a tree is brought over.
 
 use std::collections::HashSet;
-use std::path::Path;
-use std::sync::Arc;
 
-use super::moving::Moving;
-use super::progress::Progress;
 use super::report::Report;
 use crate::cli::{Exit, Failure, errors};
-use sealane_base::files::{EntryKind, StorageError, Tree, TreeEntry};
-use sealane_base::types::RemotePath;
 use sealane_client::session::SessionError;
-use sealane_client::tree::{
-    Compare, Done, Ends, Event, Exclude, Listing, Plan, Preserve, Problem, Rules, TreeError,
-    a_kind, download_tree, has_collisions, keep_first, list_remote, upload_tree,
-};
-use sealane_client::{DigestCache, Link};
-use sealane_protocol::Status;
-use sealane_protocol::message::Entry;
-use sealane_protocol::transfer::Meter;
+use sealane_client::tree::{CopyEvent, Done, Event, Plan, Problem, TreeError, a_kind};
 
-/// How the trees of one command are brought over.
-#[derive(Debug)]
-pub(super) struct Job {
-    pub(super) client: Arc<Link>,
-    pub(super) meter: Arc<Meter>,
-    pub(super) rules: Rules,
-    pub(super) exclude: Exclude,
-    /// Keep times and modes.
-    pub(super) preserve: bool,
-    /// Only say what would be done.
-    pub(super) dry_run: bool,
-    /// Roots of this machine's files.
-    pub(super) cache: Option<Arc<DigestCache>>,
+/// What people call the two ends of a tree, and where it is reported.
+pub(super) struct Names<'a> {
+    pub(super) from: &'a str,
+    pub(super) to: &'a str,
+    pub(super) report: &'a mut Report,
 }
 
-impl Job {
-    /// As `put -r` and `get -r` compare: by content, or with `-p` by time.
-    pub(super) fn copying(moving: &Moving, preserve: bool, dry_run: bool) -> Self {
-        let compare = if preserve { Compare::Time } else { Compare::Content };
-        let rules = Rules { compare, delete: false, preserve: Preserve::No };
-        let (client, meter) = (moving.link.clone(), moving.meter.clone());
-        let exclude = Exclude::default();
-        Self { client, meter, rules, exclude, preserve, dry_run, cache: None }
-    }
-
-    /// Brings the directory `from` of this machine to `base`, which is made if it is missing. `is_new`
-    /// says that it was made just now: then there is nothing in it.
-    pub(super) async fn upload(
-        &self,
-        tree: Tree,
-        from: &str,
-        base: &RemotePath,
-        is_new: bool,
-        report: &mut Report,
-        progress: &Progress,
-    ) -> Result<(), Failure> {
-        let tree = Arc::new(tree);
-        let source = walk(&tree, &self.exclude).await?;
-        let (listed, top) = match is_new {
-            true => (Ok(Listing::default()), None),
-            false => self.list(base).await,
-        };
-        let target = match listed {
-            Err(error) if error.status() == Some(Status::NotFound) => {
-                self.make_base(base).await?;
-                Listing::default()
-            }
-            listed => {
-                let listed = listed.map_err(|error| errors::session(&base.to_string(), &error))?;
-                Listing { top, ..listed }
-            }
-        };
-        let names = Names { from: from.to_owned(), to: base.to_string() };
-        let mut plan = Plan::new(source, target, self.rules(Preserve::There));
-        names.tell(&mut plan, report, progress);
-        if self.dry_run {
-            names.dry_run(&plan, report, progress);
-            return Ok(());
+impl Names<'_> {
+    pub(super) fn tell(&mut self, event: CopyEvent<'_>) {
+        match event {
+            CopyEvent::Planned(plan) => self.planned(plan),
+            CopyEvent::Step(event) => self.step(event),
         }
-        let ends = self.ends(tree, base);
-        let on = |event| names.tell_event(event, report, progress);
-        let done = upload_tree(&ends, plan, on).await;
-        done.map_err(|error| errors::session(from, &error))
     }
 
-    async fn make_base(&self, base: &RemotePath) -> Result<(), Failure> {
-        if self.dry_run {
-            return Ok(());
-        }
-        let made = self.client.make_directory(base, false).await;
-        made.map_err(|error| errors::session(&base.to_string(), &error))
+    fn to(&self, path: &impl std::fmt::Display) -> String {
+        below(self.to, path)
     }
 
-    /// Brings the directory `base` of the server to the tree that `open` opens, or makes unless this
-    /// is a dry run; `to` is what people call it.
-    pub(super) async fn download(
-        &self,
-        base: &RemotePath,
-        open: impl FnOnce(bool) -> Result<Option<Tree>, StorageError>,
-        to: &str,
-        report: &mut Report,
-        progress: &Progress,
-    ) -> Result<(), Failure> {
-        let (listed, top) = self.list(base).await;
-        let source = listed.map_err(|error| errors::session(&base.to_string(), &error))?;
-        let mut source = Listing { top, ..source };
-        let tree = open(!self.dry_run).map_err(|error| errors::storage(to, &error))?.map(Arc::new);
-        if let Some(tree) = tree.as_ref().filter(|_| !self.dry_run && has_collisions(&source)) {
-            let tree = tree.clone();
-            let folds = tokio::task::spawn_blocking(move || tree.folds_names()).await;
-            if folds.is_ok_and(|folds| folds.unwrap_or(false)) {
-                keep_first(&mut source);
-            }
-        }
-        let target = match &tree {
-            Some(tree) => walk(tree, &self.exclude).await?,
-            None => Listing::default(),
-        };
-        let names = Names { from: base.to_string(), to: to.to_owned() };
-        let mut plan = Plan::new(source, target, self.rules(Preserve::Here));
-        names.tell(&mut plan, report, progress);
-        let Some(tree) = tree.filter(|_| !self.dry_run) else {
-            names.dry_run(&plan, report, progress);
-            return Ok(());
-        };
-        let ends = self.ends(tree, base);
-        let on = |event| names.tell_event(event, report, progress);
-        let done = download_tree(&ends, plan, on).await;
-        done.map_err(|error| errors::session(&base.to_string(), &error))
-    }
-
-    fn rules(&self, to: Preserve) -> Rules {
-        Rules { preserve: if self.preserve { to } else { Preserve::No }, ..self.rules }
-    }
-
-    /// What is below `base` on the server, and `base` itself.
-    async fn list(&self, base: &RemotePath) -> (Result<Listing, SessionError>, Option<TreeEntry>) {
-        tokio::join!(list_remote(&self.client, base, &self.exclude), self.remote_top(base))
-    }
-
-    /// The directory `base` itself, if its time and mode matter and it has any.
-    async fn remote_top(&self, base: &RemotePath) -> Option<TreeEntry> {
-        if !self.preserve || base.is_root() {
-            return None;
-        }
-        let entry = self.client.stat(base).await.ok()?;
-        let Entry { size, modified, mode, .. } = entry;
-        let path = RemotePath::default();
-        Some(TreeEntry { path, kind: EntryKind::Directory, size, modified, mode })
-    }
-
-    fn ends(&self, tree: Arc<Tree>, base: &RemotePath) -> Arc<Ends> {
-        let (client, meter) = (self.client.clone(), self.meter.clone());
-        let (preserve, cache) = (self.preserve, self.cache.clone());
-        Arc::new(Ends { client, tree, base: base.clone(), preserve, cache, meter })
-    }
-}
-
-/// What is in a tree of this machine, without what is excluded.
-pub(super) async fn walk(tree: &Arc<Tree>, exclude: &Exclude) -> Result<Listing, Failure> {
-    let (tree, exclude) = (tree.clone(), exclude.clone());
-    let walk = move || {
-        let walked = tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
-        Listing { top: tree.top().ok(), ..walked.into() }
-    };
-    match tokio::task::spawn_blocking(walk).await {
-        Ok(listing) => Ok(listing),
-        Err(_) => Err(Failure::new(Exit::Other, "a thread that read a directory died")),
-    }
-}
-
-/// What people call the two ends of a tree.
-struct Names {
-    from: String,
-    to: String,
-}
-
-impl Names {
-    fn pair(&self, path: &impl std::fmt::Display) -> (String, String) {
-        (below(&self.from, path), below(&self.to, path))
-    }
-
-    /// Says what the plan cannot do or leaves out.
-    fn tell(&self, plan: &mut Plan, report: &mut Report, progress: &Progress) {
-        for Problem { path, error } in plan.problems.drain(..) {
-            report.failed(progress, failure(&below(&self.from, &path), &error));
+    /// Says what the plan cannot do or leaves out; in a dry run all that it would do.
+    fn planned(&mut self, plan: &Plan) {
+        for Problem { path, error } in &plan.problems {
+            self.report.failed(failure(&below(self.from, path), error));
         }
         for entry in &plan.passed_over {
-            let (from, _) = self.pair(&entry.path);
-            report.skipped(progress, &from, a_kind(entry.kind));
+            self.report.skipped(&below(self.from, &entry.path), a_kind(entry.kind));
         }
         if plan.keeps_extras {
-            report.note(progress, "nothing is deleted, because not everything could be listed");
+            self.report.note("nothing is deleted, because not everything could be listed");
         }
-        report.unchanged(plan.unchanged);
+        self.report.unchanged(plan.unchanged);
+        if self.report.planning {
+            self.dry_run(plan);
+        }
     }
 
-    fn tell_event(&self, event: Event, report: &mut Report, progress: &Progress) {
-        let (from, to) = self.pair(&event.path);
+    fn step(&mut self, event: Event) {
+        let (from, to) = (below(self.from, &event.path), self.to(&event.path));
         match event.result {
-            Ok(Done::File(outcome)) => report.done_in_tree(progress, &from, &to, &outcome),
-            Ok(Done::Directory) => report.step(progress, "directory", &to),
-            Ok(Done::Removed) => report.step(progress, "delete", &to),
-            Ok(Done::Marked) => report.step(progress, "mode", &to),
-            Err(error) => {
-                // A local error is about the local name, a refusal about the remote one.
-                let refused = matches!(error, TreeError::Session(SessionError::Refused(_)));
-                let what = if refused { format!("{from} -> {to}") } else { from };
-                report.failed(progress, failure(&what, &error));
-            }
+            Ok(Done::File(outcome)) => self.report.done(&from, &to, &outcome, true),
+            Ok(Done::Directory) => self.report.step("directory", &to),
+            Ok(Done::Removed) => self.report.step("delete", &to),
+            Ok(Done::Marked) => self.report.step("mode", &to),
+            Err(error) => self.report.failed(failure(&named(&from, &to, &from, &error), &error)),
         }
     }
 
-    fn dry_run(&self, plan: &Plan, report: &mut Report, progress: &Progress) {
+    fn dry_run(&mut self, plan: &Plan) {
         for removal in &plan.obstacles {
-            report.step(progress, "delete", &self.pair(&removal.path).1);
+            self.report.step("delete", &self.to(&removal.path));
         }
         for path in &plan.missing {
-            report.step(progress, "directory", &self.pair(path).1);
+            self.report.step("directory", &self.to(path));
         }
         for file in &plan.files {
-            report.would_move(progress, &self.pair(&file.path).1, file.size);
+            self.report.would_move(&self.to(&file.path), file.size);
         }
         let coming: HashSet<_> = plan.files.iter().map(|file| &file.path).collect();
         for entry in plan.marks.iter().filter(|entry| !coming.contains(&entry.path)) {
-            report.step(progress, "mode", &self.pair(&entry.path).1);
+            self.report.step("mode", &self.to(&entry.path));
         }
         for removal in &plan.extras {
-            report.step(progress, "delete", &self.pair(&removal.path).1);
+            self.report.step("delete", &self.to(&removal.path));
         }
+    }
+}
+
+/// What an error is about: a local one about the `local` name, a refusal about both.
+pub(super) fn named(from: &str, to: &str, local: &str, error: &TreeError) -> String {
+    match error {
+        TreeError::Session(SessionError::Refused(_)) if from != to => format!("{from} -> {to}"),
+        _ => local.to_owned(),
     }
 }
 
 /// The path of something below `top`, as people know it.
 pub(super) fn below(top: &str, path: &impl std::fmt::Display) -> String {
     let path = path.to_string();
-    let path = path.trim_matches('/');
-    match (top.trim_end_matches('/'), path) {
-        (top, "") => {
-            if top.is_empty() {
-                "/".to_owned()
-            } else {
-                top.to_owned()
-            }
-        }
+    match (top.trim_end_matches('/'), path.trim_matches('/')) {
+        ("", "") => "/".to_owned(),
+        (top, "") => top.to_owned(),
         ("", path) => path.to_owned(),
         (top, path) => format!("{top}/{path}"),
     }
@@ -252,42 +95,13 @@ pub(super) fn below(top: &str, path: &impl std::fmt::Display) -> String {
 
 /// Why a path of a tree was not dealt with.
 pub(super) fn failure(what: &str, error: &TreeError) -> Failure {
+    let failure = || Failure::new(Exit::Other, format!("{what}: {error}"));
     match error {
         TreeError::Session(error) => errors::session(what, error),
-        TreeError::InTheWay(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
-            .hint("move it away, or let 'sealane sync --delete' replace it"),
-        TreeError::SameName(_) => Failure::new(Exit::Other, format!("{what}: {error}"))
-            .hint("give one of them another name on the server"),
-        TreeError::Name(_) | TreeError::Hidden(_) => {
-            Failure::new(Exit::Other, format!("{what}: {error}"))
+        TreeError::InTheWay(_) => {
+            failure().hint("move it away, or let 'sealane sync --delete' replace it")
         }
-    }
-}
-
-/// Opens the directory `path` for a download, or makes it if `make` says so.
-pub(super) fn open_or_make(path: &Path, make: bool) -> Result<Option<Tree>, StorageError> {
-    if make {
-        sealane_base::files::make_directory(path)?;
-    }
-    match Tree::open(path) {
-        Err(StorageError::NotFound) if !make => Ok(None),
-        tree => tree.map(Some),
-    }
-}
-
-/// Opens the directory `name` in `path`, or makes it: a link of this name is refused, because `name`
-/// is the server's.
-pub(super) fn open_or_make_in(
-    path: &Path,
-    name: &str,
-    make: bool,
-) -> Result<Option<Tree>, StorageError> {
-    let above = Tree::open(path)?;
-    if make && let Ok(inside) = RemotePath::default().join(name) {
-        above.make_directory(&inside)?;
-    }
-    match above.child(name) {
-        Err(StorageError::NotFound) if !make => Ok(None),
-        tree => tree.map(Some),
+        TreeError::SameName(_) => failure().hint("give one of them another name on the server"),
+        TreeError::Name(_) | TreeError::Hidden(_) => failure(),
     }
 }

@@ -7,8 +7,7 @@ use serde_json::json;
 
 use super::names;
 use super::remote::Access;
-use super::trusted::{failure, first_contact, now};
-use crate::cli::untrusted::day;
+use crate::cli::untrusted::{day, store as failure};
 use crate::cli::{Exit, Failure, Ui};
 use sealane_base::fsio;
 use sealane_base::types::{Address, Pin, PinSet, Username};
@@ -80,6 +79,11 @@ pub(super) async fn run(ui: Ui, access: &Access, command: TrustCommand) -> Resul
         TrustCommand::Export => export(ui),
         TrustCommand::Import { file } => import(ui, &file),
     }
+}
+
+/// Seconds since 1970.
+fn now() -> i64 {
+    time::OffsetDateTime::now_utc().unix_timestamp()
 }
 
 fn load() -> Result<KnownServers, Failure> {
@@ -173,7 +177,7 @@ async fn add(
         (true, true) if !access.pins.is_empty() => (access.pins.clone(), Source::Typed),
         (true, true) if is_known => (Vec::new(), Source::Typed),
         (true, true) => {
-            let (pin, source) = first_contact(access, &place).await?;
+            let (pin, source) = access.first_contact(&place).await?;
             (vec![pin], source)
         }
     };

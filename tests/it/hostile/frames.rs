@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use sealane_base::files::{LocalSink, Sink};
 use sealane_base::types::{Digest, Layout, RemotePath, Secret, Username};
-use sealane_client::session::{Client, SessionError};
-use sealane_client::{ConnectError, Target, connect};
+use sealane_client::Client;
+use sealane_client::session::SessionError;
+use sealane_client::{ConnectError, Target};
 use sealane_protocol::frame::{self, FrameError};
 use sealane_protocol::message::{Accepted, Hello, Offer, Put, SizeRoot, Welcome};
 use sealane_protocol::transfer::{Meter, TransferError};
@@ -17,6 +18,7 @@ use crate::support::pair::USER;
 use crate::support::peer::{
     self, Peer, ack, any_chunk, claims, get, put, soon, stat, status, usage,
 };
+use crate::support::service::connect;
 use crate::support::site::PASSWORD;
 use crate::support::{Site, names, noise};
 

@@ -74,7 +74,10 @@ async fn row_12_a_client_believes_no_other_answer_to_its_login() {
             user: Username::parse(USER).unwrap(),
             pins: server.pins.clone(),
         };
-        assert!(soon(sealane_client::connect(&target, &password)).await.is_err(), "{kind:?}");
+        assert!(
+            soon(crate::support::service::connect(&target, &password)).await.is_err(),
+            "{kind:?}"
+        );
     }
 }
 

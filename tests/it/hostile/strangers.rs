@@ -290,7 +290,7 @@ async fn row_21_a_record_that_is_missing_repeated_or_moved_is_fatal() {
             target.port = meddler(service.address, to_server, number, deed).port();
             let password = sealane_base::types::Secret::new(PASSWORD.to_owned());
             let work = async {
-                let client = sealane_client::connect(&target, &password).await.ok()?;
+                let client = crate::support::service::connect(&target, &password).await.ok()?;
                 let client = Arc::new(client);
                 upload(&client, "new", &bytes).await.ok()?;
                 let path = sealane_base::types::RemotePath::parse("there").unwrap();

@@ -60,7 +60,8 @@ fn a_key_file_that_cannot_be_used_is_refused_before_anybody_is_connected_to() {
 /// One whose clock is wrong, or who does not look, hears it from the server.
 #[tokio::test]
 async fn a_server_refuses_an_expired_certificate_and_says_so() {
-    use sealane_client::{ConnectError, connect_with_key};
+    use crate::support::service::connect_with_key;
+    use sealane_client::ConnectError;
     let world = World::new();
     let (certificate, key) = pem(&rcgen::PKCS_ED25519, 2020, 0);
     let identity = sealane_tls::Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();

@@ -4,14 +4,16 @@ use std::sync::Arc;
 
 use sealane_base::files::{FileMeta, Source};
 use sealane_base::types::{RemotePath, Secret};
-use sealane_client::session::{Client, SessionError};
-use sealane_client::{ConnectError, connect, connect_with_key};
+use sealane_client::Client;
+use sealane_client::ConnectError;
+use sealane_client::session::SessionError;
 use sealane_protocol::Status;
 use sealane_protocol::transfer::Meter;
 
 use super::World;
 use crate::support::held::{Held, LetGo};
 use crate::support::peer::soon;
+use crate::support::service::{connect, connect_with_key};
 use crate::support::site::{PASSWORD, until};
 use crate::support::{fails, ok, result, stdout};
 

@@ -15,13 +15,13 @@ use std::path::Path;
 use std::process::Command;
 
 use sealane_base::types::{Address, PinSet, Secret};
-use sealane_client::session::Client;
-use sealane_client::{Target, connect};
+use sealane_client::{Client, Target};
 use serde_json::Value;
 use tokio::runtime::Runtime;
 
 use super::support::site::{PASSWORD, until};
 use super::support::{Server, Site, Tally, ok, stdout};
+use crate::support::service::connect;
 use actor::Actor;
 
 /// The accounts, and the directories in their homes that somebody works in.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use sealane_base::types::{Address, PinSet, Secret};
-use sealane_client::session::{Client, ClientSettings, SessionError};
+use sealane_client::Client;
+use sealane_client::session::{Session, SessionError, SessionSettings};
 use sealane_tls as tls;
 
 use super::{Ground, rounds};
@@ -184,8 +185,9 @@ async fn impatient(address: &Address, silence: Duration) -> Client {
     let config = tls::client_config(PinSet::new(address.pins.clone()).unwrap()).unwrap();
     let stream = tokio::net::TcpStream::connect((address.host.as_str(), address.port)).await;
     let stream = tls::connect(config, stream.unwrap()).await.unwrap();
-    let (settings, password) = (ClientSettings { silence }, Secret::new(PASSWORD.to_owned()));
-    Client::login(stream, settings, "ann", &password).await.unwrap()
+    let (settings, password) = (SessionSettings { silence }, Secret::new(PASSWORD.to_owned()));
+    let session = Session::log_in(stream, settings, "ann", Some(&password)).await;
+    Client::new(session.unwrap(), None)
 }
 
 #[test]

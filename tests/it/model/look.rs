@@ -1,7 +1,7 @@
 //! Looks at everything a world has, in every way there is: nothing may differ from what the model says.
 
 use sealane_base::types::{RemotePath, Username};
-use sealane_client::session::Client;
+use sealane_client::Client;
 use sealane_core::storage::audit_on_disk;
 
 use super::reference::{Node, Refused};

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Tree};
-use sealane_base::types::{Digest, RemotePath, Secret};
-use sealane_client::session::{Client, SessionError};
+use sealane_base::types::{RemotePath, Secret};
+use sealane_client::Client;
+use sealane_client::Target;
+use sealane_client::session::SessionError;
 use sealane_client::tree::{
     Compare, Ends, Exclude, Listing, Plan, Preserve, Rules, list_remote, upload_tree,
 };
-use sealane_client::{Link, Target, connect};
 use sealane_protocol::Status;
 use sealane_server::{Answer, Question};
 use tempfile::TempDir;
@@ -18,6 +19,8 @@ use super::look::{kind_and_size, list, sizes};
 use super::reference::{Content, Node, Reference, Refused};
 use super::steps::{Act, Step};
 use crate::support::Service;
+use crate::support::pair::whole;
+use crate::support::service::connect;
 use crate::support::site::PASSWORD;
 use crate::support::trees::make;
 
@@ -186,8 +189,7 @@ impl World {
     ) -> Result<(), Refused> {
         let bytes = content.bytes();
         if small && content.size <= 1 << 20 {
-            let digest = Digest::of_bytes(&bytes);
-            let done = client.upload_whole(path, digest, bytes, NONE, &Default::default()).await;
+            let done = client.upload_whole(path, whole(bytes), &Default::default()).await;
             return told(done).map(drop);
         }
         told(self.upload(client, path, content).await)
@@ -353,7 +355,7 @@ impl World {
         let named: Vec<_> = named.collect();
         let named: Vec<_> = named.iter().map(|(name, bytes)| (&name[..], bytes.clone())).collect();
         make(place.path(), &named);
-        let link = Link::once(self.log_in(account).await);
+        let link = self.log_in(account).await;
         let tree = Arc::new(Tree::open(place.path()).unwrap());
         let there = list_remote(&link, &base, &Exclude::default()).await.unwrap();
         let here: Listing = tree.walk(&|_, _| false).into();

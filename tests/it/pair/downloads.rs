@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use sealane_base::files::{LocalSink, Sink};
 use sealane_base::types::Digest;
-use sealane_client::session::{Client, SessionError};
+use sealane_client::Client;
+use sealane_client::session::SessionError;
 use sealane_protocol::message::{File, Offer};
 use sealane_protocol::transfer::{Meter, Outcome, TransferError};
 use sealane_protocol::wire::WireError;

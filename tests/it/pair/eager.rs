@@ -1,10 +1,8 @@
 //! Requests that leave together with the login: they count if it succeeds, and never happened if it does not.
 
-use std::sync::Arc;
-
-use sealane_base::files::FileMeta;
-use sealane_base::types::{Digest, Secret};
-use sealane_client::session::{Admission, Client, ClientSettings, SessionError};
+use sealane_base::types::Secret;
+use sealane_client::Client;
+use sealane_client::session::{OnLogin, Session, SessionError, SessionSettings};
 use sealane_protocol::message::{LoggedIn, Refused, Welcome};
 use sealane_protocol::transfer::Meter;
 use sealane_protocol::wire::WireError;
@@ -14,7 +12,7 @@ use tokio::io::{DuplexStream, duplex};
 
 use super::greeting::sample;
 use super::liar::path;
-use crate::support::pair::USER;
+use crate::support::pair::{USER, whole};
 use crate::support::peer::{
     self, Peer, hello, login, make_directory, put_small, soon, status, still,
 };
@@ -23,69 +21,67 @@ use crate::support::{Pair, names};
 
 const PIPE: usize = 64 << 10;
 
-async fn begin(stream: DuplexStream, password: &str) -> (Client, Admission) {
-    let password = Secret::new(password.to_owned());
-    Client::begin(stream, ClientSettings::default(), USER, Some(&password)).await
+async fn begin(stream: DuplexStream, password: &str, on_login: Option<OnLogin>) -> Client {
+    let (settings, password) = (SessionSettings::default(), Secret::new(password.to_owned()));
+    Client::new(Session::begin(stream, settings, USER, Some(&password), on_login).await, None)
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_asked_with_the_login_is_answered_once_its_outcome_is_known() {
+async fn what_was_asked_with_the_login_is_answered_after_it() {
     let (pair, _still) = (Pair::new(), still());
     let (stream, _served) = pair.connect(PIPE);
-    let (client, mut admission) = begin(stream, PASSWORD).await;
-    let client = Arc::new(client);
+    let client = begin(stream, PASSWORD, None).await;
     let asked = client.clone();
     let made = tokio::spawn(async move { asked.make_directory(&path("new"), false).await });
-    soon(admission.heard()).await.unwrap();
-    admission.let_in();
+    soon(client.logged_in()).await.unwrap();
     soon(made).await.unwrap().unwrap();
     assert_eq!(names(&pair.home()), ["new"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_waits_until_whoever_began_the_session_knows() {
+async fn an_answer_waits_for_what_is_done_about_the_login() {
     let (near, far) = duplex(PIPE);
     let mut server = Peer::new(far, Side::Client, None);
-    let (client, mut admission) = begin(near, PASSWORD).await;
+    let (release, released) = tokio::sync::oneshot::channel::<()>();
+    let wait: OnLogin = Box::new(|_| Box::pin(async { released.await.unwrap() }));
+    let client = begin(near, PASSWORD, Some(wait)).await;
     let asking = tokio::spawn(async move { client.make_directory(&path("new"), false).await });
     server.request(Kind::MakeDirectory).await;
     server.send(&[welcome(), logged_in(), sample(Kind::Done, 3)].concat()).await;
-    soon(admission.heard()).await.unwrap();
     // All of it is there, and nothing but this task has anything to wait for.
     for _ in 0..1000 {
         tokio::task::yield_now().await;
     }
     assert!(!asking.is_finished());
-    admission.let_in();
+    release.send(()).unwrap();
     soon(asking).await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_was_asked_with_a_refused_login_never_happens_and_is_never_answered() {
+async fn what_was_asked_with_a_refused_login_never_happens_and_fails_with_its_error() {
     let (pair, _still) = (Pair::new(), still());
     pair.file("keep", b"kept");
     let (stream, served) = pair.connect(PIPE);
-    let (client, mut admission) = begin(stream, "wrong").await;
-    let client = Arc::new(client);
+    let client = begin(stream, "wrong", None).await;
     let (making, removing, sending) = (client.clone(), client.clone(), client.clone());
     let asked = [
-        tokio::spawn(async move { drop(making.make_directory(&path("new"), false).await) }),
-        tokio::spawn(async move { drop(removing.remove(&path("keep"), true).await) }),
+        tokio::spawn(async move { making.make_directory(&path("new"), false).await }),
+        tokio::spawn(async move { removing.remove(&path("keep"), true).await }),
         tokio::spawn(async move {
-            let (bytes, meter) = (vec![7; 1 << 20], Meter::default());
-            let digest = Digest::of_bytes(&bytes);
-            let meta = FileMeta::default();
-            drop(sending.upload_whole(&path("file"), digest, bytes, meta, &meter).await);
+            let meter = Meter::default();
+            sending.upload_whole(&path("file"), whole(vec![7; 1 << 20]), &meter).await.map(drop)
         }),
     ];
-    let refused = soon(admission.heard()).await.unwrap_err();
-    assert_eq!(refused.status(), Some(Status::LoginRefused));
-    assert!(asked.iter().all(|asked| !asked.is_finished()));
-    asked.iter().for_each(tokio::task::JoinHandle::abort);
     for asked in asked {
-        assert!(asked.await.unwrap_err().is_cancelled());
+        let refused = soon(asked).await.unwrap().unwrap_err();
+        assert_eq!(refused.status(), Some(Status::LoginRefused));
     }
-    drop((client, admission));
+    // So does what is asked later, and it is known why.
+    let refused = soon(client.usage()).await.unwrap_err();
+    assert_eq!(refused.status(), Some(Status::LoginRefused));
+    assert_eq!(client.failure().unwrap().to_string(), refused.to_string());
+    assert!(soon(client.logged_in()).await.is_err());
+    soon(client.close()).await;
     assert_eq!(soon(served).await.unwrap().unwrap(), Ended::NotLoggedIn);
     assert_eq!(names(&pair.home()), ["keep"]);
     assert!(pair.partials().is_empty());
@@ -127,17 +123,24 @@ fn logged_in() -> Vec<u8> {
     ServerMessage::LoggedIn(LoggedIn { user: USER.to_owned() }).encode(2)
 }
 
-/// What a client makes of a server that says `frames` to its login and to a request that came with it.
+/// What a client makes of a server that says `frames` to its login and to a request that came with it, which fails
+/// with the same error.
 async fn heard(frames: &[u8]) -> Result<(), SessionError> {
     let (near, far) = duplex(PIPE);
     let mut server = Peer::new(far, Side::Client, None);
-    let (client, mut admission) = begin(near, PASSWORD).await;
-    let asking = tokio::spawn(async move { client.usage().await });
+    let client = begin(near, PASSWORD, None).await;
+    let asked = client.clone();
+    let asking = tokio::spawn(async move { asked.usage().await });
     server.request(Kind::Usage).await;
     server.send(frames).await;
-    let heard = soon(admission.heard()).await;
-    assert!(!asking.is_finished());
-    asking.abort();
+    let heard = soon(client.logged_in()).await;
+    match &heard {
+        Ok(()) => assert!(!asking.is_finished()),
+        Err(error) => {
+            let failed = soon(asking).await.unwrap().unwrap_err();
+            assert_eq!(failed.to_string(), error.to_string());
+        }
+    }
     heard
 }
 

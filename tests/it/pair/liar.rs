@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use sealane_base::files::{FileMeta, FileSource, Source};
 use sealane_base::types::{Digest, RemotePath};
-use sealane_client::session::{Client, SessionError};
+use sealane_client::Client;
+use sealane_client::session::SessionError;
 use sealane_protocol::frame::{self, FrameError};
 use sealane_protocol::message::{Accepted, Entries, Entry, Refused, SizeRoot};
 use sealane_protocol::transfer::{Meter, Outcome, TransferError};

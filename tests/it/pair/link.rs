@@ -6,18 +6,17 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use sealane_base::files::{FileMeta, FileSource};
-use sealane_base::types::{RemotePath, Secret};
-use sealane_client::session::{Client, ClientSettings, SessionError};
-use sealane_client::{ConnectError, Dialling, Link, LinkEvent, Retry, Ways};
+use sealane_base::types::RemotePath;
+use sealane_client::session::{Session, SessionError};
+use sealane_client::{Client, ConnectError, Dial, Event, Reconnect, Retry};
 use sealane_protocol::transfer::Meter;
 use sealane_protocol::{Kind, Status};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::time::Instant;
 
 use super::liar::path;
-use crate::support::pair::{USER, lying_server};
+use crate::support::pair::{lying_session, session};
 use crate::support::peer::{soon, still};
-use crate::support::site::PASSWORD;
 use crate::support::{Pair, noise};
 
 const MIB: usize = 1 << 20;
@@ -26,19 +25,19 @@ fn refused() -> ConnectError {
     ConnectError::Network(std::io::ErrorKind::ConnectionRefused.into())
 }
 
-fn ways(retry: Retry, dial: impl Fn() -> Dialling + Send + Sync + 'static) -> Ways {
-    let (chance, told) = (Box::new(|| u32::MAX), Box::new(|_: LinkEvent<'_>| {}));
-    Ways { dial: Box::new(dial), retry, chance, told }
+fn reconnect(retry: Retry, dial: impl Fn() -> Dial + Send + Sync + 'static) -> Option<Reconnect> {
+    let (jitter, events) = (Box::new(|| u32::MAX), Box::new(|_: Event<'_>| {}));
+    Some(Reconnect { dial: Box::new(dial), retry, jitter, events })
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_does_not_come_back_is_sought_ever_less_often_and_given_up() {
-    let (client, server) = lying_server().await;
+    let (client, server) = lying_session().await;
     let times = Arc::new(Mutex::new(Vec::new()));
     let (since, noted) = (Instant::now(), times.clone());
-    let link = Link::new(
+    let link = Client::new(
         client,
-        ways(Retry::default(), move || {
+        reconnect(Retry::default(), move || {
             noted.lock().unwrap().push(since.elapsed());
             Box::pin(async { Err(refused()) })
         }),
@@ -52,7 +51,7 @@ async fn a_server_that_does_not_come_back_is_sought_ever_less_often_and_given_up
     let times: Vec<_> = times.lock().unwrap().iter().map(Duration::as_millis).collect();
     assert_eq!(times[..7], [250, 750, 1750, 3750, 7750, 15_750, 30_750]);
     assert!((280_000..=300_000).contains(times.last().unwrap()), "{times:?}");
-    assert!(matches!(link.over(), Some(ConnectError::Network(_))));
+    assert!(matches!(link.failure(), Some(ConnectError::Network(_))));
     // Whoever comes later is told at once.
     let since = Instant::now();
     assert!(link.stat(&root).await.is_err());
@@ -61,16 +60,16 @@ async fn a_server_that_does_not_come_back_is_sought_ever_less_often_and_given_up
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_lets_in_and_hangs_up_is_given_up_as_well() {
-    let (client, server) = lying_server().await;
+    let (client, server) = lying_session().await;
     drop(server);
     let logins = Arc::new(AtomicUsize::new(0));
     let counting = logins.clone();
-    let retry = Retry { patience: Duration::from_secs(60), ..Retry::default() };
-    let link = Link::new(
+    let retry = Retry { deadline: Duration::from_secs(60), ..Retry::default() };
+    let link = Client::new(
         client,
-        ways(retry, move || {
+        reconnect(retry, move || {
             counting.fetch_add(1, Ordering::Relaxed);
-            Box::pin(async { Ok(lying_server().await.0) })
+            Box::pin(async { Ok(lying_session().await.0) })
         }),
     );
     assert!(soon(link.stat(&RemotePath::default())).await.is_err());
@@ -84,13 +83,13 @@ async fn what_is_final_is_not_tried_again() {
         [sealane_tls::TlsError::BadProof.into(), SessionError::Refused(no).into()]
     };
     for number in 0..2 {
-        let (client, server) = lying_server().await;
+        let (client, server) = lying_session().await;
         drop(server);
         let dials = Arc::new(AtomicUsize::new(0));
         let counting = dials.clone();
-        let link = Link::new(
+        let link = Client::new(
             client,
-            ways(Retry::default(), move || {
+            reconnect(Retry::default(), move || {
                 counting.fetch_add(1, Ordering::Relaxed);
                 Box::pin(async move { Err(finals().into_iter().nth(number).unwrap()) })
             }),
@@ -99,8 +98,8 @@ async fn what_is_final_is_not_tried_again() {
         assert_eq!(dials.load(Ordering::Relaxed), 1);
     }
     // Nor is a server that breaks the protocol, or refuses.
-    let (client, mut server) = lying_server().await;
-    let link = Link::new(client, ways(Retry::default(), || unreachable!()));
+    let (client, mut server) = lying_session().await;
+    let link = Client::new(client, reconnect(Retry::default(), || unreachable!()));
     let root = RemotePath::default();
     let lie = async {
         let id = server.request(Kind::Stat).await;
@@ -114,7 +113,7 @@ async fn what_is_final_is_not_tried_again() {
     .await;
     assert!(matches!(asked.0, Err(SessionError::Refused(_))), "{asked:?}");
     assert!(matches!(asked.1, Err(SessionError::Connection(_))), "{asked:?}");
-    assert!(link.over().is_none());
+    assert!(link.failure().is_none());
 }
 
 /// Passes everything on until `after` bytes went to the server; then nothing more, in either direction.
@@ -150,10 +149,9 @@ fn falls_silent(pair: &Pair, after: u64) -> DuplexStream {
     near
 }
 
-async fn log_in(stream: DuplexStream) -> Client {
+async fn log_in(stream: DuplexStream) -> Session {
     let _still = still();
-    let password = Secret::new(PASSWORD.to_owned());
-    Client::login(stream, ClientSettings::default(), USER, &password).await.unwrap()
+    session(stream).await.unwrap()
 }
 
 #[tokio::test(start_paused = true)]
@@ -165,9 +163,9 @@ async fn an_upload_over_a_link_that_stalls_goes_on_over_the_next_one() {
     for (number, after) in [300, 100_000, 2 * MIB + 99, 5 * MIB].into_iter().enumerate() {
         let client = log_in(falls_silent(&pair, after as u64)).await;
         let next = pair.clone();
-        let link = Link::new(
+        let link = Client::new(
             client,
-            ways(Retry::default(), move || {
+            reconnect(Retry::default(), move || {
                 let next = next.clone();
                 Box::pin(async move { Ok(log_in(next.connect(64 * 1024).0).await) })
             }),

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink};
-use sealane_base::types::{RemotePath, Secret};
-use sealane_client::session::{Client, ClientSettings, JoinedLane, LaneControl};
+use sealane_base::types::RemotePath;
+use sealane_client::Client;
+use sealane_client::session::{JoinedConnection, Joiner};
 use sealane_protocol::join::Exporter;
 use sealane_protocol::transfer::{Meter, Outcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 
-use crate::support::pair::USER;
+use crate::support::pair::session;
 use crate::support::peer::soon;
-use crate::support::site::PASSWORD;
 use crate::support::{Pair, noise};
 
 const MIB: usize = 1 << 20;
@@ -61,15 +61,14 @@ fn pipe(up_to: usize, down_to: usize) -> Pipe {
 const FOR_EVER: usize = usize::MAX;
 
 /// The real client on a connection that is cut after so many bytes, and what opens further ones.
-async fn client(pair: &Pair, own: Pipe) -> (Client, LaneControl) {
+async fn client(pair: &Pair, own: Pipe) -> (Client, Joiner) {
     pair.serve_as(own.far, Some(OWN));
-    let password = Secret::new(PASSWORD.to_owned());
-    let client = Client::login(own.near, ClientSettings::default(), USER, &password).await.unwrap();
-    let control = client.lanes();
-    (client, control)
+    let session = session(own.near).await.unwrap();
+    let control = session.joiner();
+    (Client::new(session, None), control)
 }
 
-async fn lane(pair: &Pair, control: &LaneControl, pipe: Pipe) -> JoinedLane {
+async fn lane(pair: &Pair, control: &Joiner, pipe: Pipe) -> JoinedConnection {
     let token = control.tokens(1).await.unwrap()[0];
     pair.serve_as(pipe.far, Some(JOINING));
     control.join(pipe.near, &token, (&OWN, &JOINING)).await.unwrap()

@@ -2,7 +2,8 @@
 
 use sealane_base::files::{FileMeta, FileSource, Source};
 use sealane_base::types::{Digest, RemotePath};
-use sealane_client::session::{Client, SessionError};
+use sealane_client::Client;
+use sealane_client::session::SessionError;
 use sealane_protocol::message::Accepted;
 use sealane_protocol::transfer::{Meter, Outcome};
 use sealane_protocol::{Kind, ServerMessage, Status};

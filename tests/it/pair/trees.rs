@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use sealane_base::files::{EntryKind, Tree, TreeEntry};
 use sealane_base::types::{Digest, RemotePath};
-use sealane_client::Link;
 use sealane_client::tree::{
     Compare, Ends, Event, Exclude, Listing, Plan, Preserve, Rules, download_tree, list_remote,
     upload_tree,
@@ -26,7 +25,7 @@ fn entry(name: &str, kind: u8) -> Entry {
 #[tokio::test]
 async fn names_that_lead_elsewhere_are_counted_and_never_used() {
     let (client, mut server) = lying_server().await;
-    let client = Link::once(client);
+    let client = client;
     let lying = async {
         loop {
             let (header, body) = server.next().await.unwrap();
@@ -81,7 +80,7 @@ async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
     let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
     let plan = Plan::new(source, Listing::default(), rules);
     let ends = Arc::new(Ends {
-        client: Link::once(client),
+        client: client,
         tree: Arc::new(Tree::open(directory.path()).unwrap()),
         base: RemotePath::default(),
         preserve: false,
@@ -127,7 +126,7 @@ async fn what_became_a_directory_after_the_plan_fails_alone() {
     let tree = Arc::new(Tree::open(local.path()).unwrap());
     let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
     let ends = Arc::new(Ends {
-        client: Link::once(client),
+        client: client,
         tree: tree.clone(),
         base: RemotePath::default(),
         preserve: false,

@@ -3,9 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use sealane_base::files::FileMeta;
-use sealane_base::types::{Digest, PinSet, RemotePath, Secret};
-use sealane_client::session::{Client, ClientSettings};
+use sealane_base::types::{PinSet, RemotePath, Secret};
+use sealane_client::Client;
+use sealane_client::session::{Session, SessionSettings};
+use sealane_client::tree::{Arrived, FileJob, LocalFile, TreeError, download_files, upload_files};
 use sealane_protocol::message::Get;
 use sealane_protocol::transfer::Meter;
 use sealane_protocol::{ClientMessage, Status};
@@ -15,7 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
 use tokio::task::yield_now;
 
 use crate::support::Pair;
-use crate::support::pair::{Served, USER};
+use crate::support::pair::{Served, USER, whole};
 use crate::support::peer::{soon, status};
 use crate::support::site::PASSWORD;
 
@@ -54,7 +55,7 @@ async fn relay(mut near: DuplexStream, mut far: DuplexStream, flights: Arc<Atomi
     }
 }
 
-/// The real client over real TLS, which is let in once its login was good, and its flights so far. The server's end
+/// The real client over real TLS, whose login is on its way, and its flights so far. The server's end
 /// is to be waited for beside what the client asks at once.
 async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>, impl Future<Output = (Served,)>) {
     let key = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
@@ -68,12 +69,9 @@ async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>, impl Future<Output = 
     let config = tls::client_config(PinSet::new(vec![key.pin]).unwrap()).unwrap();
     let stream = tls::connect(config, client_end).await.unwrap();
     let password = Secret::new(PASSWORD.to_owned());
-    let settings = ClientSettings::default();
-    let (client, mut admission) = Client::begin(stream, settings, USER, Some(&password)).await;
-    tokio::spawn(async move {
-        admission.heard().await.unwrap();
-        admission.let_in();
-    });
+    let settings = SessionSettings::default();
+    let session = Session::begin(stream, settings, USER, Some(&password), None).await;
+    let client = Client::new(session, None);
     let serving = async { (pair.serve(accepting.await.unwrap().unwrap()),) };
     (client, flights, serving)
 }
@@ -124,8 +122,8 @@ async fn sixty_small_files_go_with_the_login() {
             let client = client.clone();
             running.spawn(async move {
                 let (name, meter) = (format!("f{number}"), Meter::default());
-                let (name, digest) = (RemotePath::parse(&name).unwrap(), Digest::of_bytes(b"x"));
-                client.upload_whole(&name, digest, b"x".into(), FileMeta::default(), &meter).await
+                let name = RemotePath::parse(&name).unwrap();
+                client.upload_whole(&name, whole(b"x".into()), &meter).await
             });
         }
         let _served = serving.await;
@@ -135,4 +133,49 @@ async fn sixty_small_files_go_with_the_login() {
         assert_eq!(flights.load(Ordering::Relaxed), 2);
     })
     .await;
+}
+
+/// Four at a time would take fifteen.
+#[tokio::test]
+async fn a_list_of_small_files_takes_few_flights() {
+    const FLIGHTS: usize = 8;
+    let (pair, here) = (Pair::new(), tempfile::tempdir().unwrap());
+    let jobs = |to: &str| -> Vec<FileJob> {
+        let job = |number: usize| FileJob {
+            local: LocalFile::Path(here.path().join(format!("{to}{number}"))),
+            remote: RemotePath::parse(&format!("f{number}")).unwrap(),
+            inside: None,
+        };
+        (0..60).map(job).collect()
+    };
+    for number in 0..60 {
+        std::fs::write(here.path().join(format!("a{number}")), format!("{number}")).unwrap();
+    }
+    for up in [true, false] {
+        let (jobs, meter, mut arrived) =
+            (jobs(if up { "a" } else { "b" }), Arc::<Meter>::default(), 0);
+        soon(async {
+            let (client, flights, serving) = client(&pair).await;
+            let on = |at: usize, ended: Result<Arrived, TreeError>| {
+                assert_eq!(ended.unwrap().remote.as_str(), format!("f{at}"));
+                arrived += 1;
+            };
+            let bringing = async {
+                match up {
+                    true => upload_files(&client, jobs, false, &meter, on).await,
+                    false => download_files(&client, jobs, false, &meter, on).await,
+                }
+            };
+            let (done, _served) = tokio::join!(bringing, serving);
+            done.unwrap();
+            let flights = flights.load(Ordering::Relaxed);
+            assert!(flights <= FLIGHTS, "{flights} flights, up: {up}");
+        })
+        .await;
+        assert_eq!((arrived, meter.verified_bytes()), (60, meter.total_bytes()));
+    }
+    for number in 0..60 {
+        let got = std::fs::read_to_string(here.path().join(format!("b{number}"))).unwrap();
+        assert_eq!(got, number.to_string());
+    }
 }

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::ServerConfig;
-use sealane_base::types::{PinSet, Secret};
-use sealane_client::session::{Client, ClientSettings};
-use sealane_client::{ConnectError, Dialling, Link, LinkEvent, Retry, Ways};
+use sealane_base::types::PinSet;
+use sealane_client::session::Session;
+use sealane_client::{Client, ConnectError, Dial, Event, Reconnect, Retry};
 use sealane_tls as tls;
 use sealane_tls::Identity;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, duplex, split};
@@ -16,9 +16,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use super::Pair;
-use super::pair::USER;
 use super::peer::{Still, soon, still};
-use super::site::PASSWORD;
 
 /// Bytes that may be on their way in each direction.
 const PIPE: usize = 64 * 1024;
@@ -100,7 +98,7 @@ impl Network {
     pub async fn log_in(
         self: &Arc<Self>,
         fault: Option<Fault>,
-    ) -> (Result<Client, ConnectError>, Arc<Line>) {
+    ) -> (Result<Session, ConnectError>, Arc<Line>) {
         let ((near, inner), (outer, far)) = (duplex(PIPE), duplex(PIPE));
         let line = Arc::new(Line::default());
         let (from_client, to_client) = split(inner);
@@ -125,12 +123,11 @@ impl Network {
         (self.greet(near).await, line)
     }
 
-    async fn greet(&self, near: tokio::io::DuplexStream) -> Result<Client, ConnectError> {
+    async fn greet(&self, near: tokio::io::DuplexStream) -> Result<Session, ConnectError> {
         let config = tls::client_config(self.pins.clone())?;
         let handshake = tokio::time::timeout(HANDSHAKE, tls::connect(config, near)).await;
         let stream = handshake.map_err(|_| ConnectError::Timeout(HANDSHAKE))??;
-        let password = Secret::new(PASSWORD.to_owned());
-        Ok(Client::login(stream, ClientSettings::default(), USER, &password).await?)
+        Ok(super::pair::session(stream).await?)
     }
 
     /// A link that begins on a line with `first` on it and gets `next` for each later one. A first connection
@@ -139,7 +136,7 @@ impl Network {
         self: &Arc<Self>,
         first: Fault,
         next: impl Fn() -> Option<Fault> + Send + Sync + 'static,
-    ) -> (Arc<Link>, Arc<Line>) {
+    ) -> (Client, Arc<Line>) {
         self.waiting.store(false, Ordering::Relaxed);
         self.again.store(false, Ordering::Relaxed);
         let (client, line) = self.log_in(Some(first)).await;
@@ -151,15 +148,15 @@ impl Network {
             }
         };
         let network = self.clone();
-        let dial = move || -> Dialling {
+        let dial = move || -> Dial {
             let (network, fault) = (network.clone(), next());
             network.again.store(true, Ordering::Relaxed);
             Box::pin(async move { network.log_in(fault).await.0 })
         };
         let retry = Retry { first: Duration::ZERO, ..Retry::default() };
-        let told = |_: LinkEvent<'_>| {};
-        let (dial, chance, told) = (Box::new(dial), Box::new(|| 0), Box::new(told));
-        (Link::new(client, Ways { dial, retry, chance, told }), line)
+        let events = |_: Event<'_>| {};
+        let (dial, jitter, events) = (Box::new(dial), Box::new(|| 0), Box::new(events));
+        (Client::new(client, Some(Reconnect { dial, retry, jitter, events })), line)
     }
 
     /// Somebody waits for what will not come.

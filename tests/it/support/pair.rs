@@ -1,12 +1,15 @@
 //! The server's half of a session over a pipe in memory: no socket, no TLS, and a clock that stands
 //! still until a test moves it or everybody waits for it.
 
+use std::future::{Ready, ready};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sealane_base::types::{Pin, Secret, Username};
-use sealane_client::session::{Client, ClientSettings};
+use sealane_base::files::FileMeta;
+use sealane_base::types::{Digest, Pin, Secret, Username};
+use sealane_client::Client;
+use sealane_client::session::{Session, SessionError, SessionSettings, WholeFile};
 use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, Exposure, LoginSettings,
 };
@@ -218,18 +221,45 @@ impl Pair {
     pub async fn client(&self) -> (Client, Served) {
         let _still = still();
         let (stream, served) = self.connect(PIPE);
-        let password = Secret::new(PASSWORD.to_owned());
-        let client = Client::login(stream, ClientSettings::default(), USER, &password).await;
-        (client.unwrap(), served)
+        (log_in(stream).await.unwrap(), served)
     }
+}
+
+/// The real client over `stream`, which does not retry, as [`USER`].
+pub async fn log_in<S>(stream: S) -> Result<Client, SessionError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    Ok(Client::new(session(stream).await?, None))
+}
+
+/// A small file that holds `bytes`, to be uploaded whole.
+pub fn whole(bytes: Vec<u8>) -> impl Fn() -> Ready<Result<WholeFile, SessionError>> {
+    move || {
+        let (digest, bytes) = (Digest::of_bytes(&bytes), bytes.clone());
+        ready(Ok(WholeFile { digest, meta: FileMeta::default(), bytes }))
+    }
+}
+
+/// As [`log_in`], the session alone.
+pub async fn session<S>(stream: S) -> Result<Session, SessionError>
+where
+    S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+{
+    let password = Secret::new(PASSWORD.to_owned());
+    Session::log_in(stream, SessionSettings::default(), USER, Some(&password)).await
 }
 
 /// The real client, and a server that says whatever a test lets it say.
 pub async fn lying_server() -> (Client, Peer) {
+    let (session, server) = lying_session().await;
+    (Client::new(session, None), server)
+}
+
+/// As [`lying_server`], for a client that is made of the session.
+pub async fn lying_session() -> (Session, Peer) {
     let (near, far) = duplex(PIPE);
     let mut server = Peer::new(far, Side::Client, None);
-    let password = Secret::new(PASSWORD.to_owned());
-    let login = Client::login(near, ClientSettings::default(), USER, &password);
-    let (client, ()) = tokio::join!(login, server.let_in());
-    (client.unwrap(), server)
+    let (session, ()) = tokio::join!(session(near), server.let_in());
+    (session.unwrap(), server)
 }

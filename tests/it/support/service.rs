@@ -6,8 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealane_base::types::{PinSet, Secret, Username};
-use sealane_client::session::Client;
-use sealane_client::{ConnectError, Target, connect};
+use sealane_client::{self as client, Client, ConnectError, Target};
 use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, HashCost, LoginSettings,
 };
@@ -38,6 +37,16 @@ pub struct Service {
     login_deadline: Duration,
     stop: CancellationToken,
     running: Option<JoinHandle<()>>,
+}
+
+/// Logs in with a password.
+pub async fn connect(target: &Target, password: &Secret) -> Result<Client, ConnectError> {
+    client::connect(target, Some(password), None).await
+}
+
+/// Logs in with a key.
+pub async fn connect_with_key(target: &Target, key: &Identity) -> Result<Client, ConnectError> {
+    client::connect(target, None, Some(key)).await
 }
 
 pub const COST: HashCost = HashCost { memory_kib: 64, iterations: 1, parallelism: 1 };

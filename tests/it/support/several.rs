@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sealane_base::types::{Address, PinSet, Secret};
-use sealane_client::session::{Client, ClientSettings, JoinedLane, LaneControl};
-use sealane_client::{Paced, RateLimit};
+use sealane_client::session::{JoinedConnection, Joiner, Session, SessionSettings};
+use sealane_client::{Client, Paced, RateLimit};
 use sealane_protocol::join::{self, Exporter};
 use sealane_tls as tls;
 use sealane_tls::{Identity, TlsStream};
@@ -18,7 +18,7 @@ use super::site::PASSWORD;
 /// Ann's session by way of a stage's relay, where its own connection is the last one so far.
 pub struct Several {
     pub client: Arc<Client>,
-    control: LaneControl,
+    control: Joiner,
     own: Exporter,
     way: Way,
 }
@@ -35,18 +35,16 @@ impl Several {
         let pins = PinSet::new(Address::parse(&stage.at("")).unwrap().pins).unwrap();
         let way = Way { relay: stage.proxy.address, pins, limit };
         let (stream, own) = way.secured(key).await;
-        let settings = ClientSettings::default();
-        let client = match key {
-            Some(_) => Client::login_with_key(stream, settings, "ann").await,
-            None => Client::login(stream, settings, "ann", &Secret::new(PASSWORD.to_owned())).await,
-        };
-        let client = client.unwrap();
-        let control = client.lanes();
+        let settings = SessionSettings::default();
+        let password = key.is_none().then(|| Secret::new(PASSWORD.to_owned()));
+        let session = Session::log_in(stream, settings, "ann", password.as_ref()).await.unwrap();
+        let control = session.joiner();
+        let client = Client::new(session, None);
         Self { client: Arc::new(client), control, own, way }
     }
 
     /// So many further connections, one after the other.
-    pub async fn join(&self, count: u8) -> Vec<JoinedLane> {
+    pub async fn join(&self, count: u8) -> Vec<JoinedConnection> {
         let mut lanes = Vec::new();
         for token in self.control.tokens(count).await.unwrap() {
             let (stream, exporter) = self.way.secured(None).await;

@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 
 use sealane_base::types::{Pin, PinSet, Secret, Username};
-use sealane_client::session::Client;
-use sealane_client::{Target, connect};
+use sealane_client::{Client, Target};
 
 use crate::support::middle::Middle;
+use crate::support::service::connect;
 use crate::support::site::PASSWORD;
 use crate::support::{Person, Site, fails, ok, result, stderr};
 

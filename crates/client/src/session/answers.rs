@@ -1,24 +1,20 @@
-//! Sorts what a server says to whoever asked: the reading task of a client's session.
+//! Requests that wait for their answers, and how an answer finds its request.
 //!
-//! Every wait is bounded: answers nobody waits for are dropped, and a server that answers more than a
-//! request can have answers breaks the protocol.
+//! Every wait is bounded: an answer to a request that was dropped is dropped, and a server that sends more
+//! answers than a request can have breaks the protocol.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::io::AsyncRead;
-use tokio::sync::{OwnedMutexGuard, SetOnce, mpsc, oneshot};
+use tokio::sync::{OwnedMutexGuard, SetOnce, mpsc};
 
-use super::admission::enter;
-use super::client::ClientSettings;
 use super::error::SessionError;
-use super::verbs::get::offered_layout;
+use sealane_base::types::Layout;
 use sealane_protocol::frame::{self, FrameError};
-use sealane_protocol::keep_alive::{heard, pong};
 use sealane_protocol::message::{Keys, Offer, Welcome};
 use sealane_protocol::transfer::{ReceivingEnd, Route, Routes};
-use sealane_protocol::wire::{FrameReader, FrameSender, WireError};
-use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage};
+use sealane_protocol::wire::{FrameSender, WireError};
+use sealane_protocol::{ClientMessage, Kind, ServerMessage};
 
 /// Answers one request may have waiting: an acceptance and an end, with room to spare.
 const ANSWERS: usize = 4;
@@ -29,13 +25,14 @@ pub(super) struct Shared {
     pub(super) routes: Routes,
     /// Who waits for which answer.
     waiting: Mutex<Waiting>,
-    ended: OnceLock<Arc<WireError>>,
+    /// Why nothing is answered any more; the login's error, if that failed.
+    ended: OnceLock<SessionError>,
     /// What the server announced; the first word counts.
     pub(super) keys: OnceLock<Keys>,
     /// What it said to `HELLO`.
     pub(super) welcome: OnceLock<Welcome>,
-    /// Set once the login has succeeded and whoever began the session knows. Nobody is told anything before.
-    admitted: SetOnce<()>,
+    /// Whether the login succeeded.
+    login: SetOnce<bool>,
 }
 
 #[derive(Debug, Default)]
@@ -65,25 +62,31 @@ impl Shared {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// From now on answers are handed out.
-    pub(super) fn let_in(&self) {
-        let _ = self.admitted.set(());
+    /// The login has succeeded.
+    pub(super) fn succeed(&self) {
+        let _ = self.login.set(true);
     }
 
-    /// Waits until answers are handed out; for ever, if the login fails.
-    pub(super) async fn admitted(&self) {
-        self.admitted.wait().await;
+    /// Waits for the answer to the login.
+    pub(super) async fn logged_in(&self) -> Result<(), SessionError> {
+        if *self.login.wait().await { Ok(()) } else { Err(self.why().await) }
+    }
+
+    /// Whether the login is known to have failed.
+    pub(super) fn login_failed(&self) -> bool {
+        self.login.get() == Some(&false)
     }
 
     /// Why there is no answer.
     pub(super) async fn why(&self) -> SessionError {
-        self.admitted().await;
-        let closed = || Arc::new(WireError::Closed);
-        SessionError::Connection(self.ended.get().cloned().unwrap_or_else(closed))
+        self.login.wait().await;
+        self.ended.get().map_or_else(|| WireError::Closed.into(), SessionError::again)
     }
 
-    fn end(&self, why: WireError) {
-        let _ = self.ended.set(Arc::new(why));
+    /// Fails all requests, now and later, with `why`. The first reason counts.
+    pub(super) fn end(&self, why: SessionError) {
+        let _ = self.ended.set(why);
+        let _ = self.login.set(false);
         let mut waiting = self.waiting();
         waiting.is_over = true;
         waiting.by_id.clear();
@@ -92,7 +95,7 @@ impl Shared {
     }
 
     /// Hands an answer to its asker; an answer nobody waits for any more is dropped.
-    async fn answer(&self, id: u32, message: ServerMessage) -> Result<(), WireError> {
+    pub(super) async fn answer(&self, id: u32, message: ServerMessage) -> Result<(), WireError> {
         if matches!(message, ServerMessage::Refused(_)) {
             self.routes.close(id);
         }
@@ -121,6 +124,11 @@ impl Shared {
             mpsc::error::TrySendError::Closed(_) => Ok(()),
         })
     }
+}
+
+/// The layout an offer describes, if it is one that a sender would choose.
+fn offered_layout(offer: &Offer) -> Option<Layout> {
+    Layout::for_size(offer.size).ok().filter(|layout| layout.chunk_log2() == offer.chunk_log2)
 }
 
 /// A request whose answers are still to come. Dropping it forgets the request.
@@ -178,7 +186,6 @@ impl Pending {
 
     /// The next answer that is not a refusal.
     pub(super) async fn reply(&mut self) -> Result<Reply, SessionError> {
-        self.shared.admitted().await;
         match self.replies.recv().await {
             None => Err(self.shared.why().await),
             Some(Reply::Message(ServerMessage::Refused(refused))) => {
@@ -205,58 +212,5 @@ impl Pending {
 impl Drop for Pending {
     fn drop(&mut self) {
         self.shared.waiting().by_id.remove(&self.id);
-    }
-}
-
-/// Says in `login` what came of it. Then reads until the connection ends, and tells everybody who still waits.
-pub(super) async fn read_answers<R: AsyncRead + Unpin>(
-    mut reader: FrameReader<R>,
-    shared: Arc<Shared>,
-    out: FrameSender,
-    settings: ClientSettings,
-    login: oneshot::Sender<Result<(), SessionError>>,
-) {
-    let entered = enter(&mut reader, &shared, &out, settings).await;
-    let is_in = entered.is_ok();
-    let _ = login.send(entered);
-    let read = match is_in {
-        true => read_until_the_end(&mut reader, &shared, &out, settings).await,
-        false => Ok(()),
-    };
-    shared.end(read.err().unwrap_or(WireError::Closed));
-}
-
-async fn read_until_the_end<R: AsyncRead + Unpin>(
-    reader: &mut FrameReader<R>,
-    shared: &Shared,
-    out: &FrameSender,
-    settings: ClientSettings,
-) -> Result<(), WireError> {
-    while let Some(header) = heard(reader, out, settings.silence).await? {
-        answer_frame(&header, reader, shared, out).await?;
-    }
-    Ok(())
-}
-
-async fn answer_frame<R: AsyncRead + Unpin>(
-    header: &Header,
-    reader: &mut FrameReader<R>,
-    shared: &Shared,
-    out: &FrameSender,
-) -> Result<(), WireError> {
-    match header.kind {
-        kind if kind.is_of_a_transfer() => shared.routes.deliver(header, reader).await,
-        Kind::Ping => pong(header, reader, out).await,
-        Kind::Pong => reader.discard(header.length).await,
-        _ => {
-            let body = reader.body(header).await?;
-            match ServerMessage::decode(header.kind, &body)? {
-                ServerMessage::Keys(keys) if header.id == 0 => {
-                    let _ = shared.keys.set(keys);
-                    Ok(())
-                }
-                message => shared.answer(header.id, message).await,
-            }
-        }
     }
 }

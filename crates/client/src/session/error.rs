@@ -37,6 +37,17 @@ impl SessionError {
             _ => None,
         }
     }
+
+    /// The same failure for one more request. What went wrong with a file of this end is told once: to the
+    /// others the transfer was interrupted.
+    pub(crate) fn again(&self) -> Self {
+        match self {
+            Self::Connection(why) => Self::Connection(Arc::clone(why)),
+            Self::Refused(refused) => Self::Refused(refused.clone()),
+            Self::Answer(kind) => Self::Answer(*kind),
+            Self::Transfer(_) => Self::Transfer(TransferError::Interrupted),
+        }
+    }
 }
 
 impl From<WireError> for SessionError {

@@ -6,18 +6,19 @@ use std::collections::hash_map::{Entry, HashMap};
 
 use unicode_normalization::UnicodeNormalization;
 
-use super::{Listing, Problem, TreeError};
+use super::error::{Problem, TreeError};
+use super::remote::Listing;
 
 /// Whether some names of `listing` would be the same there.
 #[must_use]
-pub fn has_collisions(listing: &Listing) -> bool {
+pub(super) fn has_collisions(listing: &Listing) -> bool {
     let mut seen = HashSet::new();
     !listing.entries.iter().all(|entry| seen.insert(folded(entry.path.as_str())))
 }
 
 /// Keeps the first of names that would be the same there, by the order of their bytes; the others, with all
 /// below them, are problems.
-pub fn keep_first(listing: &mut Listing) {
+pub(super) fn keep_first(listing: &mut Listing) {
     let mut seen = HashMap::new();
     let mut closed = HashSet::new();
     let problems = &mut listing.problems;

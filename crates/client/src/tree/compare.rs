@@ -1,17 +1,23 @@
 //! Two trees beside each other without moving either: what differs, and what only one of them has.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
+use super::ends::{Ends, cached_root};
+use super::error::{Problem, TreeError};
+use super::exclude::Exclude;
 use super::plan::{FileStep, a_kind};
-use super::run::Ends;
-use super::{Listing, TreeError, root_here};
+use super::remote::{list_remote, walk};
+use crate::client::Client;
+use crate::digest_cache::DigestCache;
 use crate::session::SessionError;
-use sealane_base::files::{EntryKind, TreeEntry};
+use sealane_base::files::{EntryKind, FileSource, Source, TreeEntry};
 use sealane_base::types::{Digest, RemotePath};
-use sealane_protocol::transfer::TransferError;
+use sealane_protocol::Status;
+use sealane_protocol::transfer::{Meter, TransferError};
 
 /// Files read at once, by each end.
 const SIDE_BY_SIDE: usize = 8;
@@ -34,26 +40,41 @@ pub enum Verdict {
 /// One path that was looked at.
 #[derive(Debug)]
 pub struct Compared {
-    /// Relative to the tree.
-    pub path: RemotePath,
+    /// Relative to the tree, as people know it.
+    pub path: String,
+    /// It is the server's tree that could not be listed there.
+    pub is_remote: bool,
     /// What was found, or why nothing was.
     pub result: Result<Verdict, TreeError>,
 }
 
-/// Compares what is listed of both ends and calls `on` for every file, and for every directory that only one
-/// has. Of a directory that is missing nothing below is told. Links and special files are passed over if
-/// both ends have one.
+impl Compared {
+    fn new(path: &RemotePath, result: Result<Verdict, TreeError>) -> Self {
+        Self { path: path.to_string(), is_remote: false, result }
+    }
+}
+
+/// Compares the trees of `ends` and calls `on` for every file, for every directory that only one has, and for
+/// what could not be listed. Of a directory that is missing nothing below is told. Links and special files
+/// are passed over if both ends have one.
 ///
 /// Cancel safety: dropping the future stops reading.
 ///
 /// # Errors
-/// [`SessionError`] once the link is over. A file that cannot be read is told to `on`.
+/// [`SessionError`] if the server's tree cannot be listed at all, and once the connection is lost for good. A
+/// file that cannot be read is told to `on`.
 pub async fn compare_trees(
     ends: &Arc<Ends>,
-    here: Listing,
-    there: Listing,
+    exclude: &Exclude,
     mut on: impl FnMut(Compared),
 ) -> Result<(), SessionError> {
+    let here = walk(&ends.tree, exclude).await?;
+    let there = list_remote(&ends.client, &ends.base, exclude).await?;
+    for (is_remote, problems) in [(false, here.problems), (true, there.problems)] {
+        for Problem { path, error } in problems {
+            on(Compared { path, is_remote, result: Err(error) });
+        }
+    }
     let (decided, files) = beside(here.entries, there.entries);
     decided.into_iter().for_each(&mut on);
     ends.meter.expect(files.iter().map(|file| file.size).sum());
@@ -65,20 +86,54 @@ pub async fn compare_trees(
             let ends = ends.clone();
             running.spawn(async move {
                 let result = compare(&ends, &file).await;
-                Compared { path: file.path, result }
+                Compared::new(&file.path, result)
             });
         }
         match running.join_next().await {
             None => return Ok(()),
             Some(compared) => match compared.map_err(|_| TransferError::Thread)? {
                 Compared { result: Err(TreeError::Session(error)), .. }
-                    if ends.client.over().is_some() =>
+                    if ends.client.failure().is_some() =>
                 {
                     return Err(error);
                 }
                 compared => on(compared),
             },
         }
+    }
+}
+
+/// Compares the file `here` with the one at `there` on the server, which read at the same time.
+///
+/// Cancel safety: dropping the future lets the thread that reads run to its end.
+///
+/// # Errors
+/// [`SessionError::Transfer`] if the file here cannot be read, else the server's.
+pub async fn compare_file(
+    client: &Client,
+    here: PathBuf,
+    there: &RemotePath,
+    cache: Option<Arc<DigestCache>>,
+    meter: &Arc<Meter>,
+) -> Result<Verdict, SessionError> {
+    let meter = meter.clone();
+    let reading = tokio::task::spawn_blocking(move || -> Result<_, TransferError> {
+        let source = FileSource::open(&here)?;
+        meter.expect(source.size());
+        let root = cached_root(cache.as_deref(), &source, &meter)?;
+        Ok((source.size(), root))
+    });
+    let (here, there) = tokio::join!(reading, client.digest(there));
+    // A file that cannot be read here is not told before the login is answered.
+    client.logged_in().await?;
+    let (size, root) = here.unwrap_or(Err(TransferError::Thread))?;
+    match there {
+        Ok(there) if (there.size, there.root) == (size, root) => Ok(Verdict::Same(size, root)),
+        Ok(there) => Ok(Verdict::Differs(Some((root, there.root)))),
+        Err(error) if error.status() == Some(Status::NotFound) => {
+            Ok(Verdict::MissingThere(a_kind(EntryKind::File)))
+        }
+        Err(error) => Err(error),
     }
 }
 
@@ -116,7 +171,7 @@ fn beside(here: Vec<TreeEntry>, there: Vec<TreeEntry>) -> (Vec<Compared>, Vec<Fi
         if !matches!(verdict, Verdict::Differs(_)) {
             closed.insert(path.clone());
         }
-        decided.push(Compared { path, result: Ok(verdict) });
+        decided.push(Compared::new(&path, Ok(verdict)));
     }
     (decided, files)
 }
@@ -124,7 +179,7 @@ fn beside(here: Vec<TreeEntry>, there: Vec<TreeEntry>) -> (Vec<Compared>, Vec<Fi
 /// Compares a file that both have; both ends read at the same time.
 async fn compare(ends: &Arc<Ends>, file: &FileStep) -> Result<Verdict, TreeError> {
     let path = ends.remote(&file.path)?;
-    let (here, there) = tokio::join!(root_here(ends, file), ends.client.digest(&path));
+    let (here, there) = tokio::join!(ends.root_here(file), ends.client.digest(&path));
     let ((size, here), there) = (here?, there?);
     if (there.size, there.root) == (size, here) {
         return Ok(Verdict::Same(size, here));

@@ -4,8 +4,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::TreeError;
-use super::run::{Done, Ends, Event, is_below, local, remote};
+use super::ends::{Done, Ends, Event};
+use super::error::TreeError;
+use super::steps::{is_below, local, remote};
 use crate::session::SessionError;
 use sealane_base::files::{EntryKind, FileMeta, TreeEntry};
 use sealane_base::types::RemotePath;

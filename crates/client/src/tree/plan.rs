@@ -2,9 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{Listing, Problem, TreeError};
+use super::error::{Problem, TreeError};
+use super::remote::Listing;
 use sealane_base::files::{EntryKind, OWNED_DIRECTORY, OWNED_FILE, TreeEntry};
 use sealane_base::types::RemotePath;
+use sealane_protocol::limits;
 
 /// When a file that is at both ends with the same size needs nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,16 @@ pub struct FileStep {
     pub size: u64,
     /// The other end has one of the same size: nothing moves if it holds the same.
     pub compare: bool,
+}
+
+/// Files by how they travel: in one message, or as a transfer.
+pub(super) fn by_size(files: Vec<FileStep>) -> (Vec<FileStep>, Vec<FileStep>) {
+    files.into_iter().partition(|file| is_small(file.size))
+}
+
+/// A file of one chunk, which travels in one message.
+pub(super) fn is_small(size: u64) -> bool {
+    size <= u64::from(limits::INLINE_FILE)
 }
 
 /// A name to remove at the other end.
@@ -187,7 +199,7 @@ impl Plan {
         let compare = match rules.compare {
             Compare::Time => false,
             Compare::Digest => same_size,
-            Compare::Content => same_size && super::is_small(entry.size),
+            Compare::Content => same_size && is_small(entry.size),
         };
         if compare && marked {
             self.marks.push(entry.clone());

@@ -1,4 +1,4 @@
-//! Files of a tree on their way down: small ones many at once, stored by one thread that syncs all
+//! Files on their way down: small ones many at once, stored by one thread that syncs all
 //! that have arrived together, large ones as transfers beside them.
 
 use std::sync::Arc;
@@ -6,50 +6,46 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::TreeError;
-use super::plan::FileStep;
-use super::run::{Done, Ends, Event, by_size};
-use super::send::held;
+use super::ends::{Done, Ends, Event, Local, MEMORY_KIB, kib, side_by_side};
+use super::error::TreeError;
+use super::plan::{FileStep, by_size};
 use crate::session::{SessionError, WholeFile};
-use sealane_base::files::{FileMeta, Sink, SmallFile, StorageError};
+use sealane_base::files::{FileMeta, SmallFile};
 use sealane_protocol::transfer::{self, Outcome, TransferError};
 
 /// Small files that have arrived and wait for the disk.
 const WAITING: usize = 32;
-/// Transfers of large files at once.
-const LARGE: usize = 4;
-
 type Arrived = (FileStep, WholeFile, OwnedSemaphorePermit);
 
 /// Starts fetching `files`; each that ends is told to `events`.
-pub(super) fn lanes(
-    ends: &Arc<Ends>,
+pub(super) fn start<T: Local>(
+    ends: &Arc<Ends<T>>,
     files: Vec<FileStep>,
     events: &mpsc::Sender<Event>,
 ) -> JoinSet<()> {
     let (small, large) = by_size(files);
-    let mut lanes = JoinSet::new();
+    let mut workers = JoinSet::new();
     let (arrived, storing) = mpsc::channel(WAITING);
-    lanes.spawn(fetch_small(ends.clone(), small, arrived, events.clone()));
-    lanes.spawn(fetch_large(ends.clone(), large, events.clone()));
+    workers.spawn(fetch_small(ends.clone(), small, arrived, events.clone()));
+    workers.spawn(fetch_large(ends.clone(), large, events.clone()));
     let (ends, events) = (ends.clone(), events.clone());
-    lanes.spawn_blocking(move || store_all(&ends, storing, &events));
-    lanes
+    workers.spawn_blocking(move || store_all(&ends, storing, &events));
+    workers
 }
 
-async fn fetch_small(
-    ends: Arc<Ends>,
+async fn fetch_small<T: Local>(
+    ends: Arc<Ends<T>>,
     files: Vec<FileStep>,
     arrived: mpsc::Sender<Arrived>,
     events: mpsc::Sender<Event>,
 ) {
-    let budget = Arc::new(Semaphore::new(super::MEMORY_KIB as usize));
-    let limit = super::small_at_once(ends.client.max_requests());
-    super::side_by_side(limit, files, |step| {
+    let budget = Arc::new(Semaphore::new(MEMORY_KIB as usize));
+    let limit = ends.small_at_once();
+    side_by_side(limit, files, |step| {
         let (ends, events, arrived) = (ends.clone(), events.clone(), arrived.clone());
         let budget = budget.clone();
         async move {
-            let Ok(memory) = budget.acquire_many_owned(super::kib(step.size)).await else { return };
+            let Ok(memory) = budget.acquire_many_owned(kib(step.size)).await else { return };
             let result = match fetch(&ends, &step).await {
                 Ok(Fetched::Whole(file)) => {
                     let _ = arrived.send((step, file, memory)).await;
@@ -69,7 +65,7 @@ enum Fetched {
     Done(Outcome),
 }
 
-async fn fetch(ends: &Arc<Ends>, step: &FileStep) -> Result<Fetched, TreeError> {
+async fn fetch<T: Local>(ends: &Arc<Ends<T>>, step: &FileStep) -> Result<Fetched, TreeError> {
     let path = ends.remote(&step.path)?;
     if let Some(outcome) = same_already(ends, step).await? {
         return Ok(Fetched::Done(outcome));
@@ -82,20 +78,27 @@ async fn fetch(ends: &Arc<Ends>, step: &FileStep) -> Result<Fetched, TreeError> 
 }
 
 /// The outcome for a file that this end has already, if the plan said that it might.
-async fn same_already(ends: &Arc<Ends>, step: &FileStep) -> Result<Option<Outcome>, TreeError> {
+async fn same_already<T: Local>(
+    ends: &Arc<Ends<T>>,
+    step: &FileStep,
+) -> Result<Option<Outcome>, TreeError> {
     if !step.compare {
         return Ok(None);
     }
     let path = ends.remote(&step.path)?;
-    let (here, there) = tokio::join!(super::root_here(ends, step), ends.client.digest(&path));
+    let (here, there) = tokio::join!(ends.root_here(step), ends.client.digest(&path));
     let there = there?;
     // What cannot be read here is fetched.
     let same = here.is_ok_and(|here| (there.size, there.root) == here);
-    Ok(same.then(|| held(there.size, there.root, &ends.meter)))
+    Ok(same.then(|| ends.unchanged(there.size, there.root)))
 }
 
 /// Stores what has arrived, all that waits together, until nobody wants it any more.
-fn store_all(ends: &Ends, mut arriving: mpsc::Receiver<Arrived>, events: &mpsc::Sender<Event>) {
+fn store_all<T: Local>(
+    ends: &Ends<T>,
+    mut arriving: mpsc::Receiver<Arrived>,
+    events: &mpsc::Sender<Event>,
+) {
     while let Some(first) = arriving.blocking_recv() {
         let mut batch = vec![first];
         while batch.len() < WAITING
@@ -111,7 +114,7 @@ fn store_all(ends: &Ends, mut arriving: mpsc::Receiver<Arrived>, events: &mpsc::
     }
 }
 
-fn store(ends: &Ends, batch: Vec<Arrived>) -> Vec<Event> {
+fn store<T: Local>(ends: &Ends<T>, batch: Vec<Arrived>) -> Vec<Event> {
     let (mut files, mut outcomes, mut ended) = (Vec::new(), Vec::new(), Vec::new());
     let mut memory = Vec::new();
     for (step, WholeFile { digest, meta, bytes }, held) in batch {
@@ -134,8 +137,12 @@ fn store(ends: &Ends, batch: Vec<Arrived>) -> Vec<Event> {
     ended
 }
 
-async fn fetch_large(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<Event>) {
-    super::side_by_side(LARGE.min(ends.client.max_transfers()), files, |step| {
+async fn fetch_large<T: Local>(
+    ends: Arc<Ends<T>>,
+    files: Vec<FileStep>,
+    events: mpsc::Sender<Event>,
+) {
+    side_by_side(ends.large_at_once(), files, |step| {
         let (ends, events) = (ends.clone(), events.clone());
         async move {
             let fetched = async {
@@ -151,14 +158,12 @@ async fn fetch_large(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender
     .await;
 }
 
-async fn fetch_one(ends: &Arc<Ends>, step: &FileStep) -> Result<Outcome, TreeError> {
+async fn fetch_one<T: Local>(ends: &Arc<Ends<T>>, step: &FileStep) -> Result<Outcome, TreeError> {
     let path = ends.remote(&step.path)?;
     let (tree, name) = (ends.tree.clone(), step.path.clone());
     let holds = tokio::task::spawn_blocking(move || tree.would_hold(&name)).await;
     let holds = holds.map_err(|_| SessionError::from(TransferError::Thread))?;
     let (tree, name, preserve) = (ends.tree.clone(), step.path.clone(), ends.preserve);
-    let open = move |size, meta: FileMeta| -> Result<Arc<dyn Sink>, StorageError> {
-        Ok(Arc::new(tree.sink(&name, size, meta, preserve)?))
-    };
+    let open = move |size, meta: FileMeta| tree.sink(&name, size, meta, preserve);
     Ok(ends.client.download(&path, holds, open, ends.meter.clone()).await?)
 }

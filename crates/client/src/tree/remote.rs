@@ -1,16 +1,18 @@
-//! What is in a tree on the server.
+//! What is in a tree, on the server or on this machine.
 
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
 
-use super::{Exclude, Problem, TreeError};
-use crate::Link;
+use super::error::{Problem, TreeError};
+use super::exclude::Exclude;
+use crate::client::Client;
 use crate::session::SessionError;
-use sealane_base::files::{EntryKind, TreeEntry, Unwalked, Walked};
+use sealane_base::files::{EntryKind, Tree, TreeEntry, Unwalked, Walked};
 use sealane_base::types::RemotePath;
 use sealane_protocol::message::Entry;
-use sealane_protocol::{Status, limits};
+use sealane_protocol::transfer::TransferError;
+use sealane_protocol::{Kind, Status, limits};
 
 /// Directories asked for at once.
 const SIDE_BY_SIDE: usize = 16;
@@ -39,6 +41,21 @@ impl From<Walked> for Listing {
     }
 }
 
+/// Lists everything in a tree of this machine, without what is excluded.
+///
+/// Cancel safety: dropping the future lets the thread that reads run to its end.
+///
+/// # Errors
+/// [`TransferError::Thread`] alone: a directory that cannot be listed is a problem of its own.
+pub async fn walk(tree: &Arc<Tree>, exclude: &Exclude) -> Result<Listing, SessionError> {
+    let (tree, exclude) = (tree.clone(), exclude.clone());
+    let walk = move || {
+        let walked = tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
+        Listing { top: tree.top().ok(), ..walked.into() }
+    };
+    Ok(tokio::task::spawn_blocking(walk).await.map_err(|_| TransferError::Thread)?)
+}
+
 /// Lists everything below `base`, without what is excluded; several directories at a time.
 ///
 /// Cancel safety: dropping the future forgets the answers.
@@ -47,7 +64,7 @@ impl From<Walked> for Listing {
 /// [`SessionError`] if `base` itself cannot be listed or the connection fails. A directory below
 /// that cannot be listed is a problem of its own.
 pub async fn list_remote(
-    client: &Arc<Link>,
+    client: &Client,
     base: &RemotePath,
     exclude: &Exclude,
 ) -> Result<Listing, SessionError> {
@@ -66,17 +83,16 @@ pub async fn list_remote(
         }
         match running.join_next().await {
             None => break,
-            Some(Err(_)) => return Err(sealane_protocol::transfer::TransferError::Thread.into()),
+            Some(Err(_)) => return Err(TransferError::Thread.into()),
             Some(Ok((here, Ok((entries, hidden))))) => {
                 listing.add(&here, entries, hidden, exclude, &mut ahead);
             }
             Some(Ok((here, Err(error)))) => {
-                if here.is_root()
-                    || matches!(error, TreeError::Session(SessionError::Connection(_)))
-                {
+                let is_fatal = matches!(error, TreeError::Session(SessionError::Connection(_)));
+                if here.is_root() || is_fatal {
                     return Err(match error {
                         TreeError::Session(error) => error,
-                        _ => SessionError::Answer(sealane_protocol::Kind::Entries),
+                        _ => SessionError::Answer(Kind::Entries),
                     });
                 }
                 let gone = matches!(&error, TreeError::Session(error) if error.status() == Some(Status::NotFound));
@@ -86,7 +102,7 @@ pub async fn list_remote(
             }
         }
         if listing.entries.len() > limits::ENTRIES_IN_ALL {
-            return Err(SessionError::Answer(sealane_protocol::Kind::Entries));
+            return Err(SessionError::Answer(Kind::Entries));
         }
     }
     listing.entries.sort_unstable_by(|one, other| one.path.cmp(&other.path));
@@ -95,7 +111,7 @@ pub async fn list_remote(
 }
 
 async fn read_directory(
-    client: &Link,
+    client: &Client,
     base: &RemotePath,
     here: &RemotePath,
 ) -> Result<(Vec<Entry>, u64), TreeError> {

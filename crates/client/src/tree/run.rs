@@ -6,87 +6,19 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::ends::{Done, Ends, Event};
+use super::error::TreeError;
 use super::marks::Marks;
-use super::plan::{FileStep, Plan, Removal};
-use super::{TreeError, receive, send};
-use crate::DigestCache;
-use crate::Link;
+use super::plan::{Plan, Removal};
+use super::steps::{is_below, local, remote};
+use super::{receive, send};
+use crate::client::Client;
 use crate::session::SessionError;
-use sealane_base::files::{FileMeta, StorageError, Tree};
 use sealane_base::types::RemotePath;
-use sealane_base::types::path::PathError;
-use sealane_protocol::Status;
-use sealane_protocol::transfer::{Meter, Outcome, TransferError};
+use sealane_protocol::transfer::TransferError;
 
-/// Questions asked at once where each is short.
-const SIDE_BY_SIDE: usize = 32;
-
-/// The two ends of a tree, and how its files are brought over.
-#[derive(Debug)]
-pub struct Ends {
-    /// The session, and those after it.
-    pub client: Arc<Link>,
-    /// The tree on this machine.
-    pub tree: Arc<Tree>,
-    /// The tree on the server.
-    pub base: RemotePath,
-    /// Keep times and modes.
-    pub preserve: bool,
-    /// Roots of the files on this machine, if they are remembered.
-    pub cache: Option<Arc<DigestCache>>,
-    /// Counts bytes.
-    pub meter: Arc<Meter>,
-}
-
-/// What was done for one path.
-#[derive(Clone, Copy, Debug)]
-pub enum Done {
-    /// The file is there.
-    File(Outcome),
-    /// The directory was made.
-    Directory,
-    /// The name was removed.
-    Removed,
-    /// The file got its time and mode; it held the same already.
-    Marked,
-}
-
-/// One step of a plan that has ended.
-#[derive(Debug)]
-pub struct Event {
-    /// Relative to the tree.
-    pub path: RemotePath,
-    /// How it ended.
-    pub result: Result<Done, TreeError>,
-}
-
-impl Event {
-    pub(super) fn new(path: RemotePath, result: Result<Done, impl Into<TreeError>>) -> Self {
-        Self { path, result: result.map_err(Into::into) }
-    }
-
-    /// After this, nothing else can succeed either.
-    fn into_fatal(self) -> Result<Self, SessionError> {
-        match self.result {
-            Err(TreeError::Session(error)) if is_fatal(&error) => Err(error),
-            result => Ok(Self { result, ..self }),
-        }
-    }
-}
-
-fn is_fatal(error: &SessionError) -> bool {
-    matches!(error, SessionError::Connection(_)) || error.status() == Some(Status::ShuttingDown)
-}
-
-impl Ends {
-    pub(super) fn remote(&self, path: &RemotePath) -> Result<RemotePath, PathError> {
-        path.components().try_fold(self.base.clone(), |path, name| path.join(name))
-    }
-
-    pub(super) fn meta(&self, meta: FileMeta) -> FileMeta {
-        if self.preserve { meta } else { FileMeta::default() }
-    }
-}
+/// Events that may wait to be told.
+const EVENTS: usize = 32;
 
 /// Makes the server's tree what `plan` says, and calls `on` for every step that ends.
 ///
@@ -104,11 +36,11 @@ pub async fn upload_tree(
     remove_remote(ends, plan.obstacles, &mut on).await?;
     let failed = make_remote(ends, plan.missing, &mut on).await?;
     plan.files.retain(|file| !is_below(&file.path, &failed));
-    let (events, arriving) = mpsc::channel(SIDE_BY_SIDE);
-    let lanes = send::lanes(ends, plan.files, &events);
+    let (events, arriving) = mpsc::channel(EVENTS);
+    let workers = send::start(ends, plan.files, &events);
     drop(events);
     let mut marks = Marks::new(plan.marks, plan.directories, failed);
-    follow(lanes, arriving, marks.noting(&mut on)).await?;
+    follow(&ends.client, workers, arriving, marks.noting(&mut on)).await?;
     remove_remote(ends, plan.extras, &mut on).await?;
     marks.set_remote(ends, &mut on).await
 }
@@ -142,11 +74,11 @@ pub async fn download_tree(
     })
     .await?;
     plan.files.retain(|file| !is_below(&file.path, &failed));
-    let (events, arriving) = mpsc::channel(SIDE_BY_SIDE);
-    let lanes = receive::lanes(ends, plan.files, &events);
+    let (events, arriving) = mpsc::channel(EVENTS);
+    let workers = receive::start(ends, plan.files, &events);
     drop(events);
     let mut marks = Marks::new(plan.marks, plan.directories, failed);
-    follow(lanes, arriving, marks.noting(&mut on)).await?;
+    follow(&ends.client, workers, arriving, marks.noting(&mut on)).await?;
     local(ends, plan.extras, &mut on, |tree, step| {
         (step.path.clone(), tree.remove(&step.path).map(|()| Done::Removed))
     })
@@ -154,40 +86,21 @@ pub async fn download_tree(
     marks.set_local(ends, &mut on).await
 }
 
-/// Hands on what the lanes report until they have ended.
-async fn follow(
-    mut lanes: JoinSet<()>,
+/// Hands on what the workers report until they have ended. What fails here is not told before the login is
+/// answered.
+pub(super) async fn follow(
+    client: &Client,
+    mut workers: JoinSet<()>,
     mut arriving: mpsc::Receiver<Event>,
     mut on: impl FnMut(Event),
 ) -> Result<(), SessionError> {
     while let Some(event) = arriving.recv().await {
-        on(event.into_fatal()?);
+        client.logged_in().await?;
+        on(event.into_fatal(client)?);
     }
-    while let Some(lane) = lanes.join_next().await {
+    while let Some(worker) = workers.join_next().await {
         // A panic is a mistake of ours: it must not look like a file that was skipped.
-        lane.map_err(|_| TransferError::Thread)?;
-    }
-    Ok(())
-}
-
-pub(super) type LocalStep<T> = fn(&Tree, T) -> (RemotePath, Result<Done, StorageError>);
-
-/// Runs `step` for each of `steps` on a thread that may block, in order.
-pub(super) async fn local<T: Send + 'static>(
-    ends: &Arc<Ends>,
-    steps: Vec<T>,
-    mut on: impl FnMut(Event),
-    step: LocalStep<T>,
-) -> Result<(), SessionError> {
-    if steps.is_empty() {
-        return Ok(());
-    }
-    let tree = ends.tree.clone();
-    let done = tokio::task::spawn_blocking(move || {
-        steps.into_iter().map(|one| step(&tree, one)).collect::<Vec<_>>()
-    });
-    for (path, result) in done.await.map_err(|_| TransferError::Thread)? {
-        on(Event::new(path, result));
+        worker.map_err(|_| TransferError::Thread)?;
     }
     Ok(())
 }
@@ -248,48 +161,4 @@ async fn remove_remote(
         .await?;
     }
     Ok(())
-}
-
-/// Runs a question for each of `steps`, many at once.
-pub(super) async fn remote<T, Running>(
-    ends: &Arc<Ends>,
-    steps: Vec<T>,
-    mut on: impl FnMut(Event),
-    ask: impl Fn(Arc<Ends>, T) -> Running,
-) -> Result<(), SessionError>
-where
-    Running: Future<Output = Event> + Send + 'static,
-{
-    let mut steps = steps.into_iter();
-    let mut running = JoinSet::new();
-    loop {
-        while running.len() < SIDE_BY_SIDE.min(ends.client.max_requests())
-            && let Some(step) = steps.next()
-        {
-            running.spawn(ask(ends.clone(), step));
-        }
-        match running.join_next().await {
-            None => return Ok(()),
-            Some(event) => on(event.map_err(|_| TransferError::Thread)?.into_fatal()?),
-        }
-    }
-}
-
-/// Files by how they travel: in one message, or as a transfer.
-pub(super) fn by_size(files: Vec<FileStep>) -> (Vec<FileStep>, Vec<FileStep>) {
-    files.into_iter().partition(|file| super::is_small(file.size))
-}
-
-pub(super) fn is_below(path: &RemotePath, failed: &HashSet<RemotePath>) -> bool {
-    if failed.is_empty() {
-        return false;
-    }
-    let mut here = path.parent();
-    while let Some(directory) = here {
-        if failed.contains(&directory) {
-            return true;
-        }
-        here = directory.parent();
-    }
-    failed.contains(path)
 }

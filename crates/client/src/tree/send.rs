@@ -1,66 +1,62 @@
-//! Files of a tree on their way up: small ones many at once in one message each, large ones beside
-//! them.
+//! Files on their way up: small ones many at once in one message each, large ones beside them.
 //!
 //! One thread reads and hashes the small ones ahead, within a budget of memory, so that a file costs
 //! no change of threads and no round trip of its own.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
 use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::TreeError;
-use super::plan::FileStep;
-use super::run::{Done, Ends, Event, by_size};
-use crate::session::SessionError;
-use sealane_base::files::{FileMeta, FileSource, Source, StorageError};
+use super::ends::{Done, Ends, Event, Local, MEMORY_KIB, hand_on_panic, kib, side_by_side};
+use super::error::TreeError;
+use super::plan::{FileStep, by_size, is_small};
+use crate::session::{SessionError, WholeFile};
+use sealane_base::files::{FileSource, Source, StorageError};
 use sealane_base::types::Digest;
-use sealane_protocol::transfer::{self, Meter, Outcome, TransferError};
+use sealane_protocol::transfer::{self, Outcome, TransferError};
 
 /// Small files that are read before they are handed on, all together: to wake somebody costs as much as to read one.
 const TOGETHER: usize = 16;
 /// Such heaps read ahead of their turn.
 const AHEAD: usize = 2;
-/// Transfers of large files at once.
-const LARGE: usize = 4;
-
 /// A small file in memory; one that has grown meanwhile is not.
 enum Loaded {
-    Whole {
-        digest: Digest,
-        bytes: Vec<u8>,
-        meta: FileMeta,
-    },
+    Whole(WholeFile),
     /// Not read: its root is remembered.
-    Known(Digest, FileSource),
-    Grown(FileSource),
+    Known(Digest, Arc<FileSource>),
+    Grown(Arc<FileSource>),
 }
 
 type Ready = (FileStep, Result<Loaded, TransferError>, OwnedSemaphorePermit);
 
 /// Starts sending `files`; each that ends is told to `events`.
-pub(super) fn lanes(
-    ends: &Arc<Ends>,
+pub(super) fn start<T: Local>(
+    ends: &Arc<Ends<T>>,
     files: Vec<FileStep>,
     events: &mpsc::Sender<Event>,
 ) -> JoinSet<()> {
     let (small, large) = by_size(files);
-    let mut lanes = JoinSet::new();
-    lanes.spawn(send_small(ends.clone(), small, events.clone()));
-    lanes.spawn(send_large(ends.clone(), large, events.clone()));
-    lanes
+    let mut workers = JoinSet::new();
+    workers.spawn(send_small(ends.clone(), small, events.clone()));
+    workers.spawn(send_large(ends.clone(), large, events.clone()));
+    workers
 }
 
-async fn send_small(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<Event>) {
+async fn send_small<T: Local>(
+    ends: Arc<Ends<T>>,
+    files: Vec<FileStep>,
+    events: mpsc::Sender<Event>,
+) {
     let (ready, mut arriving) = mpsc::channel(AHEAD);
     let loading = ends.clone();
     tokio::task::spawn_blocking(move || load_all(&loading, files, &ready));
     let (mut waiting, mut running) = (VecDeque::new(), JoinSet::new());
     loop {
-        while running.len() < super::small_at_once(ends.client.max_requests())
+        while running.len() < ends.small_at_once()
             && let Some(ready) = waiting.pop_front()
         {
             let (ends, events) = (ends.clone(), events.clone());
@@ -74,19 +70,19 @@ async fn send_small(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<
             next = arriving.recv(), if waiting.is_empty() => match next {
                 Some(heap) => waiting.extend(heap),
                 None if running.is_empty() => return,
-                None => super::hand_on_panic(running.join_next().await),
+                None => hand_on_panic(running.join_next().await),
             },
-            Some(ended) = running.join_next() => super::hand_on_panic(Some(ended)),
+            Some(ended) = running.join_next() => hand_on_panic(Some(ended)),
         }
     }
 }
 
 /// Reads files one after another until nobody wants them any more.
-fn load_all(ends: &Ends, files: Vec<FileStep>, ready: &mpsc::Sender<Vec<Ready>>) {
-    let budget = Arc::new(Semaphore::new(super::MEMORY_KIB as usize));
+fn load_all<T: Local>(ends: &Ends<T>, files: Vec<FileStep>, ready: &mpsc::Sender<Vec<Ready>>) {
+    let budget = Arc::new(Semaphore::new(MEMORY_KIB as usize));
     let mut heap = Vec::with_capacity(TOGETHER);
     for step in files {
-        let wanted = super::kib(step.size);
+        let wanted = kib(step.size);
         let memory = match Arc::clone(&budget).try_acquire_many_owned(wanted) {
             Ok(memory) => memory,
             Err(_) => {
@@ -108,9 +104,9 @@ fn load_all(ends: &Ends, files: Vec<FileStep>, ready: &mpsc::Sender<Vec<Ready>>)
     let _ = ready.blocking_send(heap);
 }
 
-fn load(ends: &Ends, step: &FileStep) -> Result<Loaded, TransferError> {
+fn load<T: Local>(ends: &Ends<T>, step: &FileStep) -> Result<Loaded, TransferError> {
     let source = ends.tree.source(&step.path)?;
-    if !super::is_small(source.size()) {
+    if !is_small(source.size()) {
         return Ok(Loaded::Grown(source));
     }
     let cache = ends.cache.as_ref().filter(|_| step.compare);
@@ -118,56 +114,70 @@ fn load(ends: &Ends, step: &FileStep) -> Result<Loaded, TransferError> {
         return Ok(Loaded::Known(root, source));
     }
     let begun = SystemTime::now();
-    let (digest, bytes) = transfer::load_whole(&source)?;
+    let (digest, bytes) = transfer::load_whole(source.as_ref())?;
     if let Some(cache) = cache {
         cache.remember(source.identity(), digest, begun);
     }
-    Ok(Loaded::Whole { digest, bytes, meta: ends.meta(source.meta()) })
+    Ok(Loaded::Whole(WholeFile { digest, bytes, meta: ends.meta(source.meta()) }))
 }
 
-async fn send_loaded(
-    ends: &Arc<Ends>,
+async fn send_loaded<T: Local>(
+    ends: &Arc<Ends<T>>,
     step: &FileStep,
     loaded: Result<Loaded, TransferError>,
 ) -> Result<Outcome, TreeError> {
     let path = ends.remote(&step.path)?;
     let (client, meter) = (&ends.client, &ends.meter);
     match loaded.map_err(SessionError::from)? {
-        Loaded::Whole { digest, bytes, meta } => {
-            if step.compare && client.digest(&path).await.is_ok_and(|there| there.root == digest) {
-                return Ok(held(bytes.len() as u64, digest, meter));
+        Loaded::Whole(file) => {
+            let root = file.digest;
+            if step.compare && client.digest(&path).await.is_ok_and(|there| there.root == root) {
+                return Ok(ends.unchanged(file.bytes.len() as u64, root));
             }
-            let again = || read_again(ends, step);
-            Ok(client.upload_whole(&path, (digest, bytes, meta), again, meter).await?)
+            let first = Mutex::new(Some(file));
+            let read = || {
+                let first = first.lock().unwrap_or_else(PoisonError::into_inner).take();
+                async move {
+                    match first {
+                        Some(file) => Ok(file),
+                        None => read_again(ends, step).await,
+                    }
+                }
+            };
+            Ok(client.upload_whole(&path, read, meter).await?)
         }
         Loaded::Known(root, source)
             if client.digest(&path).await.is_ok_and(|there| there.root == root) =>
         {
-            Ok(held(source.size(), root, meter))
+            Ok(ends.unchanged(source.size(), root))
         }
         Loaded::Known(_, source) | Loaded::Grown(source) => {
             let meta = ends.meta(source.meta());
-            Ok(client.upload(&path, Arc::new(source), meta, meter.clone()).await?)
+            Ok(client.upload(&path, source, meta, meter.clone()).await?)
         }
     }
 }
 
 /// Reads a small file once more, because it must be sent once more.
-async fn read_again(
-    ends: &Arc<Ends>,
+async fn read_again<T: Local>(
+    ends: &Arc<Ends<T>>,
     step: &FileStep,
-) -> Result<(Digest, Vec<u8>, FileMeta), SessionError> {
+) -> Result<WholeFile, SessionError> {
     // What is remembered of it does not help: its bytes are wanted.
     let (reader, step) = (ends.clone(), FileStep { compare: false, ..step.clone() });
     let loaded = tokio::task::spawn_blocking(move || load(&reader, &step)).await;
     match loaded.map_err(|_| TransferError::Thread)?? {
-        Loaded::Whole { digest, bytes, meta } => Ok((digest, bytes, meta)),
+        Loaded::Whole(file) => Ok(file),
         Loaded::Known(..) | Loaded::Grown(_) => Err(StorageError::Changed.into()),
     }
 }
 
-async fn send_large(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<Event>) {
-    super::side_by_side(LARGE.min(ends.client.max_transfers()), files, |step| {
+async fn send_large<T: Local>(
+    ends: Arc<Ends<T>>,
+    files: Vec<FileStep>,
+    events: mpsc::Sender<Event>,
+) {
+    side_by_side(ends.large_at_once(), files, |step| {
         let (ends, events) = (ends.clone(), events.clone());
         async move {
             let result = send_one(&ends, &step).await.map(Done::File);
@@ -177,25 +187,19 @@ async fn send_large(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<
     .await;
 }
 
-async fn send_one(ends: &Arc<Ends>, step: &FileStep) -> Result<Outcome, TreeError> {
+async fn send_one<T: Local>(ends: &Arc<Ends<T>>, step: &FileStep) -> Result<Outcome, TreeError> {
     let path = ends.remote(&step.path)?;
     if step.compare {
-        let here = super::root_here(ends, step);
+        let here = ends.root_here(step);
         let (here, there) = tokio::join!(here, ends.client.digest(&path));
         let here = here?;
         if there.is_ok_and(|there| (there.size, there.root) == here) {
-            return Ok(held(here.0, here.1, &ends.meter));
+            return Ok(ends.unchanged(here.0, here.1));
         }
     }
     let (tree, name) = (ends.tree.clone(), step.path.clone());
     let source = tokio::task::spawn_blocking(move || tree.source(&name)).await;
     let source = source.map_err(|_| SessionError::from(TransferError::Thread))??;
     let meta = ends.meta(source.meta());
-    Ok(ends.client.upload(&path, Arc::new(source), meta, ends.meter.clone()).await?)
-}
-
-/// A file that the other end has already.
-pub(super) fn held(size: u64, root: Digest, meter: &Meter) -> Outcome {
-    meter.reused(size);
-    Outcome { size, root, moved: 0, reused: size }
+    Ok(ends.client.upload(&path, source, meta, ends.meter.clone()).await?)
 }

@@ -1,17 +1,18 @@
 //! `PUT`: a file goes to the server. The server's end of `PUT_SMALL` is in `small_files`.
-use crate::session::answers::Reply;
-use crate::session::client::Client;
-use crate::session::error::SessionError;
+use super::answers::Reply;
+use super::error::SessionError;
+use super::get::WholeFile;
+use super::handle::Session;
 use sealane_base::files::{FileMeta, Source};
-use sealane_base::types::{Digest, Layout, RemotePath};
+use sealane_base::types::{Layout, RemotePath};
 use sealane_protocol::message::{Accepted, Put, PutSmall};
 use sealane_protocol::transfer::{self, Held, Meter, Outcome, TransferError};
 use sealane_protocol::{ClientMessage, Kind, ServerMessage};
 use std::sync::Arc;
 
 /// Uploads `source` to `path`: in one message if it is one chunk, else by reconciling.
-pub(in crate::session) async fn ask(
-    client: &Client,
+pub(crate) async fn upload(
+    session: &Session,
     path: &RemotePath,
     source: Arc<dyn Source>,
     meta: FileMeta,
@@ -20,14 +21,14 @@ pub(in crate::session) async fn ask(
     let layout = Layout::for_size(source.size())
         .map_err(|_| TransferError::Protocol("the file is larger than any file may be"))?;
     if layout.count() == 1 {
-        ask_small(client, path, source, meta, meter).await
+        upload_small(session, path, source, meta, meter).await
     } else {
-        ask_large(client, path, source, layout, meta, meter).await
+        upload_large(session, path, source, layout, meta, meter).await
     }
 }
 
-async fn ask_small(
-    client: &Client,
+async fn upload_small(
+    session: &Session,
     path: &RemotePath,
     source: Arc<dyn Source>,
     meta: FileMeta,
@@ -35,22 +36,20 @@ async fn ask_small(
 ) -> Result<Outcome, SessionError> {
     let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
     let (digest, bytes) = loaded.map_err(|_| TransferError::Thread)??;
-    ask_whole(client, path, digest, bytes, meta, &meter).await
+    upload_whole(session, path, WholeFile { digest, meta, bytes }, &meter).await
 }
 
-/// Uploads a file of one chunk in one message; `digest` is that of `bytes`.
-pub(in crate::session) async fn ask_whole(
-    client: &Client,
+/// Uploads a file of one chunk in one message.
+pub(crate) async fn upload_whole(
+    session: &Session,
     path: &RemotePath,
-    digest: Digest,
-    bytes: Vec<u8>,
-    meta: FileMeta,
+    file: WholeFile,
     meter: &Meter,
 ) -> Result<Outcome, SessionError> {
-    let FileMeta { modified, mode } = meta;
+    let WholeFile { digest, meta: FileMeta { modified, mode }, bytes } = file;
     let size = bytes.len() as u64;
     let request = PutSmall { path: path.as_str().to_owned(), digest, modified, mode };
-    match client.ask(ClientMessage::PutSmall(request, bytes)).await? {
+    match session.ask(ClientMessage::PutSmall(request, bytes)).await? {
         ServerMessage::Committed(committed) if committed.root == digest => {
             meter.moved(size);
             Ok(Outcome { size, root: digest, moved: size, reused: 0 })
@@ -59,8 +58,8 @@ pub(in crate::session) async fn ask_whole(
     }
 }
 
-async fn ask_large(
-    client: &Client,
+async fn upload_large(
+    session: &Session,
     path: &RemotePath,
     source: Arc<dyn Source>,
     layout: Layout,
@@ -75,8 +74,8 @@ async fn ask_large(
         modified,
         mode,
     };
-    let mut pending = client.pending(false).await?;
-    let (_route, end) = client.routes().send(pending.id(), source.size());
+    let mut pending = session.pending(false).await?;
+    let (_route, end) = session.routes().send(pending.id(), source.size());
     pending.send(ClientMessage::Put(request)).await?;
     let held = match pending.message().await? {
         ServerMessage::Accepted(Accepted { claims, pieces }) => {
@@ -84,7 +83,7 @@ async fn ask_large(
         }
         other => return Err(SessionError::Answer(other.kind())),
     };
-    let out = client.sender();
+    let out = session.sender();
     let sent = tokio::task::spawn_blocking(move || {
         transfer::send(source.as_ref(), layout, held, end, &out, &meter)
     });

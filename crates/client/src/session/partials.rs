@@ -1,15 +1,15 @@
-//! `PARTIALS` and `DISCARD_PARTIAL`: what interrupted uploads left on the server.
-use crate::session::client::Client;
-use crate::session::error::SessionError;
-use sealane_protocol::message::{DiscardPartial, Partial, Partials};
+//! `PARTIALS`: what interrupted uploads left on the server.
+use super::error::SessionError;
+use super::handle::Session;
+use sealane_protocol::message::{Partial, Partials};
 use sealane_protocol::{ClientMessage, ServerMessage};
 
 /// Asks for all partials, page by page.
-pub(in crate::session) async fn ask(client: &Client) -> Result<Vec<Partial>, SessionError> {
+pub(crate) async fn partials(session: &Session) -> Result<Vec<Partial>, SessionError> {
     let (mut all, mut after): (Vec<Partial>, _) = (Vec::new(), None);
     loop {
         let request = ClientMessage::Partials(Partials { after: after.take() });
-        let page = match client.ask(request).await? {
+        let page = match session.ask(request).await? {
             ServerMessage::PartialsAre(page) => page,
             other => return Err(SessionError::Answer(other.kind())),
         };
@@ -22,10 +22,4 @@ pub(in crate::session) async fn ask(client: &Client) -> Result<Vec<Partial>, Ses
         }
         after = last;
     }
-}
-
-/// Asks to remove one.
-pub(in crate::session) async fn ask_discard(client: &Client, id: &str) -> Result<(), SessionError> {
-    let request = DiscardPartial { id: id.to_owned() };
-    client.ask_done(ClientMessage::DiscardPartial(request)).await
 }

@@ -1,6 +1,6 @@
 //! `LIST`: a page of a directory, sorted by name, or all of it as the server finds it.
-use crate::session::client::Client;
-use crate::session::error::SessionError;
+use super::error::SessionError;
+use super::handle::Session;
 use sealane_base::types::RemotePath;
 use sealane_base::types::path::check_name;
 use sealane_protocol::message::{Entries, List};
@@ -11,15 +11,15 @@ use sealane_protocol::{ClientMessage, Kind, ServerMessage, limits};
 /// Names that are no single harmless component are left out and counted as hidden: what a server
 /// lists must never lead a client anywhere else. So are names that do not come after `after`, which
 /// could lead it in circles.
-pub(in crate::session) async fn ask(
-    client: &Client,
+pub(crate) async fn list(
+    session: &Session,
     path: &RemotePath,
     after: Option<String>,
 ) -> Result<Entries, SessionError> {
     let comes_after =
         |name: &str, after: &Option<String>| after.as_deref().is_none_or(|after| name > after);
     let request = List { path: path.as_str().to_owned(), after: after.clone(), whole: None };
-    match client.ask(ClientMessage::List(request)).await? {
+    match session.ask(ClientMessage::List(request)).await? {
         ServerMessage::Entries(mut page) => {
             let unfit = keep(&mut page, |name| comes_after(name, &after));
             page.hidden = page.hidden.saturating_add(unfit);
@@ -37,12 +37,12 @@ fn keep(page: &mut Entries, fits: impl Fn(&str) -> bool) -> u64 {
 }
 
 /// Asks for all entries of `path` in one answer of many frames, and sorts them by name.
-pub(in crate::session) async fn ask_whole(
-    client: &Client,
+pub(crate) async fn list_whole(
+    session: &Session,
     path: &RemotePath,
 ) -> Result<Entries, SessionError> {
     let wrong = || SessionError::Answer(Kind::Entries);
-    let mut pending = client.pending(false).await?;
+    let mut pending = session.pending(false).await?;
     pending.expect_many();
     let request = List { path: path.as_str().to_owned(), after: None, whole: Some(true) };
     pending.send(ClientMessage::List(request)).await?;

@@ -1,108 +1,62 @@
 //! Further connections to a session, from the client's side.
 //!
-//! Whether there should be one more is for `client`; how chunks are spread is for `transfer`.
+//! Whether there should be one more is for the pool; how chunks are spread is for `transfer`.
 
-use std::sync::{Arc, Mutex as StdMutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
 use tokio::sync::Mutex;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::answers::{Pending, Shared};
-use super::client::{Client, ClientSettings};
 use super::error::SessionError;
-use super::verbs;
 use sealane_base::types::Digest;
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::join::{self, Exporter};
 use sealane_protocol::keep_alive::{heard, pong};
-use sealane_protocol::message::Join;
+use sealane_protocol::message::{Join, Tokens, TokensAre};
 use sealane_protocol::transfer::{Lane, Progress};
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 
-/// A lane is expendable: it is given up this many times sooner than the session's own connection.
+/// A further connection is expendable: it is given up this many times sooner than the session's own connection.
 const SOONER: u32 = 3;
-
-/// A task that runs along with a session; it is told to end when this is dropped.
-#[derive(Debug, Default)]
-pub(super) struct Companion(StdMutex<Company>);
-
-#[derive(Debug, Default)]
-enum Company {
-    /// There may be one yet.
-    #[default]
-    Welcome,
-    Here(DropGuard, JoinHandle<()>),
-    Unwanted,
-}
-
-impl Companion {
-    fn lock(&self) -> MutexGuard<'_, Company> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// As [`Client::accompany`].
-    pub(super) fn accompany(&self, start: impl FnOnce(CancellationToken) -> JoinHandle<()>) {
-        let mut company = self.lock();
-        if !matches!(*company, Company::Unwanted) {
-            let stop = CancellationToken::new();
-            let task = start(stop.clone());
-            *company = Company::Here(stop.drop_guard(), task);
-        }
-    }
-}
 
 /// Opens further connections to a session, and tells how its transfers get on.
 #[derive(Clone, Debug)]
-pub struct LaneControl {
+pub struct Joiner {
     pub(super) shared: Arc<Shared>,
     pub(super) out: FrameSender,
     pub(super) next_id: Arc<Mutex<u32>>,
-    pub(super) settings: ClientSettings,
+    pub(super) silence: Duration,
 }
 
 /// A connection that has joined a session. Dropping it ends it.
 #[derive(Debug)]
-pub struct JoinedLane {
+pub struct JoinedConnection {
     reader: JoinHandle<()>,
     writer: JoinHandle<Result<(), WireError>>,
 }
 
-impl Client {
-    /// What opens further connections to this session. It must be gone before [`Client::close`] can end.
-    #[must_use]
-    pub fn lanes(&self) -> LaneControl {
-        self.control.clone()
+impl Joiner {
+    /// Waits until the login has succeeded; false if it fails.
+    pub(crate) async fn ready(&self) -> bool {
+        self.shared.logged_in().await.is_ok()
     }
 
-    /// Lets a task run along with the session, if it is not to stay alone: what `start` gives the token to is told
-    /// to end, and waited for, when the session closes.
-    pub fn accompany(&self, start: impl FnOnce(CancellationToken) -> JoinHandle<()>) {
-        self.companion.accompany(start);
-    }
-
-    /// Ends what accompanies the session, which then keeps to its own connection: what comes over that
-    /// alone comes in order, as a stream needs it.
-    pub async fn stay_alone(&self) {
-        let company = std::mem::replace(&mut *self.companion.lock(), Company::Unwanted);
-        if let Company::Here(stop, task) = company {
-            drop(stop);
-            let _ = task.await;
-        }
-    }
-}
-
-impl LaneControl {
     /// At most `count` tokens, each of which opens one connection within 30 seconds.
     ///
     /// # Errors
     /// [`SessionError`]; refused with `Busy` if there is no place for another connection.
     pub async fn tokens(&self, count: u8) -> Result<Vec<Digest>, SessionError> {
-        verbs::tokens::ask(self, count).await
+        match self.ask(ClientMessage::Tokens(Tokens { count })).await? {
+            ServerMessage::TokensAre(TokensAre { tokens }) if tokens.len() <= count.into() => {
+                Ok(tokens)
+            }
+            _ => Err(SessionError::Answer(Kind::TokensAre)),
+        }
     }
 
     /// Bytes verified by the transfers of this session, and the size of the largest that is under way, if one is.
@@ -123,11 +77,11 @@ impl LaneControl {
         stream: S,
         token: &Digest,
         exporters: (&Exporter, &Exporter),
-    ) -> Result<JoinedLane, SessionError>
+    ) -> Result<JoinedConnection, SessionError>
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
-        let silence = self.settings.silence / SOONER;
+        let silence = self.silence / SOONER;
         let (read, write) = split(stream);
         let (out, outbox) = outbox();
         let writer = tokio::spawn(write_frames(write, outbox, silence));
@@ -144,7 +98,13 @@ impl LaneControl {
             // Whatever it ends with: what was on its way goes over another one.
             let _ = carry(&mut reader, &lane, &out, silence).await;
         });
-        Ok(JoinedLane { reader, writer })
+        Ok(JoinedConnection { reader, writer })
+    }
+
+    pub(super) async fn ask(&self, message: ClientMessage) -> Result<ServerMessage, SessionError> {
+        let mut pending = self.pending(false).await?;
+        pending.send(message).await?;
+        pending.message().await
     }
 
     pub(super) async fn pending(&self, downloads: bool) -> Result<Pending, SessionError> {
@@ -156,7 +116,7 @@ impl LaneControl {
     }
 }
 
-impl JoinedLane {
+impl JoinedConnection {
     /// Whether the connection has ended.
     #[must_use]
     pub fn is_over(&self) -> bool {
@@ -171,7 +131,7 @@ impl JoinedLane {
     }
 }
 
-impl Drop for JoinedLane {
+impl Drop for JoinedConnection {
     fn drop(&mut self) {
         // The lane and its sender go with the reader, and the writer ends.
         self.reader.abort();

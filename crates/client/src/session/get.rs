@@ -1,9 +1,9 @@
 //! `GET`: a file comes from the server.
-use crate::session::answers::{Pending, Reply};
-use crate::session::client::Client;
-use crate::session::error::SessionError;
-use sealane_base::files::{FileMeta, Sink, Source, StorageError};
-use sealane_base::types::{Digest, Layout, RemotePath};
+use super::answers::{Pending, Reply};
+use super::error::SessionError;
+use super::handle::Session;
+use sealane_base::files::{FileMeta, Sink, StorageError};
+use sealane_base::types::{Digest, RemotePath};
 use sealane_protocol::message::{Get, Offer};
 use sealane_protocol::transfer::{self, Meter, Outcome, ReceivingEnd, TransferError};
 use sealane_protocol::{ClientMessage, ServerMessage, Status, limits};
@@ -21,25 +21,25 @@ pub struct WholeFile {
 }
 
 /// Where a download goes, decided once its size is known.
-pub(in crate::session) type OpenSink =
+pub(crate) type OpenSink =
     Box<dyn FnOnce(u64, FileMeta) -> Result<Arc<dyn Sink>, StorageError> + Send>;
 
 /// Downloads `path` into the sink that `open` makes; `holds` says that it may hold something.
-pub(in crate::session) async fn ask(
-    client: &Client,
+pub(crate) async fn download(
+    session: &Session,
     path: &RemotePath,
     holds: bool,
     open: OpenSink,
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
-    let mut pending = client.pending(true).await?;
+    let mut pending = session.pending(true).await?;
     let pieces = holds.then_some(true);
     let path = path.as_str().to_owned();
     let request = Get { path, claims: holds, pieces, small: None };
     pending.send(ClientMessage::Get(request)).await?;
     match pending.reply().await? {
         Reply::Offer(offer, _route, end) => {
-            receive(client, pending, offer, end, holds, open, meter).await
+            receive(session, pending, offer, end, holds, open, meter).await
         }
         Reply::Message(ServerMessage::File(file, bytes)) => {
             let meta = FileMeta { modified: file.modified, mode: file.mode };
@@ -54,13 +54,13 @@ pub(in crate::session) async fn ask(
 }
 
 /// Fetches a file of one chunk into memory; `None` if it turns out to be larger.
-pub(in crate::session) async fn ask_whole(
-    client: &Client,
+pub(crate) async fn download_whole(
+    session: &Session,
     path: &RemotePath,
     expected: u64,
 ) -> Result<Option<WholeFile>, SessionError> {
     let is_small = expected <= limits::AT_ONCE;
-    let mut pending = client.pending(true).await?;
+    let mut pending = session.pending(true).await?;
     let (path, small) = (path.as_str().to_owned(), is_small.then_some(true));
     let request = Get { path, claims: false, pieces: None, small };
     pending.send(ClientMessage::Get(request)).await?;
@@ -82,7 +82,7 @@ pub(in crate::session) async fn ask_whole(
 }
 
 async fn receive(
-    client: &Client,
+    session: &Session,
     mut pending: Pending,
     offer: Offer,
     end: ReceivingEnd,
@@ -91,7 +91,7 @@ async fn receive(
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
     let meta = FileMeta { modified: offer.modified, mode: offer.mode };
-    let out = client.sender();
+    let out = session.sender();
     let received = tokio::task::spawn_blocking(move || {
         let sink = open(offer.size, meta)?;
         transfer::receive(&sink, holds, end, &out, &meter)
@@ -107,9 +107,4 @@ async fn receive(
             Err(error.into())
         }
     }
-}
-
-/// The layout an offer describes, if it is one that a sender would choose.
-pub(in crate::session) fn offered_layout(offer: &Offer) -> Option<Layout> {
-    Layout::for_size(offer.size).ok().filter(|layout| layout.chunk_log2() == offer.chunk_log2)
 }
