@@ -191,16 +191,24 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
     // The backup key needs no introduction.
     ok(away.run(["ls", "work:"]));
     assert_eq!(state(&away, &b).as_deref(), Some("active"));
-    for person in [&online, &late, &newcomer] {
+    // Who learned of the backup from the server alone goes on as well, but takes its word for no revocation.
+    for (person, lost) in [(&online, "revoked"), (&late, "revoked"), (&newcomer, "retired")] {
         ok(person.run(["ls", "work:"]));
         let now = [&n, &b, &c].map(|pin| state(person, pin).unwrap());
-        assert_eq!(now, ["revoked", "active", "backup"]);
+        assert_eq!(now, [lost, "active", "backup"]);
     }
     let heard = world.middle.attack(&stolen.0, &stolen.1, || {
         fails(online.run(["ls", "work:"]), 5, "uses a key that was revoked on");
         let old = format!("{}?pin={}", world.bare(), Pin::parse(&n).unwrap().to_address_form());
         // Not even looked at: nothing is left that could be accepted.
         fails(online.run(["ls", &old]), 5, "was retired or revoked; nothing was sent");
+        // Nor by another name of the same server, whoever names the key.
+        let other = format!("sealane://ann@localhost:{}/", world.middle.address.port());
+        let named = format!("{other}?pin={}", Pin::parse(&n).unwrap().to_address_form());
+        fails(online.run(["ls", &named]), 5, "was retired or revoked; nothing was sent");
+        fails(online.run(["--pin", &n, "ls", &other]), 5, "was retired or revoked; nothing was");
+        fails(online.run(["--accept-new", "ls", &other]), 5, "was retired or revoked; nothing was");
+        fails(online.run(["trust", "add", &named]), 5, "was revoked and is never accepted again");
     });
     heard.iter().for_each(|heard| heard.is_only_hello_and_alert());
     world.nobody_falls_for_the_middle(&[&online, &late, &newcomer]);
