@@ -58,7 +58,7 @@ impl Door {
             let span = info_span!("connection", id, %peer);
             let visit = self.registry.enter(id, peer);
             let must_leave = stranger.must_leave();
-            visit.at_login(move || stranger.leave_as_known());
+            visit.at_login(move |account| stranger.leave_as_known(account));
             let guest = Guest {
                 keys: self.keys.current(),
                 service: self.service.clone(),

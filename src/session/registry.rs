@@ -43,7 +43,7 @@ struct Inner {
 }
 
 /// What is to be done at the login.
-struct AtLogin(Box<dyn FnOnce() + Send>);
+struct AtLogin(Box<dyn FnOnce(&Username) + Send>);
 
 impl fmt::Debug for AtLogin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -147,8 +147,9 @@ impl Visit {
         self.inner.end.cancelled().await;
     }
 
-    /// Calls `then` once the visitor has logged in or joined a session; drops it if the visitor goes before.
-    pub fn at_login(&self, then: impl FnOnce() + Send + 'static) {
+    /// Calls `then` with the account once the visitor has logged in or joined a session; drops it if the visitor goes
+    /// before.
+    pub fn at_login(&self, then: impl FnOnce(&Username) + Send + 'static) {
         *self.inner.at_login() = Some(AtLogin(Box::new(then)));
     }
 
@@ -165,7 +166,7 @@ impl Visit {
         }
         *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
         drop(visits);
-        self.is_known();
+        self.is_known(principal.name());
         true
     }
 
@@ -173,13 +174,13 @@ impl Visit {
     pub(super) fn joined(&self, session: u64, principal: &Principal, home: &SharedHome) {
         let _ = self.inner.joined.set(session);
         *self.inner.login() = Some((principal.clone(), Arc::clone(home)));
-        self.is_known();
+        self.is_known(principal.name());
     }
 
-    fn is_known(&self) {
+    fn is_known(&self, account: &Username) {
         let then = self.inner.at_login().take();
         if let Some(AtLogin(then)) = then {
-            then();
+            then(account);
         }
     }
 

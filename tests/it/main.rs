@@ -39,3 +39,4 @@ mod tidy;
 mod trees;
 mod trust;
 mod verify;
+mod ways_out;

@@ -1,5 +1,6 @@
 //! `account import` and `account report`: the old folder in, and how far the way out of MD5 is.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -9,7 +10,7 @@ use time::OffsetDateTime;
 use super::report_page;
 use super::words::{aligned, findings, state_word};
 use crate::accounts::{
-    AccountManager, Encoding, HashState, ImportEntry, ImportVerdict, MigrationReport,
+    AccountManager, Encoding, HashState, ImportEntry, ImportVerdict, MigrationReport, Remains,
 };
 use crate::admin::{self, WrapReport};
 use crate::cli::{Exit, Failure, Ui};
@@ -137,7 +138,22 @@ pub(super) fn wrap(ui: Ui, settings: &Settings, manager: &AccountManager) -> Res
             path.display()
         ));
     }
-    conclude(ui, "wrapped", &report)
+    let remains = remains(settings)?;
+    conclude(ui, "wrapped", &report, &remains)
+}
+
+/// What is left of MD5 in the accounts' directory, whether it is a record or not.
+fn remains(settings: &Settings) -> Result<Vec<Remains>, Failure> {
+    AccountManager::md5_remains(&settings.accounts)
+        .map_err(|error| Failure::new(Exit::Other, error.to_string()))
+}
+
+fn line_of(remains: &Remains) -> String {
+    format!("{}: {}", remains.file, remains.why)
+}
+
+fn object_of(remains: &Remains) -> Value {
+    json!({ "file": remains.file, "why": remains.why })
 }
 
 pub(super) fn undo(
@@ -155,13 +171,13 @@ pub(super) fn undo(
     note(ui, settings, manager);
     let (restored, left) = (report.changed, report.superseded);
     ui.line(&format!("{restored} put back, {left} left alone because they changed since"));
-    conclude(ui, "restored", &report)
+    conclude(ui, "restored", &report, &[])
 }
 
-fn conclude(ui: Ui, verb: &str, report: &WrapReport) -> Result<(), Failure> {
+fn conclude(ui: Ui, verb: &str, report: &WrapReport, remains: &[Remains]) -> Result<(), Failure> {
     let failed = admin::failures(report);
-    for line in &failed {
-        ui.line(line);
+    for line in failed.iter().cloned().chain(remains.iter().map(line_of)) {
+        ui.line(&line);
     }
     ui.object(&json!({
         "type": "result",
@@ -169,10 +185,18 @@ fn conclude(ui: Ui, verb: &str, report: &WrapReport) -> Result<(), Failure> {
         "changed_meanwhile": report.superseded,
         "failed": failed,
         "backups": report.backups,
+        "md5_remains": remains.iter().map(object_of).collect::<Vec<_>>(),
     }));
-    match failed.len() {
-        0 => Ok(()),
-        count => Err(Failure::new(Exit::Partial, format!("{count} records could not be changed"))),
+    match (failed.len(), remains.len()) {
+        (0, 0) => Ok(()),
+        (0, count) => Err(Failure::new(
+            Exit::Partial,
+            format!("MD5 is left in {count} files of the accounts' directory"),
+        )
+        .hint("repair the records among them and run this again; delete the other files, and copies of them")),
+        (count, _) => {
+            Err(Failure::new(Exit::Partial, format!("{count} records could not be changed")))
+        }
     }
 }
 
@@ -183,9 +207,10 @@ pub(super) fn report(
     folder: Option<&Path>,
     page: Option<&Path>,
 ) -> Result<(), Failure> {
-    let report = manager.report(folder)?;
+    let mut report = manager.report(folder)?;
     if folder.is_none() {
         note_counts(ui, settings, &report);
+        report.md5_elsewhere = elsewhere(&report, remains(settings)?);
     }
     table(ui, &report);
     let now = OffsetDateTime::now_utc();
@@ -198,6 +223,13 @@ pub(super) fn report(
     }
     objects(ui, &report);
     Ok(())
+}
+
+/// What remains besides the records that the report counts as MD5.
+fn elsewhere(report: &MigrationReport, remains: Vec<Remains>) -> Vec<Remains> {
+    let counted = report.accounts.iter().filter(|account| account.state == HashState::Md5);
+    let counted: HashSet<String> = counted.map(|account| format!("{}.db", account.name)).collect();
+    remains.into_iter().filter(|one| !counted.contains(&one.file)).collect()
 }
 
 /// Notes today's counts for the plot; that it cannot is no reason to stop.
@@ -282,6 +314,7 @@ fn result(report: &MigrationReport) -> Value {
         "case_collisions": report.case_collisions,
         "quota_oddities": report.quota_oddities.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "shared_homes": report.shared_homes,
+        "md5_elsewhere": report.md5_elsewhere.iter().map(object_of).collect::<Vec<_>>(),
     })
 }
 
