@@ -128,12 +128,16 @@ impl KeyRing {
         }
     }
 
+    /// Forgets a part of the keys that are gone, the oldest; false if there are none.
     fn forget_oldest(&mut self) -> bool {
         let is_gone =
-            |key: &&RingKey| matches!(key.state, State::Retired | State::Revoked) && !key.serves;
-        let oldest = self.keys.iter().filter(is_gone).min_by_key(|key| key.since).map(RingKey::pin);
-        self.keys.retain(|key| Some(key.pin()) != oldest);
-        oldest.is_some()
+            |key: &RingKey| matches!(key.state, State::Retired | State::Revoked) && !key.serves;
+        let mut ages: Vec<i64> =
+            self.keys.iter().filter(|key| is_gone(key)).map(|key| key.since).collect();
+        ages.sort_unstable();
+        let Some(last) = ages.get(ages.len() / 16) else { return false };
+        self.keys.retain(|key| !is_gone(key) || key.since > *last);
+        true
     }
 
     /// The key in a state; the latest if there are several.

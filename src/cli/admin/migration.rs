@@ -187,17 +187,19 @@ fn conclude(ui: Ui, verb: &str, report: &WrapReport, remains: &[Remains]) -> Res
         "backups": report.backups,
         "md5_remains": remains.iter().map(object_of).collect::<Vec<_>>(),
     }));
-    match (failed.len(), remains.len()) {
-        (0, 0) => Ok(()),
-        (0, count) => Err(Failure::new(
-            Exit::Partial,
-            format!("MD5 is left in {count} files of the accounts' directory"),
-        )
-        .hint("repair the records among them and run this again; delete the other files, and copies of them")),
-        (count, _) => {
-            Err(Failure::new(Exit::Partial, format!("{count} records could not be changed")))
-        }
+    let mut why = Vec::new();
+    if !failed.is_empty() {
+        why.push(format!("{} records could not be changed", failed.len()));
     }
+    if !remains.is_empty() {
+        why.push(format!("MD5 is left in {} files of the accounts' directory", remains.len()));
+    }
+    if why.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Partial, why.join("; ")).hint(
+        "set new passwords for such records, delete other files and copies, and run this again",
+    ))
 }
 
 pub(super) fn report(

@@ -75,6 +75,19 @@ impl World {
         heard[0].is_only_hello_and_alert();
     }
 
+    /// A revoked key is refused by another name of the same server as well, whoever names it.
+    fn no_name_helps(&self, person: &Person, revoked: &str) {
+        let other = format!("sealane://ann@localhost:{}/", self.middle.address.port());
+        let pin = Pin::parse(revoked).unwrap().to_address_form();
+        let named = format!("{other}?pin={pin}");
+        let words = "was retired or revoked; nothing was sent";
+        fails(person.run(["ls", &named]), 5, words);
+        fails(person.run(["--pin", revoked, "ls", &other]), 5, words);
+        fails(person.run(["--accept-new", "ls", &other]), 5, words);
+        let never = "was revoked and is never accepted again";
+        fails(person.run(["trust", "add", &named]), 5, never);
+    }
+
     /// Neither his own key nor a copied certificate gets a byte out of anybody.
     fn nobody_falls_for_the_middle(&self, people: &[&Person]) {
         let other = Site::new();
@@ -202,13 +215,7 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
         let old = format!("{}?pin={}", world.bare(), Pin::parse(&n).unwrap().to_address_form());
         // Not even looked at: nothing is left that could be accepted.
         fails(online.run(["ls", &old]), 5, "was retired or revoked; nothing was sent");
-        // Nor by another name of the same server, whoever names the key.
-        let other = format!("sealane://ann@localhost:{}/", world.middle.address.port());
-        let named = format!("{other}?pin={}", Pin::parse(&n).unwrap().to_address_form());
-        fails(online.run(["ls", &named]), 5, "was retired or revoked; nothing was sent");
-        fails(online.run(["--pin", &n, "ls", &other]), 5, "was retired or revoked; nothing was");
-        fails(online.run(["--accept-new", "ls", &other]), 5, "was retired or revoked; nothing was");
-        fails(online.run(["trust", "add", &named]), 5, "was revoked and is never accepted again");
+        world.no_name_helps(&online, &n);
     });
     heard.iter().for_each(|heard| heard.is_only_hello_and_alert());
     world.nobody_falls_for_the_middle(&[&online, &late, &newcomer]);
