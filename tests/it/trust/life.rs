@@ -75,8 +75,11 @@ impl World {
         heard[0].is_only_hello_and_alert();
     }
 
-    /// A revoked key is refused by another name of the same server as well, whoever names it.
+    /// A revoked key is refused by any name of the same server, whoever names it.
     fn no_name_helps(&self, person: &Person, revoked: &str) {
+        let old = format!("{}?pin={}", self.bare(), Pin::parse(revoked).unwrap().to_address_form());
+        // Not even looked at: nothing is left that could be accepted.
+        fails(person.run(["ls", &old]), 5, "was retired or revoked; nothing was sent");
         let other = format!("sealane://ann@localhost:{}/", self.middle.address.port());
         let pin = Pin::parse(revoked).unwrap().to_address_form();
         let named = format!("{other}?pin={pin}");
@@ -212,9 +215,6 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
     }
     let heard = world.middle.attack(&stolen.0, &stolen.1, || {
         fails(online.run(["ls", "work:"]), 5, "uses a key that was revoked on");
-        let old = format!("{}?pin={}", world.bare(), Pin::parse(&n).unwrap().to_address_form());
-        // Not even looked at: nothing is left that could be accepted.
-        fails(online.run(["ls", &old]), 5, "was retired or revoked; nothing was sent");
         world.no_name_helps(&online, &n);
     });
     heard.iter().for_each(|heard| heard.is_only_hello_and_alert());
