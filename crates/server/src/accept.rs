@@ -55,7 +55,7 @@ impl Listening {
             let connection = self.door.service.connect(peer, "sealane");
             let span = info_span!("connection", id = connection.id(), %peer);
             let must_leave = stranger.must_leave();
-            connection.at_login(move || stranger.leave_as_known());
+            connection.at_login(move |account| stranger.leave_as_known(account));
             let accepted = Accepted {
                 keys: self.keys.current(),
                 door: self.door.clone(),

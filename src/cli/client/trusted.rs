@@ -1,7 +1,7 @@
 //! Which keys a server may have this time, and what is remembered once it has proved one.
 //!
-//! `--pin` before the address before the store. A key that is known as revoked is refused whoever
-//! names it.
+//! `--pin` before the address before the store. A key that is known as revoked, of this server or of another, is
+//! refused whoever names it.
 
 use time::OffsetDateTime;
 
@@ -30,7 +30,11 @@ pub(super) fn now() -> i64 {
 pub(super) fn failure(error: &TrustError) -> Failure {
     let exit = match error {
         TrustError::Unknown(_) => Exit::NotFound,
-        TrustError::File(_) | TrustError::Damaged { .. } | TrustError::Newer { .. } => Exit::Trust,
+        TrustError::File(_)
+        | TrustError::Damaged { .. }
+        | TrustError::DamagedEntry { .. }
+        | TrustError::Newer { .. }
+        | TrustError::Revoked(..) => Exit::Trust,
         _ => Exit::Other,
     };
     Failure { message: error.to_string(), hint: error.hint(), exit }
@@ -40,7 +44,7 @@ pub(super) fn failure(error: &TrustError) -> Failure {
 pub(super) async fn decide(access: &Access, address: &Address) -> Result<Trusted, Failure> {
     let place = Place::of(address);
     let stored = names::store().load().map_err(|error| failure(&error))?;
-    let known = stored.at(&place).cloned();
+    let known = stored.find(&place).map_err(|error| failure(&error))?.cloned();
     let server = place.to_string();
     let given = if access.pins.is_empty() { &address.pins } else { &access.pins };
     let (pins, remember) = match (&known, given.is_empty()) {
@@ -54,7 +58,9 @@ pub(super) async fn decide(access: &Access, address: &Address) -> Result<Trusted
             (PinSet::new(vec![pin]), Some(source))
         }
     };
-    let pins = pins.ok_or_else(|| untrusted::all_revoked(&server))?;
+    // The same server may be known by another name, and the key stolen there.
+    let good = pins.iter().flat_map(PinSet::iter).filter(|pin| !stored.is_revoked(pin)).copied();
+    let pins = PinSet::new(good.collect()).ok_or_else(|| untrusted::all_revoked(&server))?;
     Ok(Trusted { pins, known, place, remember })
 }
 
