@@ -172,7 +172,7 @@ pub(super) fn public_key_of(path: &Path) -> Result<Vec<u8>, AdminError> {
 
 /// The key in a file, in a fresh certificate.
 pub(super) fn identity_of(path: &Path, now: OffsetDateTime) -> Result<Identity, AdminError> {
-    let pem = zeroize::Zeroizing::new(fsio::read_private(path, MAX_PEM)?);
+    let pem = zeroize::Zeroizing::new(fsio::read_key(path, MAX_PEM)?);
     tls::generate::identity_for(&pem, now)
         .map_err(|problem| AdminError::Identity { path: path.to_owned(), problem })
 }
@@ -190,7 +190,7 @@ fn check_key(files: &CertificateFiles) -> Result<(), AdminError> {
         None => files.clone(),
     };
     let certificate = fsio::read_bounded(&files.certificate, MAX_PEM)?;
-    let key = zeroize::Zeroizing::new(fsio::read_private(&files.key, MAX_PEM)?);
+    let key = zeroize::Zeroizing::new(fsio::read_key(&files.key, MAX_PEM)?);
     match Identity::from_pem(&certificate, &key) {
         Ok(_) => Ok(()),
         Err(problem) => Err(AdminError::Identity { path: files.key.clone(), problem }),

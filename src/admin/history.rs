@@ -15,7 +15,7 @@ use sealane_core::accounts::StateCounts;
 const FILE: &str = "history.jsonl";
 const LOCK: &str = ".lock";
 const MODE: u32 = 0o600;
-/// Largest file in bytes: three decades of days.
+/// Largest file in bytes, written and read: more than two decades of days; the oldest go first.
 const MAX_BYTES: u64 = 1024 * 1024;
 
 /// The state of all records on one day.
@@ -68,12 +68,20 @@ pub fn note_history(
     let mut points = history(directory)?;
     points.retain(|earlier| earlier.day != point.day);
     points.push(point);
-    let mut text = String::new();
-    for line in points.iter().filter_map(|point| serde_json::to_string(point).ok()) {
-        text.push_str(&line);
-        text.push('\n');
+    Ok(fsio::write_atomic(&file(directory), text(&points).as_bytes(), MODE)?)
+}
+
+/// The latest of `points` that fit.
+fn text(points: &[HistoryPoint]) -> String {
+    let mut lines: Vec<String> = Vec::new();
+    let mut room = MAX_BYTES as usize;
+    for line in points.iter().rev().filter_map(|point| serde_json::to_string(point).ok()) {
+        let Some(left) = room.checked_sub(line.len() + 1) else { break };
+        room = left;
+        lines.push(line + "\n");
     }
-    Ok(fsio::write_atomic(&file(directory), text.as_bytes(), MODE)?)
+    lines.reverse();
+    lines.concat()
 }
 
 fn file(directory: &Path) -> PathBuf {
@@ -83,6 +91,36 @@ fn file(directory: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_history_that_is_full_forgets_its_oldest_days_and_goes_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = |number: usize| format!("{:04}-01-01", number % 10_000);
+        let most = u64::MAX;
+        let point = |number| HistoryPoint {
+            day: day(number),
+            argon2id: most,
+            weak: most,
+            wrapped: most,
+            md5: most,
+            unusable: most,
+        };
+        let points: Vec<_> = (0..9000).map(point).collect();
+        let full = text(&points);
+        assert!(full.len() as u64 <= MAX_BYTES && full.len() as u64 > MAX_BYTES - 500);
+        fsio::create_new(&file(dir.path()), full.as_bytes(), MODE).unwrap();
+        let before = history(dir.path()).unwrap();
+        assert_eq!(before.last(), points.last());
+        for days in 0..20 {
+            let now = OffsetDateTime::from_unix_timestamp(1_700_000_000 + days * 86_400).unwrap();
+            let counts = StateCounts { md5: most, argon2id: most, ..StateCounts::default() };
+            note_history(dir.path(), now, counts).unwrap();
+        }
+        let after = history(dir.path()).unwrap();
+        assert_eq!(after.last().unwrap().day, "2023-12-03");
+        assert!(after.len() > before.len());
+        assert_ne!(after.first(), before.first());
+    }
 
     #[test]
     fn one_point_a_day_and_the_last_one_counts() {

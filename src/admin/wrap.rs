@@ -22,7 +22,7 @@ use sealane_core::accounts::{AccountManager, ManageError, Wrapping};
 const MODE: u32 = 0o600;
 const PREFIX: &str = "backup-";
 const SUFFIX: &str = ".jsonl";
-/// Largest backup that is read, in bytes.
+/// Largest backup that is written and read, in bytes; where one is full, another is begun.
 const MAX_BYTES: u64 = 256 * 1024 * 1024;
 /// Records that each thread wraps between two writes of the backup.
 const BATCH: usize = 16;
@@ -64,6 +64,15 @@ pub fn wrap(
     now: OffsetDateTime,
     progress: &dyn Fn(usize, usize),
 ) -> Result<WrapReport, AdminError> {
+    wrap_with(manager, Backup::new(directory, now, MAX_BYTES), threads, progress)
+}
+
+fn wrap_with(
+    manager: &AccountManager,
+    mut backup: Backup<'_>,
+    threads: usize,
+    progress: &dyn Fn(usize, usize),
+) -> Result<WrapReport, AdminError> {
     let names = manager.raw_accounts()?;
     let mut report = WrapReport::default();
     if names.is_empty() {
@@ -71,7 +80,6 @@ pub fn wrap(
     }
     let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
     let threads = threads.clamp(1, cores);
-    let mut backup = None;
     let mut done = 0;
     progress(done, names.len());
     for batch in names.chunks(threads * BATCH) {
@@ -84,15 +92,7 @@ pub fn wrap(
             }
         }
         if !wrappings.is_empty() {
-            let file = match &mut backup {
-                Some(file) => file,
-                None => {
-                    let file = new_backup(directory, now)?;
-                    report.backups.push(file.path().to_owned());
-                    backup.insert(file)
-                }
-            };
-            file.append(&lines(&wrappings))?;
+            report.backups.extend(backup.append(&lines(&wrappings))?);
         }
         for wrapping in &wrappings {
             match manager.apply_wrap(wrapping) {
@@ -183,7 +183,41 @@ fn prepare(
     made.into_iter().map(|(_, outcome)| outcome).collect()
 }
 
-fn new_backup(directory: &Path, now: OffsetDateTime) -> Result<AppendFile, AdminError> {
+/// Where originals are put away.
+struct Backup<'a> {
+    directory: &'a Path,
+    now: OffsetDateTime,
+    /// Longest file.
+    most: u64,
+    /// The one that is written to, and its length.
+    file: Option<(AppendFile, u64)>,
+}
+
+impl<'a> Backup<'a> {
+    fn new(directory: &'a Path, now: OffsetDateTime, most: u64) -> Self {
+        Self { directory, now, most, file: None }
+    }
+
+    /// Adds `lines` durably; gives the path of a file that was begun for them.
+    fn append(&mut self, lines: &[u8]) -> Result<Option<PathBuf>, AdminError> {
+        let length = lines.len() as u64;
+        if let Some((file, written)) = &mut self.file
+            && *written + length <= self.most
+        {
+            file.append(lines)?;
+            *written += length;
+            return Ok(None);
+        }
+        let (mut file, head) = new_backup(self.directory, self.now)?;
+        file.append(lines)?;
+        let path = file.path().to_owned();
+        self.file = Some((file, head + length));
+        Ok(Some(path))
+    }
+}
+
+/// A backup, and how long its first line is.
+fn new_backup(directory: &Path, now: OffsetDateTime) -> Result<(AppendFile, u64), AdminError> {
     make_directory_if_missing(directory)?;
     let (date, time) = (now.date(), now.time());
     let (hour, minute, second) = time.as_hms();
@@ -198,8 +232,9 @@ fn new_backup(directory: &Path, now: OffsetDateTime) -> Result<AppendFile, Admin
         }
     };
     let head = serde_json::json!({ "sealane_backup": 1, "created": stamp, "warning": WARNING });
-    file.append(format!("{head}\n").as_bytes())?;
-    Ok(file)
+    let head = format!("{head}\n");
+    file.append(head.as_bytes())?;
+    Ok((file, head.len() as u64))
 }
 
 fn lines(wrappings: &[Wrapping]) -> Zeroizing<Vec<u8>> {
@@ -312,6 +347,21 @@ mod tests {
         assert_eq!(site.wrap(&|_, _| {}).unwrap().changed, left);
         assert_eq!(backups(&site.backups()).unwrap().len(), 2);
         assert_eq!(undo_wrap(&site.manager, &site.backups(), None).unwrap().changed, 40);
+    }
+
+    #[test]
+    fn originals_that_fill_a_backup_go_to_another_one() {
+        let site = site(100);
+        let backups = site.backups();
+        let most = 8 * 1024;
+        let backup = Backup::new(&backups, OffsetDateTime::UNIX_EPOCH, most);
+        let report = wrap_with(&site.manager, backup, 2, &|_, _| {}).unwrap();
+        assert!(report.changed == 100 && report.backups.len() > 1, "{report:?}");
+        assert_eq!(super::backups(&backups).unwrap(), report.backups);
+        for path in &report.backups {
+            fsio::read_private(path, most).unwrap();
+        }
+        assert_eq!(undo_wrap(&site.manager, &backups, None).unwrap().changed, 100);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! Before `sealaned` has a second thread: what must be opened is opened, root is given up, the sandbox shut.
 
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,9 +10,10 @@ use tracing::{info, warn};
 
 use super::manager::Manager;
 use super::{Exit, Failure};
-use crate::config::{Settings, environment};
+use crate::config::{CONTROL_SOCKET, Settings, environment};
 use sealane_base::files::StorageError;
 use sealane_core::storage::EmbeddedStore;
+use sealane_server as server;
 use sealane_server::sandbox::{self, Plan, SandboxError};
 
 /// Connections that may wait to be accepted.
@@ -21,6 +23,8 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub(super) struct Confined {
     pub(super) listener: TcpListener,
+    /// For the administrator's questions.
+    pub(super) control: UnixListener,
     pub(super) store: Arc<EmbeddedStore>,
     pub(super) manager: Manager,
     /// Processors this process may use.
@@ -39,11 +43,16 @@ pub(super) fn confine(settings: &Settings, config: &Path) -> Result<Confined, Fa
     let files = sandbox::harden().map_err(|error| refused(&error))?;
     let store = EmbeddedStore::open_with(&settings.data, settings.caps)
         .map_err(|error| data(&settings.data, &error))?;
+    // Whoever has the directory locked may put a new socket in the place of an old one.
+    let socket = settings.data.join(CONTROL_SOCKET);
+    let control = server::open_control(&socket).map_err(|error| {
+        Failure::new(Exit::Usage, format!("control socket '{}': {error}", socket.display()))
+    })?;
     let state = sandbox::enter(settings.sandbox, &plan(settings, config), &sandbox::System)
         .map_err(|error| refused(&error))?;
     let user = rustix::process::geteuid().as_raw();
     info!("sandbox: {state} user={user} files={files}");
-    Ok(Confined { listener, store, manager, processors })
+    Ok(Confined { listener, control, store, manager, processors })
 }
 
 /// What the server reads and writes as long as it runs.

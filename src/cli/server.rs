@@ -1,5 +1,6 @@
 //! `sealaned`: reads the configuration, listens, says so, serves until told to stop.
 
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -72,8 +73,8 @@ fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
 }
 
 async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> Result<(), Failure> {
-    let Confined { listener, store, manager, .. } = confined;
-    let server = prepare(settings, store)?;
+    let Confined { listener, control, store, manager, .. } = confined;
+    let server = prepare(settings, store, control)?;
     reload_at_hangup(ui, path.to_owned(), server.authenticator.clone())?;
     let broken = |error| Failure::new(Exit::Other, format!("cannot listen: {error}"));
     let listener = TcpListener::from_std(listener).map_err(broken)?;
@@ -91,7 +92,11 @@ async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> R
 }
 
 /// From settings to a server: reads keys, opens records.
-fn prepare(settings: Settings, store: Arc<EmbeddedStore>) -> Result<server::Settings, Failure> {
+fn prepare(
+    settings: Settings,
+    store: Arc<EmbeddedStore>,
+    control: UnixListener,
+) -> Result<server::Settings, Failure> {
     let files = &settings.certificates;
     let files = KeyFiles { certificate: files.certificate.clone(), key: files.key.clone() };
     let keys = Keys::load(files).map_err(|error| match &error {
@@ -105,10 +110,11 @@ fn prepare(settings: Settings, store: Arc<EmbeddedStore>) -> Result<server::Sett
     let records: Arc<dyn AccountStore> = Arc::new(records.with_patience(UPGRADE_PATIENCE));
     let authenticator =
         Authenticator::new(records, settings.login).map_err(|error| wrong(error.to_string()))?;
-    let socket = settings.data.join(config::CONTROL_SOCKET);
-    let control = server::bind_control(&socket).map_err(|error| {
-        Failure::new(Exit::Usage, format!("control socket '{}': {error}", socket.display()))
-    })?;
+    if let Err(error) = authenticator.keep_in(&settings.data.join(config::FAILURES)) {
+        tracing::warn!(%error, "failed logins before this start are forgotten");
+    }
+    let control = tokio::net::UnixListener::from_std(control)
+        .map_err(|error| Failure::new(Exit::Other, format!("control socket: {error}")))?;
     Ok(server::Settings {
         keys,
         doors: Vec::new(),

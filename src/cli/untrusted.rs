@@ -42,7 +42,11 @@ pub(super) fn connecting(
 pub(super) fn store(error: &TrustError) -> Failure {
     let exit = match error {
         TrustError::Unknown(_) => Exit::NotFound,
-        TrustError::File(_) | TrustError::Damaged { .. } | TrustError::Newer { .. } => Exit::Trust,
+        TrustError::File(_)
+        | TrustError::Damaged { .. }
+        | TrustError::DamagedEntry { .. }
+        | TrustError::Newer { .. }
+        | TrustError::Revoked(..) => Exit::Trust,
         _ => Exit::Other,
     };
     Failure { message: error.to_string(), hint: error.hint(), exit }

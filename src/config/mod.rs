@@ -34,6 +34,8 @@ pub const MAX_FILE: u64 = 256 * 1024;
 
 /// Name of the socket in the data directory on which the running server answers its administrator.
 pub const CONTROL_SOCKET: &str = ".control";
+/// The file in the data directory in which failed logins outlive a restart.
+pub const FAILURES: &str = ".failures";
 
 /// What a configuration file says, defaults filled in. Paths are the file's directory joined with
 /// what is written.

@@ -5,8 +5,8 @@ use std::os::unix::fs::PermissionsExt;
 use sealane_base::types::{Address, PinSet, Secret};
 use sealane_client::Target;
 
-use super::support::site::{PASSWORD, client, sealane};
-use super::support::{Site, fails, ok, result, stderr, stdout};
+use super::support::site::{PASSWORD, client, sealane, until};
+use super::support::{Server, Site, fails, ok, result, stderr, stdout};
 use crate::support::service::connect;
 
 fn wrong(address: &str) -> std::process::Output {
@@ -51,6 +51,51 @@ fn a_guesser_must_wait_an_owner_need_not_and_the_administrator_can_let_in() {
     assert!(table.contains("after failed logins must wait: 1 sources, 0 accounts"), "{table}");
     ok(site.admin(["account", "unblock", "stranger", "--source", "127.0.0.1"]));
     ok(sealane(["ls", &stranger]));
+}
+
+#[test]
+fn a_restart_forgives_no_guesser_and_a_damaged_memory_stops_nobody() {
+    let site = Site::new();
+    for name in ["stranger", "owner"] {
+        site.account(name, "1M");
+    }
+    let memory = site.root().join("data/.failures");
+    {
+        let server = site.start();
+        ok(sealane(["ls", &site.address(&server, "owner", "")]));
+        let stranger = site.address(&server, "stranger", "");
+        for _ in 0..6 {
+            wrong(&stranger);
+        }
+        fails(wrong(&stranger), 4, "too many failed logins");
+        stop(server);
+    }
+    assert_eq!(memory.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    {
+        let server = site.start();
+        fails(sealane(["ls", &site.address(&server, "stranger", "")]), 4, "too many failed logins");
+        // Its owner is still known here.
+        ok(sealane(["ls", &site.address(&server, "owner", "")]));
+        stop(server);
+    }
+    // What is damaged is forgotten, with a word in the log; what cannot be written costs a word as well.
+    std::fs::write(&memory, "{").unwrap();
+    let server = site.start();
+    assert!(server.log().contains("are forgotten"), "{}", server.log());
+    fails(wrong(&site.address(&server, "stranger", "")), 4, "login refused");
+    ok(sealane(["ls", &site.address(&server, "stranger", "")]));
+    std::fs::remove_file(&memory).ok();
+    std::fs::create_dir_all(memory.join("in the way")).unwrap();
+    fails(wrong(&site.address(&server, "stranger", "")), 4, "login refused");
+    until("the log says so", || server.log().contains("cannot be written down"));
+    ok(sealane(["ls", &site.address(&server, "stranger", "")]));
+}
+
+/// Ends the server as its manager does.
+fn stop(mut server: Server) {
+    let pid = rustix::process::Pid::from_child(&server.child);
+    rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+    assert!(server.child.wait().unwrap().success());
 }
 
 #[tokio::test]

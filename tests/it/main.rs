@@ -41,4 +41,5 @@ mod tidy;
 mod trees;
 mod trust;
 mod verify;
+mod ways_out;
 mod wire;

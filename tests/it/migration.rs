@@ -287,3 +287,72 @@ fn bring_in(site: &Site, old: &Old) {
     assert_eq!(report["md5"], old.known.len());
     assert_eq!(report["same_password"].as_array().unwrap().len(), 1);
 }
+
+/// A command that says that it is done says so of every file, not of those that it recognised.
+#[test]
+fn wrap_is_not_done_while_any_file_of_the_accounts_holds_an_md5() {
+    let site = Site::new();
+    let accounts = site.root().join("accounts");
+    let md5 = hex(b"111111");
+    let record = |name: &str, password: &str| {
+        format!(
+            r#"{{"username": "{name}", "password": "{password}", "limitsize": 1, "homepath": "homes/{name}"}}"#
+        )
+    };
+    let put = |file: &str, text: &[u8]| std::fs::write(accounts.join(file), text).unwrap();
+    let spaced: String =
+        md5.as_bytes().chunks(4).map(|four| String::from_utf8_lossy(four) + " ").collect();
+    put("good.db", record("good", &md5).as_bytes());
+    let wide: Vec<u8> = record("wide", &md5).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    std::fs::create_dir_all(accounts.join("old/deep")).unwrap();
+    let named = [
+        ("spaces.db", record("spaces", &format!(" {md5}")).into_bytes()),
+        ("spaced.db", record("spaced", &spaced).into_bytes()),
+        ("marked.db", record("marked", &format!("{{MD5}}{md5}")).into_bytes()),
+        ("base64.db", record("base64", "{md5}lueSGJZetyySpUndWjMBEg==").into_bytes()),
+        ("dollars.db", record("dollars", &format!("md5$${}", md5.to_uppercase())).into_bytes()),
+        ("crypt.db", record("crypt", "$1$salt$UsdFqFVB.FsuinRDK5eE..").into_bytes()),
+        ("broken.db", record("broken", &md5).replace('}', "").into_bytes()),
+        ("good.db~", record("good", &md5).into_bytes()),
+        (".good.db.swp", [b"b0VIM\0\0".as_slice(), md5.as_bytes(), b"\0\0"].concat()),
+        ("good.db.bak", record("good", &md5.to_uppercase()).into_bytes()),
+        ("wide.txt", wide),
+        ("old/deep/copy", md5.clone().into_bytes()),
+    ];
+    for (file, bytes) in &named {
+        put(file, bytes);
+    }
+    // Longer runs of digits, and shorter ones, are no MD5.
+    put("sha256.txt", format!("{md5}{md5}").as_bytes());
+    put("short.txt", &md5.as_bytes()[1..]);
+
+    let report = result(&ok(site.admin(["account", "report", "--json"])));
+    let files = |value: &serde_json::Value| -> Vec<String> {
+        let all = value.as_array().unwrap().iter();
+        all.map(|one| one["file"].as_str().unwrap().to_owned()).collect()
+    };
+    let mut expected: Vec<String> = named.iter().map(|(file, _)| (*file).to_owned()).collect();
+    expected.sort_unstable();
+    assert_eq!(files(&report["md5_elsewhere"]), expected);
+
+    for round in 0..2 {
+        let wrapped = site.admin(["account", "wrap", "--json"]);
+        assert_eq!(wrapped.status.code(), Some(9), "round {round}");
+        let text = stdout(&wrapped);
+        let done = text.lines().find(|line| line.contains("\"wrapped\"")).unwrap();
+        let done: serde_json::Value = serde_json::from_str(done).unwrap();
+        assert_eq!(done["wrapped"], 1 - round);
+        assert_eq!(files(&done["md5_remains"]), expected);
+    }
+    let said = site.admin(["account", "wrap"]);
+    let text = stdout(&said);
+    assert!(expected.iter().all(|file| text.contains(&format!("{file}: "))), "{text}");
+    assert!(!text.to_lowercase().contains(&md5), "{text}");
+    fails(said, 9, "MD5 is left in 12 files");
+    for (file, _) in &named {
+        std::fs::remove_file(accounts.join(file)).unwrap();
+    }
+    ok(site.admin(["account", "wrap"]));
+    let report = result(&ok(site.admin(["account", "report", "--json"])));
+    assert_eq!(files(&report["md5_elsewhere"]), Vec::<String>::new());
+}

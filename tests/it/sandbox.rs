@@ -19,19 +19,23 @@ use crate::support::{Site, fails, ok, stderr, stdout};
 const INSIDE: &str = "SEALANE_TEST_INSIDE";
 
 /// Runs the test `name` again, in a process of its own with nothing else in it, that may open fewer files than it could.
-fn again(name: &str, place: &Path) -> Output {
+pub fn again(name: &str, place: &Path) -> Output {
     Command::new("sh")
         .args(["-c", "ulimit -S -n 200; exec \"$0\" \"$@\""])
         .arg(std::env::current_exe().unwrap())
-        .args([&format!("sandbox::{name}"), "--exact", "--nocapture", "--test-threads=1"])
+        .args([&of_module(name), "--exact", "--nocapture", "--test-threads=1"])
         .env(INSIDE, place)
         .output()
         .unwrap()
 }
 
+fn of_module(name: &str) -> String {
+    if name.contains("::") { name.to_owned() } else { format!("sandbox::{name}") }
+}
+
 /// The version of this kernel's Landlock, asked without the sandbox that is tested: one that forgot it must
 /// not pass for a kernel without.
-fn kernel_landlock() -> Option<u32> {
+pub fn kernel_landlock() -> Option<u32> {
     let asked = std::thread::spawn(|| {
         let ruleset = Ruleset::default().handle_access(AccessFs::from_all(ABI::V6)).unwrap();
         // It bounds this thread, which ends here.
@@ -43,7 +47,7 @@ fn kernel_landlock() -> Option<u32> {
     }
 }
 
-fn inside() -> Option<PathBuf> {
+pub fn inside() -> Option<PathBuf> {
     std::env::var_os(INSIDE).map(PathBuf::from)
 }
 
@@ -110,14 +114,14 @@ fn inside_the_sandbox_there_is_its_data_and_nothing_else() {
     std::fs::create_dir(data.join("home")).unwrap();
     std::fs::write(data.join("new"), "x").unwrap();
     std::fs::rename(data.join("new"), data.join("home/moved")).unwrap();
-    UnixListener::bind(data.join("socket")).unwrap();
+    denied(UnixListener::bind(data.join("socket")).unwrap_err());
     denied(std::os::unix::fs::symlink("/etc", data.join("link")).unwrap_err());
     std::fs::remove_dir_all(data.join("home")).unwrap();
     println!("walls hold");
 }
 
 /// This kernel, without its other half.
-enum Half {
+pub enum Half {
     Landlock,
     Seccomp,
 }
@@ -132,7 +136,7 @@ impl Kernel for Half {
     }
 }
 
-fn denied(error: std::io::Error) {
+pub fn denied(error: std::io::Error) {
     assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
 }
 

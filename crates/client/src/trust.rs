@@ -1,7 +1,7 @@
 //! Which keys a server may have this time, and what is remembered once it has proved one.
 //!
 //! Pins that were given come before the address, and that before the known servers. A key that is known
-//! as revoked is refused, whatever names it.
+//! as revoked, of this server or of another, is refused, whatever names it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -49,7 +49,8 @@ impl Trust {
         prompts: &Arc<dyn Prompts>,
     ) -> Result<Trusted, ConnectError> {
         let place = Place::of(address);
-        let known = self.store.load()?.at(&place).cloned();
+        let stored = self.store.load()?;
+        let known = stored.find(&place)?.cloned();
         let given = if self.pins.is_empty() { &address.pins } else { &self.pins };
         let (pins, remember) = match (&known, given.is_empty()) {
             (_, false) => {
@@ -62,7 +63,9 @@ impl Trust {
                 (PinSet::new(vec![pin]), Some(source))
             }
         };
-        let pins = pins.ok_or(ConnectError::Revoked)?;
+        // The same server may be known by another name, and the key stolen there.
+        let pins = pins.iter().flat_map(PinSet::iter).filter(|pin| !stored.is_revoked(pin));
+        let pins = PinSet::new(pins.copied().collect()).ok_or(ConnectError::Revoked)?;
         Ok(Trusted { pins, store: self.store.clone(), known, place, remember })
     }
 

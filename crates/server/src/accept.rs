@@ -63,7 +63,7 @@ impl Acceptor {
         let connection = Arc::new(self.service.connect(peer, door.name()));
         let span = info_span!("connection", id = connection.id(), %peer);
         let must_leave = stranger.must_leave();
-        connection.at_login(move || stranger.leave_as_known());
+        connection.at_login(move |account| stranger.leave_as_known(account));
         let opening = Opening {
             keys: self.keys.current(),
             door,

@@ -32,17 +32,27 @@ pub(super) struct Control {
     pub(super) service: Service,
 }
 
-/// Binds the socket at `path`, taking the place of one that an earlier server left.
+/// As [`open_control`], for a caller that has a runtime already.
 ///
 /// # Errors
 /// What the system says.
 pub fn bind_control(path: &Path) -> io::Result<UnixListener> {
+    UnixListener::from_std(open_control(path)?)
+}
+
+/// Binds the socket at `path`, taking the place of one that an earlier server left. It does not block. Inside the
+/// sandbox there is no binding any more.
+///
+/// # Errors
+/// What the system says.
+pub fn open_control(path: &Path) -> io::Result<std::os::unix::net::UnixListener> {
     // The data directory is locked for this server: whoever made it is gone.
     match rustix::fs::unlink(path) {
         Err(error) if error != rustix::io::Errno::NOENT => return Err(error.into()),
         _ => {}
     }
-    let listener = UnixListener::bind(path)?;
+    let listener = std::os::unix::net::UnixListener::bind(path)?;
+    listener.set_nonblocking(true)?;
     rustix::fs::chmod(path, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
     Ok(listener)
 }

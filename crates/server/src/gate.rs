@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
+use sealane_base::types::Username;
+
 /// Most connections that have not logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StrangerLimits {
@@ -30,8 +32,11 @@ impl Default for StrangerLimits {
     }
 }
 
-/// Sources that are remembered as known; the oldest is forgotten first.
+/// Sources that are remembered as known. When there are as many, the account that has most of them loses the one it
+/// has not logged in from for longest.
 const KNOWN: usize = 4096;
+/// Of these, the most that one account has.
+const KNOWN_EACH: usize = 16;
 
 /// How long nobody has to give way for the sake of the crowd's own next one: much longer than an honest login takes.
 const LINGER: Duration = Duration::from_secs(5);
@@ -48,9 +53,12 @@ struct State {
     /// Oldest first.
     strangers: VecDeque<Stranger>,
     last: u64,
-    /// Where somebody has logged in from, newest last.
-    known: VecDeque<IpAddr>,
+    known: Known,
 }
+
+/// Where accounts have logged in from, newest last.
+#[derive(Debug, Default)]
+struct Known(VecDeque<(IpAddr, Username)>);
 
 #[derive(Debug)]
 struct Stranger {
@@ -153,13 +161,37 @@ impl Place {
     }
 
     /// Gives the place back because its holder has logged in: its source is known from now on.
-    pub(super) fn leave_as_known(self) {
-        let mut state = self.gate.lock();
-        if !state.known.contains(&self.source) {
-            state.known.push_back(self.source);
-            if state.known.len() > KNOWN {
-                state.known.pop_front();
-            }
+    pub(super) fn leave_as_known(self, account: &Username) {
+        self.gate.lock().known.enter(self.source, account);
+    }
+}
+
+impl Known {
+    fn contains(&self, source: &IpAddr) -> bool {
+        self.0.iter().any(|(known, _)| known == source)
+    }
+
+    /// Each account makes room for itself: one that logs in from everywhere takes no place from another.
+    fn enter(&mut self, source: IpAddr, account: &Username) {
+        self.0.retain(|(known, owner)| (known, owner) != (&source, account));
+        if self.0.iter().filter(|(_, owner)| owner == account).count() >= KNOWN_EACH {
+            self.forget(account);
+        }
+        self.0.push_back((source, account.clone()));
+        if self.0.len() > KNOWN {
+            let mut counts: HashMap<&Username, usize> = HashMap::new();
+            self.0.iter().for_each(|(_, owner)| *counts.entry(owner).or_default() += 1);
+            let most = counts.values().max().copied();
+            // The oldest of those that have most.
+            let owner = self.0.iter().map(|(_, owner)| owner);
+            let owner = owner.filter(|owner| counts.get(owner).copied() == most).cloned().next();
+            owner.iter().for_each(|owner| self.forget(owner));
+        }
+    }
+
+    fn forget(&mut self, account: &Username) {
+        if let Some(place) = self.0.iter().position(|(_, owner)| owner == account) {
+            self.0.remove(place);
         }
     }
 }
@@ -216,6 +248,10 @@ mod tests {
             let room = self.limits.all - self.limits.all / 2;
             self.admit(peer, room as u32 - 1, at(second))
         }
+    }
+
+    fn account(name: &str) -> Username {
+        Username::parse(name).unwrap()
     }
 
     fn stays(place: &Place) -> bool {
@@ -300,7 +336,7 @@ mod tests {
     #[test]
     fn a_known_source_waits_behind_no_crowd() {
         let gate = gate(4, 2);
-        gate.at(address(1), 0).unwrap().leave_as_known();
+        gate.at(address(1), 0).unwrap().leave_as_known(&account("ann"));
         let crowd: Vec<_> = (2..9).filter_map(|number| gate.at(address(number), 0)).collect();
         assert_eq!(crowd.len(), 4);
         assert!(gate.at(address(50), 0).is_none());
@@ -310,15 +346,28 @@ mod tests {
         let others = (0..9).filter_map(|number| gate.at(IpAddr::from([192, 0, number, 1]), 100));
         assert_eq!(others.collect::<Vec<_>>().len(), 4);
         assert!(mine.iter().all(stays) && crowd.iter().all(|place| !stays(place)));
-        for number in 0..KNOWN {
-            let place = Place {
-                gate: gate.clone(),
-                number: 0,
-                source: IpAddr::from((number as u32).to_be_bytes()),
-                leave: CancellationToken::new(),
-            };
-            place.leave_as_known();
+    }
+
+    #[test]
+    fn an_account_that_logs_in_from_everywhere_forgets_its_own_places_only() {
+        let gate = gate(4, 2);
+        gate.at(address(1), 0).unwrap().leave_as_known(&account("ann"));
+        let enter = |number: u32, name: &str| {
+            let source = IpAddr::from(number.to_be_bytes());
+            let leave = CancellationToken::new();
+            let place = Place { gate: gate.clone(), number: 0, source, leave };
+            place.leave_as_known(&account(name));
+        };
+        (0..2 * KNOWN as u32).for_each(|number| enter(number, "eve"));
+        assert!(gate.lock().known.contains(&address(1)), "others are not forgotten");
+        assert_eq!(gate.lock().known.0.len(), 1 + KNOWN_EACH);
+        // Nor do many such accounts make others forgotten, who have fewer places.
+        for name in 0..KNOWN / KNOWN_EACH + 9 {
+            (0..KNOWN_EACH).for_each(|number| {
+                enter(1_000_000 + (name * KNOWN_EACH + number) as u32, &format!("e{name}"));
+            });
         }
-        assert_eq!(gate.lock().known.len(), KNOWN);
+        assert!(gate.lock().known.contains(&address(1)));
+        assert_eq!(gate.lock().known.0.len(), KNOWN);
     }
 }

@@ -213,7 +213,7 @@ fn read(files: &KeyFiles) -> Result<Current, KeyError> {
 
 fn identity(certificate: &Path, key: &Path) -> Result<Identity, KeyError> {
     let pem = fsio::read_bounded(certificate, MAX_PEM)?;
-    let secret = zeroize::Zeroizing::new(fsio::read_private(key, MAX_PEM)?);
+    let secret = zeroize::Zeroizing::new(fsio::read_key(key, MAX_PEM)?);
     Identity::from_pem(&pem, &secret)
         .map_err(|problem| KeyError::Identity { path: key.to_owned(), problem })
 }

@@ -15,7 +15,7 @@ pub mod sealane;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-pub use control::bind_control;
+pub use control::{bind_control, open_control};
 pub use gate::StrangerLimits;
 pub use keys::{KeyError, KeyFiles, Keys};
 pub use questions::{
@@ -84,6 +84,9 @@ pub enum ServerError {
 /// How often expired partials are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
 
+/// How often new failed logins are written down: as much is forgotten if the process is killed.
+const KEEP: Duration = Duration::from_secs(2);
+
 /// Serves sealane/1 on `listeners` until `shutdown` completes and sessions have ended or `drain` has passed.
 ///
 /// Cancel safety: dropping the future stops accepting; sessions that run go on until they end.
@@ -103,6 +106,7 @@ pub async fn run(
     let authenticator = settings.authenticator.clone();
     // Nothing waits for it: logins are checked one by one whatever it finds.
     tokio::task::spawn_blocking(move || report_accounts(&authenticator));
+    let logins = settings.authenticator.clone();
     let service = Service::new(settings.authenticator, settings.store, exposure, settings.sessions);
     let control = Control { service: service.clone() };
     let sealane: Arc<dyn Door> = Arc::new(Sealane {
@@ -136,6 +140,7 @@ pub async fn run(
         never = acceptor.accept_forever(&listeners) => match never {},
         never = answer_forever(&control, settings.control) => match never {},
         never = recheck_forever(&service, settings.recheck) => match never {},
+        never = keep_forever(&logins) => match never {},
         never = sweep_forever(service.clone(), settings.partial_expiry) => match never {},
         () = shutdown => {}
     }
@@ -145,6 +150,9 @@ pub async fn run(
     info!(sessions = tasks.len(), "draining");
     if tokio::time::timeout(settings.drain, tasks.wait()).await.is_err() {
         warn!(sessions = tasks.len(), "sessions cut off at the end of the drain time");
+    }
+    if let Err(error) = keep(&logins).await {
+        warn!(%error, "failed logins are not remembered over the restart");
     }
     Ok(())
 }
@@ -185,6 +193,29 @@ async fn recheck_forever(service: &Service, every: Duration) -> std::convert::In
         tokio::time::sleep(every).await;
         service.recheck().await;
     }
+}
+
+/// Writes new failed logins down. A disk that does not take them holds nobody up, and is told of once.
+async fn keep_forever(logins: &Authenticator) -> std::convert::Infallible {
+    let mut is_told = false;
+    loop {
+        tokio::time::sleep(KEEP).await;
+        match keep(logins).await {
+            Err(error) if !is_told => {
+                warn!(%error, "failed logins cannot be written down: a restart would forget them");
+                is_told = true;
+            }
+            Err(_) => {}
+            Ok(()) => is_told = false,
+        }
+    }
+}
+
+async fn keep(logins: &Authenticator) -> Result<(), String> {
+    let logins = logins.clone();
+    let kept =
+        tokio::task::spawn_blocking(move || logins.keep().map_err(|error| error.to_string()));
+    kept.await.map_err(|error| error.to_string())?
 }
 
 async fn sweep_forever(service: Service, expiry: Duration) -> std::convert::Infallible {

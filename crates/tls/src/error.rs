@@ -94,6 +94,12 @@ pub enum IdentityError {
     /// A new key or certificate could not be made.
     #[error("cannot make a key and certificate: {0}")]
     Generate(#[from] rcgen::Error),
+    /// The key is protected by a passphrase.
+    #[error(
+        "the private key is encrypted, and there is nobody to type its passphrase: \
+         'openssl pkey -in FILE -out PLAIN' (umask 077) decrypts it"
+    )]
+    Encrypted,
     /// The key is not the one in the certificate.
     #[error("the certificate and the private key do not belong together")]
     KeyMismatch,
@@ -101,7 +107,7 @@ pub enum IdentityError {
     #[error("the {0} is not valid PEM")]
     Malformed(&'static str),
     /// No PEM section of the kind is there.
-    #[error("no {0} found: expected one in PEM (a private key must not be encrypted)")]
+    #[error("no {0} found: expected one in PEM")]
     Missing(&'static str),
     /// More than one section of the kind is there.
     #[error("more than one {0} found: expected exactly one")]

@@ -3,12 +3,15 @@
 //! The certificate is an envelope: peers look at the key in it and at nothing else. It is
 //! nevertheless a proper server certificate, so that other tools accept the connection for a look.
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use rcgen::{
     Certificate, CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose, KeyPair,
     KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, SanType,
 };
+use rustls::pki_types::PrivatePkcs8KeyDer;
 use time::{Duration, OffsetDateTime};
 
+use super::identity::is_encrypted;
 use super::{Identity, IdentityError, pin_of_certificate};
 use sealane_base::types::{Pin, Secret};
 
@@ -37,7 +40,7 @@ pub struct GeneratedKey {
 /// # Errors
 /// [`IdentityError::Generate`] if the system gives no randomness.
 pub fn key_pair(now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
-    made(&KeyPair::generate_for(&PKCS_ED25519)?, ExtendedKeyUsagePurpose::ServerAuth, now)
+    made(&ed25519()?, ExtendedKeyUsagePurpose::ServerAuth, now)
 }
 
 /// Makes a key for a client, Ed25519 or else P-256, and a certificate as [`key_pair`] does.
@@ -45,8 +48,18 @@ pub fn key_pair(now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
 /// # Errors
 /// As [`key_pair`].
 pub fn client_key(p256: bool, now: OffsetDateTime) -> Result<GeneratedKey, IdentityError> {
-    let kind = if p256 { &PKCS_ECDSA_P256_SHA256 } else { &PKCS_ED25519 };
-    made(&KeyPair::generate_for(kind)?, ExtendedKeyUsagePurpose::ClientAuth, now)
+    let key = if p256 { KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)? } else { ed25519()? };
+    made(&key, ExtendedKeyUsagePurpose::ClientAuth, now)
+}
+
+/// A key in version 1 of PKCS#8 (RFC 5208). Version 2, with the public key in it, OpenSSL reads from 3.1 on only: a key
+/// could be neither checked nor encrypted with an older one.
+fn ed25519() -> Result<KeyPair, IdentityError> {
+    let document = Ed25519KeyPair::generate()
+        .and_then(|key| key.to_pkcs8v1())
+        .map_err(|_| IdentityError::Generate(rcgen::Error::RingUnspecified))?;
+    let der = PrivatePkcs8KeyDer::from(document.as_ref());
+    Ok(KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ED25519)?)
 }
 
 fn made(
@@ -65,8 +78,11 @@ fn made(
 /// A key that was kept alone, in a new certificate.
 ///
 /// # Errors
-/// [`IdentityError::UnusableKey`] if `key_pem` is no PKCS#8 key in PEM that can serve.
+/// [`IdentityError::Encrypted`]; [`IdentityError::UnusableKey`] if `key_pem` is no PKCS#8 key in PEM that can serve.
 pub fn identity_for(key_pem: &[u8], now: OffsetDateTime) -> Result<Identity, IdentityError> {
+    if is_encrypted(key_pem) {
+        return Err(IdentityError::Encrypted);
+    }
     let text = str::from_utf8(key_pem).map_err(|_| IdentityError::UnusableKey)?;
     let key = KeyPair::from_pem(text).map_err(|_quoting| IdentityError::UnusableKey)?;
     let certificate = certificate(&key, ExtendedKeyUsagePurpose::ServerAuth, now)?;
@@ -132,6 +148,30 @@ mod tests {
             verdict(NOW + 20 * 365 * DAY + 60),
             Err(Error::InvalidCertificate(CertificateError::ExpiredContext { .. }))
         ));
+    }
+
+    #[test]
+    fn new_keys_are_of_the_version_that_every_openssl_reads() {
+        use rustls::pki_types::PrivateKeyDer;
+        let now = OffsetDateTime::UNIX_EPOCH;
+        let made = [key_pair(now), client_key(false, now), client_key(true, now)];
+        for made in made.map(Result::unwrap) {
+            let pem = made.key_pem.expose().as_bytes();
+            let der = PrivateKeyDer::from_pem_slice(pem).unwrap();
+            // SEQUENCE, its length, then INTEGER 0: version 1.
+            let bytes = der.secret_der();
+            let head = if bytes[1] < 0x80 { 2 } else { 2 + usize::from(bytes[1] & 0x7f) };
+            assert_eq!(&bytes[head..head + 3], [2, 1, 0]);
+            let certificate = made.certificate_pem.as_bytes();
+            assert_eq!(Identity::from_pem(certificate, pem).unwrap().pin(), made.pin);
+        }
+    }
+
+    #[test]
+    fn a_key_that_an_earlier_version_made_is_still_read() {
+        let old = KeyPair::generate_for(&PKCS_ED25519).unwrap();
+        assert_eq!(old.serialized_der()[4], 1, "version 2");
+        identity_for(old.serialize_pem().as_bytes(), OffsetDateTime::UNIX_EPOCH).unwrap();
     }
 
     #[test]

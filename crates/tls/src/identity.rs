@@ -36,7 +36,14 @@ impl Identity {
     /// Any [`IdentityError`] but `Generate`, each with its own reason.
     pub fn from_pem(certificate_pem: &[u8], key_pem: &[u8]) -> Result<Self, IdentityError> {
         let certificate: CertificateDer<'static> = only_one("certificate", certificate_pem)?;
-        let key: PrivateKeyDer<'static> = only_one("private key", key_pem)?;
+        let key: PrivateKeyDer<'static> = match only_one("private key", key_pem) {
+            Err(IdentityError::Missing(_) | IdentityError::Malformed(_))
+                if is_encrypted(key_pem) =>
+            {
+                return Err(IdentityError::Encrypted);
+            }
+            key => key?,
+        };
         let pin = pin_of_certificate(&certificate)?;
         let key = provider()
             .key_provider
@@ -126,6 +133,12 @@ pub(super) fn public_key_of(der: &[u8]) -> Result<Vec<u8>, BadCertificate> {
     Ok(parsed.subject_public_key_info().to_vec())
 }
 
+/// True if a key in `pem` needs a passphrase, as PKCS#8 or OpenSSL's older form has it.
+pub(super) fn is_encrypted(pem: &[u8]) -> bool {
+    const MARKS: [&[u8]; 2] = [b"-----BEGIN ENCRYPTED PRIVATE KEY-----", b"Proc-Type: 4,ENCRYPTED"];
+    MARKS.iter().any(|mark| pem.windows(mark.len()).any(|window| window == *mark))
+}
+
 fn only_one<T: PemObject>(what: &'static str, pem: &[u8]) -> Result<T, IdentityError> {
     // The parser's own errors quote the input, which may be a key: they go no further.
     let malformed = |_quoting: pem::Error| IdentityError::Malformed(what);
@@ -188,6 +201,17 @@ mod tests {
             read(no_x509, key),
             Err(IdentityError::BadCertificate(BadCertificate::Unreadable))
         ));
+        for encrypted in [
+            "-----BEGIN ENCRYPTED PRIVATE KEY-----\nAAAA\n-----END ENCRYPTED PRIVATE KEY-----\n",
+            "-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\nAAAA\n-----END EC PRIVATE KEY-----\n",
+        ] {
+            assert!(matches!(read(certificate, encrypted), Err(IdentityError::Encrypted)));
+            let alone = super::super::generate::identity_for(
+                encrypted.as_bytes(),
+                OffsetDateTime::UNIX_EPOCH,
+            );
+            assert!(matches!(alone, Err(IdentityError::Encrypted)));
+        }
         let no_key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
         assert!(matches!(read(certificate, no_key), Err(IdentityError::UnusableKey)));
     }

@@ -1,5 +1,6 @@
 //! `account import` and `account report`: the old folder in, and how far the way out of MD5 is.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use indicatif::{ProgressBar, ProgressStyle};
@@ -13,7 +14,7 @@ use crate::cli::{Exit, Failure, Ui};
 use crate::config::Settings;
 use sealane_base::fsio;
 use sealane_core::accounts::{
-    AccountManager, Encoding, HashState, ImportEntry, ImportVerdict, MigrationReport,
+    AccountManager, Encoding, HashState, ImportEntry, ImportVerdict, MigrationReport, Remains,
 };
 
 const PAGE_MODE: u32 = 0o600;
@@ -137,7 +138,22 @@ pub(super) fn wrap(ui: Ui, settings: &Settings, manager: &AccountManager) -> Res
             path.display()
         ));
     }
-    conclude(ui, "wrapped", &report)
+    let remains = remains(settings)?;
+    conclude(ui, "wrapped", &report, &remains)
+}
+
+/// What is left of MD5 in the accounts' directory, whether it is a record or not.
+fn remains(settings: &Settings) -> Result<Vec<Remains>, Failure> {
+    AccountManager::md5_remains(&settings.accounts)
+        .map_err(|error| Failure::new(Exit::Other, error.to_string()))
+}
+
+fn line_of(remains: &Remains) -> String {
+    format!("{}: {}", remains.file, remains.why)
+}
+
+fn object_of(remains: &Remains) -> Value {
+    json!({ "file": remains.file, "why": remains.why })
 }
 
 pub(super) fn undo(
@@ -155,13 +171,13 @@ pub(super) fn undo(
     note(ui, settings, manager);
     let (restored, left) = (report.changed, report.superseded);
     ui.line(&format!("{restored} put back, {left} left alone because they changed since"));
-    conclude(ui, "restored", &report)
+    conclude(ui, "restored", &report, &[])
 }
 
-fn conclude(ui: Ui, verb: &str, report: &WrapReport) -> Result<(), Failure> {
+fn conclude(ui: Ui, verb: &str, report: &WrapReport, remains: &[Remains]) -> Result<(), Failure> {
     let failed = admin::failures(report);
-    for line in &failed {
-        ui.line(line);
+    for line in failed.iter().cloned().chain(remains.iter().map(line_of)) {
+        ui.line(&line);
     }
     ui.object(&json!({
         "type": "result",
@@ -169,11 +185,21 @@ fn conclude(ui: Ui, verb: &str, report: &WrapReport) -> Result<(), Failure> {
         "changed_meanwhile": report.superseded,
         "failed": failed,
         "backups": report.backups,
+        "md5_remains": remains.iter().map(object_of).collect::<Vec<_>>(),
     }));
-    match failed.len() {
-        0 => Ok(()),
-        count => Err(Failure::new(Exit::Partial, format!("{count} records could not be changed"))),
+    let mut why = Vec::new();
+    if !failed.is_empty() {
+        why.push(format!("{} records could not be changed", failed.len()));
     }
+    if !remains.is_empty() {
+        why.push(format!("MD5 is left in {} files of the accounts' directory", remains.len()));
+    }
+    if why.is_empty() {
+        return Ok(());
+    }
+    Err(Failure::new(Exit::Partial, why.join("; ")).hint(
+        "set new passwords for such records, delete other files and copies, and run this again",
+    ))
 }
 
 pub(super) fn report(
@@ -183,9 +209,10 @@ pub(super) fn report(
     folder: Option<&Path>,
     page: Option<&Path>,
 ) -> Result<(), Failure> {
-    let report = manager.report(folder)?;
+    let mut report = manager.report(folder)?;
     if folder.is_none() {
         note_counts(ui, settings, &report);
+        report.md5_elsewhere = elsewhere(&report, remains(settings)?);
     }
     table(ui, &report);
     let now = OffsetDateTime::now_utc();
@@ -198,6 +225,13 @@ pub(super) fn report(
     }
     objects(ui, &report);
     Ok(())
+}
+
+/// What remains besides the records that the report counts as MD5.
+fn elsewhere(report: &MigrationReport, remains: Vec<Remains>) -> Vec<Remains> {
+    let counted = report.accounts.iter().filter(|account| account.state == HashState::Md5);
+    let counted: HashSet<String> = counted.map(|account| format!("{}.db", account.name)).collect();
+    remains.into_iter().filter(|one| !counted.contains(&one.file)).collect()
 }
 
 /// Notes today's counts for the plot; that it cannot is no reason to stop.
@@ -282,6 +316,7 @@ fn result(report: &MigrationReport) -> Value {
         "case_collisions": report.case_collisions,
         "quota_oddities": report.quota_oddities.iter().map(|(name, _)| name).collect::<Vec<_>>(),
         "shared_homes": report.shared_homes,
+        "md5_elsewhere": report.md5_elsewhere.iter().map(object_of).collect::<Vec<_>>(),
     })
 }
 

@@ -47,5 +47,9 @@ pub(super) fn findings(report: &MigrationReport) -> Vec<(&'static str, Vec<Strin
             "homes that are the same or inside one another",
             report.shared_homes.iter().map(|(a, b)| format!("{a}, {b}")).collect(),
         ),
+        (
+            "MD5 in files that are not such records",
+            report.md5_elsewhere.iter().map(|one| format!("{}: {}", one.file, one.why)).collect(),
+        ),
     ]
 }

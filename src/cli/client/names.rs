@@ -95,7 +95,7 @@ fn split(text: &str) -> Option<Named<'_>> {
 
 impl Named<'_> {
     fn resolve(self, known: &KnownServers) -> Result<Address, NameError> {
-        let Some(KnownServer { place, user, .. }) = known.named(&self.name) else {
+        let Some(KnownServer { place, user, .. }) = known.find_named(&self.name)? else {
             return Err(NameError::Unknown(self.name));
         };
         Ok(Address {

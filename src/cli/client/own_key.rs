@@ -38,7 +38,7 @@ impl OwnKey {
     /// The user's key; `None` if there is none and none was named.
     pub(super) fn find(named: Option<PathBuf>) -> Result<Option<Self>, Failure> {
         let Some((path, is_named)) = place(named) else { return Ok(None) };
-        let pem = match fsio::read_private(&path, MAX_FILE) {
+        let pem = match fsio::read_key(&path, MAX_FILE) {
             Ok(pem) => zeroize::Zeroizing::new(pem),
             Err(error) if error.is_not_found() && !is_named => return Ok(None),
             Err(error) => {

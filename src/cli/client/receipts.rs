@@ -19,11 +19,11 @@ use sealane_client::session::SessionError;
 use sealane_client::tree::{Exclude, Problem, walk};
 use sealane_client::{ReceiptError, SignedReceipt};
 use sealane_protocol::transfer::{self, Meter, TransferError};
-use sealane_tls::trust::State;
+use sealane_tls::trust::{KnownKey, State};
 
 /// Receipts asked for at once.
 const SIDE_BY_SIDE: usize = 16;
-/// Largest file of receipts that is read.
+/// Largest file of receipts, written and read.
 const MAX_FILE: u64 = 1 << 30;
 
 /// Has the server sign each of `files`, by path and root, and writes that to `paper`. Gives the failures.
@@ -55,7 +55,10 @@ pub(super) async fn fetch(
     }
     receipts.sort_by(|one, other| one.receipt.path.cmp(&other.receipt.path));
     let text = SignedReceipt::write_all(remote.server(), &receipts);
-    if let Err(error) = fsio::write_atomic(paper, text.as_bytes(), 0o644) {
+    if text.len() as u64 > MAX_FILE {
+        let why = format!("the receipts are longer than {MAX_FILE} bytes and could not be read");
+        failures.push(Failure::new(Exit::Other, why).hint("ask for them in parts"));
+    } else if let Err(error) = fsio::write_atomic(paper, text.as_bytes(), 0o644) {
         failures.push(Failure::new(Exit::Other, error.to_string()));
     }
     failures
@@ -114,7 +117,8 @@ fn is_trusted(access: &Access, pin: &Pin) -> Result<bool, Failure> {
     }
     let known = names::store().load().map_err(|error| untrusted::store(&error))?;
     let keys: Vec<_> = known.iter().filter_map(|server| server.key(pin)).collect();
-    Ok(!keys.is_empty() && keys.iter().all(|key| key.state != State::Revoked))
+    let is_revoked = |key: &&KnownKey| key.state == State::Revoked;
+    Ok(!known.is_revoked(pin) && !keys.iter().all(is_revoked))
 }
 
 /// The file that is named, or all files in the directory that is.

@@ -10,11 +10,11 @@ use super::remote::Access;
 use crate::cli::untrusted::{day, store as failure};
 use crate::cli::{Exit, Failure, Ui};
 use sealane_base::fsio;
+use sealane_base::types::text::printable;
 use sealane_base::types::{Address, Pin, PinSet, Username};
-use sealane_tls::trust::{KnownServer, KnownServers, Place, ServerName, Source, TrustError};
-
-/// Largest file that is imported, in bytes.
-const MAX_IMPORT: u64 = 8 << 20;
+use sealane_tls::trust::{
+    DamagedEntry, KnownServer, KnownServers, MAX_FILE, Place, ServerName, Source, TrustError,
+};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum TrustCommand {
@@ -55,7 +55,11 @@ pub(super) enum TrustCommand {
     /// Forget a server with all its keys
     Remove {
         /// Its name, host:port or address
-        server: String,
+        #[arg(required_unless_present = "damaged")]
+        server: Option<String>,
+        /// Instead of one server: every entry of the file that cannot be read
+        #[arg(long, conflicts_with = "server")]
+        damaged: bool,
     },
     /// Print everything known, for `trust import` on another machine
     Export,
@@ -75,7 +79,10 @@ pub(super) async fn run(ui: Ui, access: &Access, command: TrustCommand) -> Resul
         TrustCommand::Replace { server, old, new } => {
             change(ui, &server, |known, place| known.replace(place, &old, new, now()))
         }
-        TrustCommand::Remove { server } => change(ui, &server, KnownServers::remove),
+        TrustCommand::Remove { server: Some(server), .. } => {
+            change(ui, &server, KnownServers::remove)
+        }
+        TrustCommand::Remove { server: None, .. } => remove_damaged(ui),
         TrustCommand::Export => export(ui),
         TrustCommand::Import { file } => import(ui, &file),
     }
@@ -99,12 +106,38 @@ fn list(ui: Ui) -> Result<(), Failure> {
             server.pins().iter().flat_map(PinSet::iter).map(Pin::to_string).collect();
         ui.line(&format!("{name:<12}  {}  {}", server.place, keys.join(" ")));
     }
+    tell_damaged(ui, &known);
     ui.object(&json!({ "type": "result", "ok": true, "servers": known.iter().count() }));
+    Ok(())
+}
+
+/// Entries that cannot be read are no reason to show nothing.
+fn tell_damaged(ui: Ui, known: &KnownServers) {
+    for DamagedEntry { place, name, why, .. } in known.damaged() {
+        let place = place.as_ref().map(ToString::to_string);
+        ui.object(&json!({
+            "type": "damaged", "server": place, "name": name.as_ref().map(ServerName::as_str),
+            "why": printable(why),
+        }));
+        let which = place.unwrap_or_else(|| "an entry without a server".to_owned());
+        ui.note(&format!(
+            "{which} is not used, its entry is damaged: {}; 'sealane trust remove' forgets it",
+            printable(why)
+        ));
+    }
+}
+
+fn remove_damaged(ui: Ui) -> Result<(), Failure> {
+    let removed = names::store().update(|known| Ok(known.remove_damaged()));
+    let removed = removed.map_err(|error| failure(&error))?;
+    ui.note(&format!("{removed} damaged entries are forgotten"));
+    ui.object(&json!({ "type": "result", "ok": true, "removed": removed }));
     Ok(())
 }
 
 fn show(ui: Ui, server: Option<&str>) -> Result<(), Failure> {
     let known = load()?;
+    tell_damaged(ui, &known);
     let only = server.map(|text| place(&known, text)).transpose()?;
     let mut shown = 0;
     for server in known.iter().filter(|one| only.as_ref().is_none_or(|place| one.place == *place)) {
@@ -229,6 +262,13 @@ fn place(known: &KnownServers, text: &str) -> Result<Place, Failure> {
     if let Some(server) = named {
         return Ok(server.place.clone());
     }
+    let damaged = known
+        .damaged()
+        .iter()
+        .find(|entry| entry.name.as_ref().is_some_and(|name| name.as_str() == text));
+    if let Some(place) = damaged.and_then(|entry| entry.place.clone()) {
+        return Ok(place);
+    }
     let address = Address::parse(text).ok().map(|address| Place::of(&address));
     address.or_else(|| Place::parse(text)).ok_or_else(|| no_server(text))
 }
@@ -255,7 +295,7 @@ fn export(ui: Ui) -> Result<(), Failure> {
 }
 
 fn import(ui: Ui, file: &std::path::Path) -> Result<(), Failure> {
-    let bytes = fsio::read_bounded(file, MAX_IMPORT).map_err(|error| {
+    let bytes = fsio::read_bounded(file, MAX_FILE).map_err(|error| {
         let exit = if error.is_not_found() { Exit::NotFound } else { Exit::Usage };
         Failure::new(exit, error.to_string())
     })?;

@@ -185,3 +185,40 @@ async fn the_administrator_sees_a_session_once_and_how_many_connections_it_has()
         assert!(peer.next().await.is_none());
     }
 }
+
+async fn logged_in_as(service: &Service, user: &str) -> Peer {
+    let (mut session, _) = named(service).await;
+    let login = Login { user: user.to_owned(), password: Some(PASSWORD.to_owned()) };
+    session.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+    assert!(matches!(session.answer_to(1).await, ServerMessage::Welcome(_)));
+    assert!(matches!(session.answer_to(2).await, ServerMessage::LoggedIn(_)));
+    session
+}
+
+/// Unused tokens, in as many sessions as one likes, leave others their further connections.
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_are_hoarded_are_taken_from_who_has_most_of_them() {
+    let service = service().await;
+    let mut hoard = Vec::new();
+    for user in ["eve", "mallory"] {
+        service.account(user, 1 << 20);
+        let mut tokens = 0;
+        for _ in 0..12 {
+            let mut session = logged_in_as(&service, user).await;
+            match session.exchange(ClientMessage::Tokens(Tokens { count: 15 })).await {
+                ServerMessage::TokensAre(answer) => tokens += answer.tokens.len(),
+                other => assert_eq!(status(&other), Some(Status::Busy)),
+            }
+            hoard.push(session);
+        }
+        // The service has places for 256 further connections; one account gets half of them.
+        assert_eq!(tokens, 128, "{user}");
+    }
+    let (mut session, own) = logged_in(&service).await;
+    for _ in 0..3 {
+        let token = token(&mut session).await;
+        let (mut lane, exporter) = named(&service).await;
+        lane.send(&joining(token, &own, &exporter)).await;
+        assert_eq!(lane.next().await.unwrap().0.kind, Kind::Joined);
+    }
+}

@@ -3,11 +3,12 @@
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::process::Command;
 
 use rcgen::{CertificateParams, KeyPair, SignatureAlgorithm, date_time_ymd};
 
 use super::{World, without_password};
-use crate::support::{Person, fails};
+use crate::support::{Person, Site, fails, ok};
 
 /// A key and its certificate, with many names if it is to be huge.
 fn pem(kind: &'static SignatureAlgorithm, last_year: i32, names: usize) -> (String, String) {
@@ -66,7 +67,7 @@ async fn a_server_refuses_an_expired_certificate_and_says_so() {
     let (certificate, key) = pem(&rcgen::PKCS_ED25519, 2020, 0);
     let identity = sealane_tls::Identity::from_pem(certificate.as_bytes(), key.as_bytes()).unwrap();
     let pin = identity.pin().to_string();
-    crate::support::ok(world.site.admin(["account", "key", "add", "ann", &pin]));
+    ok(world.site.admin(["account", "key", "add", "ann", &pin]));
     let refused = connect_with_key(&world.target(), &identity).await.unwrap_err();
     let ConnectError::Tls(alert) = &refused else { panic!("{refused:?}") };
     let why = alert.about_certificate().unwrap();
@@ -110,5 +111,42 @@ async fn somebody_elses_certificate_opens_nothing() {
     assert!(answer.is_empty() && error.to_string().contains("DecryptError"), "{error}");
     // Once, with the password, to enrol.
     assert_eq!(world.server.log().matches("logged in").count(), 1, "{}", world.server.log());
-    crate::support::ok(without_password(world.person.command(["ls", "work:"])).output().unwrap());
+    ok(without_password(world.person.command(["ls", "work:"])).output().unwrap());
+}
+
+/// What is made is checked, encrypted and converted with the tool that everybody has.
+#[test]
+fn openssl_reads_every_key_that_is_made_and_an_encrypted_one_is_named() {
+    let version = Command::new("openssl").arg("version").output();
+    if !version.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).starts_with("OpenSSL "))
+    {
+        println!("skipped: no openssl here");
+        return;
+    }
+    let (site, person) = (Site::new(), Person::new());
+    let own = person.directory.path().join("sealane/key.pem");
+    let p256 = person.directory.path().join("p256.pem");
+    ok(person.run(["key", "generate"]));
+    ok(person.run(["--key", p256.to_str().unwrap(), "key", "generate", "--p256"]));
+    let certs = site.root().join("certs");
+    for key in [&certs.join("server.key"), &certs.join("backup.key"), &own, &p256] {
+        ok(Command::new("openssl").args(["pkey", "-noout", "-in"]).arg(key).output().unwrap());
+    }
+    let encrypted = certs.join("encrypted.key");
+    let encrypt = ["pkcs8", "-topk8", "-passout", "pass:x", "-in"];
+    let mut openssl = Command::new("openssl");
+    openssl.args(encrypt).arg(certs.join("backup.key")).arg("-out").arg(&encrypted);
+    ok(openssl.output().unwrap());
+    let private = || std::fs::Permissions::from_mode(0o600);
+    std::fs::set_permissions(&encrypted, private()).unwrap();
+    let recover = |key: &Path| {
+        site.admin(["cert", "rotate", "recover", "--backup-key", key.to_str().unwrap()])
+    };
+    fails(recover(&encrypted), 1, "openssl pkey -in FILE -out PLAIN");
+    let plain = certs.join("plain.key");
+    let mut openssl = Command::new("openssl");
+    openssl.args(["pkey", "-passin", "pass:x", "-in"]).arg(&encrypted).arg("-out").arg(&plain);
+    ok(openssl.output().unwrap());
+    std::fs::set_permissions(&plain, private()).unwrap();
+    ok(recover(&plain));
 }

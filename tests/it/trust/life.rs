@@ -75,6 +75,22 @@ impl World {
         heard[0].is_only_hello_and_alert();
     }
 
+    /// A revoked key is refused by any name of the same server, whoever names it.
+    fn no_name_helps(&self, person: &Person, revoked: &str) {
+        let old = format!("{}?pin={}", self.bare(), Pin::parse(revoked).unwrap().to_address_form());
+        // Not even looked at: nothing is left that could be accepted.
+        fails(person.run(["ls", &old]), 5, "was retired or revoked; nothing was sent");
+        let other = format!("sealane://ann@localhost:{}/", self.middle.address.port());
+        let pin = Pin::parse(revoked).unwrap().to_address_form();
+        let named = format!("{other}?pin={pin}");
+        let words = "was retired or revoked; nothing was sent";
+        fails(person.run(["ls", &named]), 5, words);
+        fails(person.run(["--pin", revoked, "ls", &other]), 5, words);
+        fails(person.run(["--accept-new", "ls", &other]), 5, words);
+        let never = "was revoked and is never accepted again";
+        fails(person.run(["trust", "add", &named]), 5, never);
+    }
+
     /// Neither his own key nor a copied certificate gets a byte out of anybody.
     fn nobody_falls_for_the_middle(&self, people: &[&Person]) {
         let other = Site::new();
@@ -191,16 +207,15 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
     // The backup key needs no introduction.
     ok(away.run(["ls", "work:"]));
     assert_eq!(state(&away, &b).as_deref(), Some("active"));
-    for person in [&online, &late, &newcomer] {
+    // Who learned of the backup from the server alone goes on as well, but takes its word for no revocation.
+    for (person, lost) in [(&online, "revoked"), (&late, "revoked"), (&newcomer, "retired")] {
         ok(person.run(["ls", "work:"]));
         let now = [&n, &b, &c].map(|pin| state(person, pin).unwrap());
-        assert_eq!(now, ["revoked", "active", "backup"]);
+        assert_eq!(now, [lost, "active", "backup"]);
     }
     let heard = world.middle.attack(&stolen.0, &stolen.1, || {
         fails(online.run(["ls", "work:"]), 5, "uses a key that was revoked on");
-        let old = format!("{}?pin={}", world.bare(), Pin::parse(&n).unwrap().to_address_form());
-        // Not even looked at: nothing is left that could be accepted.
-        fails(online.run(["ls", &old]), 5, "was retired or revoked; nothing was sent");
+        world.no_name_helps(&online, &n);
     });
     heard.iter().for_each(|heard| heard.is_only_hello_and_alert());
     world.nobody_falls_for_the_middle(&[&online, &late, &newcomer]);

@@ -21,7 +21,9 @@ pub use system as disk;
 pub use append::AppendFile;
 pub use error::{FsError, FsErrorKind};
 pub use lock::{LockGuard, PATIENCE, lock_exclusive, lock_within, try_lock_exclusive};
-pub use read::{list_names, read_bounded, read_bounded_no_follow, read_private, stamp};
+pub use read::{
+    list_names, read_bounded, read_bounded_no_follow, read_in_pieces, read_key, read_private, stamp,
+};
 pub use write::{
     create_directories, create_directory, create_new, remove_durably, remove_temporaries,
     remove_temporaries_of, sync_directory, write_atomic,

@@ -10,8 +10,12 @@ use rustix::fs::{FileType, Mode, OFlags};
 
 use super::error::{FsError, FsErrorKind};
 
+/// Bytes of a long file that are read at once.
+const PIECE: usize = 64 * 1024;
 /// Permission bits that let the group or others read or write.
 const OTHERS: u32 = 0o066;
+/// The one of them that a key of root's may have.
+const GROUP_READS: u32 = 0o040;
 
 /// Reads a whole regular file of at most `max_bytes` bytes. Symbolic links are followed; a FIFO or
 /// device is refused without waiting for it.
@@ -44,6 +48,47 @@ pub fn read_private(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
         return Err(FsError::new("use", path, FsErrorKind::NotPrivate { mode }));
     }
     read_to_limit(file, path, max_bytes)
+}
+
+/// As [`read_private`], for private keys: one that belongs to root may be readable by its group, as with PostgreSQL, if
+/// that is not root's own. So root keeps a key that several services of one group may use, and none of them may change.
+///
+/// # Errors
+/// As [`read_private`].
+pub fn read_key(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
+    let (file, mode) = open_regular(path, OFlags::empty())?;
+    let stat = rustix::fs::fstat(&file).map_err(|error| FsError::new("read", path, error))?;
+    if !is_private_key(mode, stat.st_uid, stat.st_gid) {
+        return Err(FsError::new("use", path, FsErrorKind::NotPrivate { mode }));
+    }
+    read_to_limit(file, path, max_bytes)
+}
+
+fn is_private_key(mode: u32, owner: u32, group: u32) -> bool {
+    let allowed = if owner == 0 && group != 0 { GROUP_READS } else { 0 };
+    mode & OTHERS & !allowed == 0
+}
+
+/// Hands a regular file of any length to `take`, piece by piece; links are followed. False if it is something
+/// else, which is not touched.
+///
+/// # Errors
+/// [`FsErrorKind::Io`].
+pub fn read_in_pieces(path: &Path, take: &mut dyn FnMut(&[u8])) -> Result<bool, FsError> {
+    let mut file = match open_regular(path, OFlags::empty()) {
+        Ok((file, _)) => file,
+        Err(FsError { kind: FsErrorKind::NotRegular, .. }) => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let mut buffer = zeroize::Zeroizing::new(vec![0; PIECE]);
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(true),
+            Ok(count) => take(buffer.get(..count).unwrap_or_default()),
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(FsError::new("read", path, error)),
+        }
+    }
 }
 
 /// What changes when a file is replaced: its inode and time of modification. `None` if there is none.
@@ -157,6 +202,38 @@ mod tests {
             assert_eq!(outcome.is_ok(), good, "{mode:o}");
             assert_eq!(outcome.is_err_and(|error| error.hint().is_some()), !good, "{mode:o}");
         }
+    }
+
+    #[test]
+    fn the_group_reads_a_key_of_roots_and_nothing_else() {
+        for (mode, roots, ours) in [
+            (0o600, true, true),
+            (0o400, true, true),
+            (0o640, true, false),
+            (0o440, true, false),
+            (0o660, false, false),
+            (0o620, false, false),
+            (0o644, false, false),
+            (0o604, false, false),
+        ] {
+            assert_eq!(is_private_key(mode, 0, 500), roots, "{mode:o}");
+            assert_eq!(is_private_key(mode, 1000, 500), ours, "{mode:o}");
+            assert_eq!(is_private_key(mode, 0, 0), ours, "{mode:o}");
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        fs::write(&path, b"k").unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(read_key(&path, 9).unwrap_err().hint().is_some());
+        if rustix::process::geteuid().is_root() {
+            std::os::unix::fs::chown(&path, Some(0), Some(54321)).unwrap();
+            assert_eq!(read_key(&path, 9).unwrap(), b"k");
+            std::os::unix::fs::chown(&path, Some(12345), Some(54321)).unwrap();
+            assert!(read_key(&path, 9).is_err());
+        } else {
+            println!("skipped: only root can give files away");
+        }
+        assert!(read_private(&path, 9).is_err());
     }
 
     #[test]

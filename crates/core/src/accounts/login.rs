@@ -4,7 +4,8 @@
 //! the same thing; the reason is for the log alone.
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
@@ -156,6 +157,12 @@ impl RefusalReason {
         matches!(self, Self::NoHome { .. } | Self::Unusable(_)) && !self.is_passing()
     }
 
+    /// True if there is an account of that name. A password that nobody can have was refused before anyone
+    /// looked.
+    fn is_of_account(&self) -> bool {
+        !matches!(self, Self::UnknownUser | Self::TypedPassword(_))
+    }
+
     /// True if the record could not be looked at for want of descriptors or memory: nobody is to blame, and
     /// somebody who tries again may be let in.
     #[must_use]
@@ -175,6 +182,8 @@ pub struct Authenticator {
     known_places: Arc<Semaphore>,
     known_worker: Arc<Semaphore>,
     pub(super) guard: Arc<Guard>,
+    /// Where the failures are kept, if they are.
+    pub(super) kept: Arc<OnceLock<PathBuf>>,
     pub(super) enroll: bool,
     pool: Pool,
     queue_deadline: Duration,
@@ -207,6 +216,7 @@ impl Authenticator {
             known_places: Arc::new(Semaphore::new(places)),
             known_worker: Arc::new(Semaphore::new(usize::from(workers > 1))),
             guard: Arc::default(),
+            kept: Arc::default(),
             enroll: settings.enroll,
             queue_deadline: settings.queue_deadline,
         })
@@ -265,7 +275,7 @@ impl Authenticator {
 
     /// Counts a failure of `source` that named no account.
     pub fn join_refused(&self, source: IpAddr) {
-        self.guard.failed(&Attempt::new("", source), Instant::now());
+        self.guard.failed(&Attempt::new("", source), false, Instant::now());
     }
 
     /// Changes [`LoginSettings::legacy_deadline`], from the next login on.
@@ -300,7 +310,8 @@ impl Authenticator {
         exposure: Exposure,
         attempt: Option<Attempt>,
     ) -> Result<Principal, LoginError> {
-        let is_known = attempt.as_ref().is_some_and(|attempt| self.guard.is_known(attempt));
+        let is_known =
+            attempt.as_ref().is_some_and(|attempt| self.guard.is_known(attempt, Instant::now()));
         let places = if is_known { &self.known_places } else { &self.places };
         let _place = places.try_acquire().map_err(|_| LoginError::Busy)?;
         let worker = timeout(self.queue_deadline, self.worker(is_known))
@@ -326,7 +337,9 @@ impl Authenticator {
                     // The password was right, or nobody knows.
                     Err(RefusalReason::ResetRequired | RefusalReason::Internal(_)) => {}
                     Err(reason) if reason.is_passing() => {}
-                    Err(_) => guard.failed(attempt, Instant::now()),
+                    Err(reason) => {
+                        guard.failed(attempt, reason.is_of_account(), Instant::now());
+                    }
                 }
             }
             match outcome {

@@ -4,6 +4,7 @@
 //! them work and become argon2id at the first login. This room does not know connections or user
 //! files: it hands out a [`Principal`].
 
+mod bounded;
 mod by_key;
 mod check;
 mod encodings;
@@ -18,6 +19,7 @@ mod password;
 mod pool;
 mod principal;
 mod record;
+mod remembered;
 mod samples;
 mod store;
 mod strict_json;
@@ -33,7 +35,7 @@ pub use home::{DEFAULT_HOMES, HomeDirectory, HomeError, HomeMap, HomeRuleError};
 pub use keys::{AccountKey, KeyListError, KeyProblem, KeyRefusal, MAX_COMMENT, MAX_KEYS};
 pub use legacy::{
     AccountLine, Encoding, HashState, ImportEntry, ImportVerdict, LegacyFile, MigrationReport,
-    StateCounts, Wrapping, read_folder,
+    Remains, StateCounts, Wrapping, read_folder,
 };
 pub use login::{Authenticator, Exposure, LoginError, LoginSettings, RefusalReason};
 pub use manage::{AccountManager, ManageError, PasswordState, Summary};
@@ -43,6 +45,7 @@ pub use password::{
 };
 pub use principal::{Principal, Upgrade};
 pub use record::{MAX_RECORD, Record, RecordProblem};
+pub use remembered::NotRemembered;
 pub use samples::{is_sample, record_is_sample};
 pub use store::{AccountError, AccountStore, DirectoryStore, Listing};
 pub use survey::Survey;

@@ -84,7 +84,7 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
     /// Stores a new record.
     ///
     /// # Errors
-    /// [`AccountError::Exists`], [`AccountError::File`].
+    /// [`AccountError::Exists`], [`AccountError::File`], [`AccountError::Record`] if it is too long.
     fn create(&self, record: &Record) -> Result<(), AccountError>;
 
     /// Removes a record, also one that cannot be used.
@@ -138,13 +138,17 @@ impl DirectoryStore {
     }
 
     fn write(&self, record: &Record) -> Result<(), AccountError> {
-        let (path, bytes) = (self.path(record.name()), record.to_bytes());
-        // One that is longer could not be read back.
+        Ok(fsio::write_atomic(&self.path(record.name()), &self.bytes_of(record)?, MODE)?)
+    }
+
+    /// What is written of a record; one that is longer could not be read back.
+    fn bytes_of(&self, record: &Record) -> Result<Vec<u8>, AccountError> {
+        let bytes = record.to_bytes();
         if u64::try_from(bytes.len()).is_ok_and(|length| length > MAX_RECORD) {
-            let (place, problem) = (printable(&path.to_string_lossy()), RecordProblem::TooLong);
+            let (place, problem) = (self.place(record.name()), RecordProblem::TooLong);
             return Err(AccountError::Record { place, problem });
         }
-        Ok(fsio::write_atomic(&path, &bytes, MODE)?)
+        Ok(bytes)
     }
 }
 
@@ -198,7 +202,7 @@ impl AccountStore for DirectoryStore {
 
     fn create(&self, record: &Record) -> Result<(), AccountError> {
         let _lock = self.lock()?;
-        match fsio::create_new(&self.path(record.name()), &record.to_bytes(), MODE) {
+        match fsio::create_new(&self.path(record.name()), &self.bytes_of(record)?, MODE) {
             Err(error) if error.is_exists() => Err(AccountError::Exists(record.name().clone())),
             outcome => Ok(outcome?),
         }
@@ -355,6 +359,22 @@ mod tests {
         let error = store.load(&name("big")).unwrap_err();
         let AccountError::File(error) = error else { panic!("{error}") };
         assert!(matches!(error.kind, FsErrorKind::TooLarge { limit: 65536 }));
+    }
+
+    #[test]
+    fn what_could_not_be_read_back_is_not_written() {
+        let (_dir, store) = open();
+        let of = |name_: &str, home: usize| Record::new(&name(name_), "x", 7, &"h".repeat(home));
+        let rest = of("most", 0).to_bytes().len();
+        let most = of("most", usize::try_from(MAX_RECORD).unwrap() - rest);
+        store.create(&most).unwrap();
+        assert_eq!(store.load(&name("most")).unwrap(), Some(most));
+        let more = of("more", usize::try_from(MAX_RECORD).unwrap() - rest + 1);
+        assert!(matches!(store.create(&more), Err(AccountError::Record { .. })));
+        assert!(store.load(&name("more")).unwrap().is_none());
+        let longer = store.update(&name("most"), &mut |record| record.set_quota(70));
+        assert!(matches!(longer, Err(AccountError::Record { .. })));
+        assert_eq!(store.load(&name("most")).unwrap().unwrap().quota(), Ok(7));
     }
 
     #[test]

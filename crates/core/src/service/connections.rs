@@ -48,7 +48,7 @@ pub(super) struct Entry {
 }
 
 /// What is to be done at the login.
-struct AtLogin(Box<dyn FnOnce() + Send>);
+struct AtLogin(Box<dyn FnOnce(&Username) + Send>);
 
 impl fmt::Debug for AtLogin {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,7 +149,7 @@ impl Connections {
         }
         entry.note(principal, home);
         drop(entries);
-        entry.announce();
+        entry.announce(principal.name());
         true
     }
 
@@ -176,8 +176,9 @@ impl Connection {
         self.entry.end.cancelled().await;
     }
 
-    /// Calls `then` once the connection has logged in or joined a session; drops it if that never happens.
-    pub fn at_login(&self, then: impl FnOnce() + Send + 'static) {
+    /// Calls `then` with the account once the connection has logged in or joined a session; drops it if that
+    /// never happens.
+    pub fn at_login(&self, then: impl FnOnce(&Username) + Send + 'static) {
         *self.entry.at_login() = Some(AtLogin(Box::new(then)));
     }
 }
@@ -196,7 +197,7 @@ impl Entry {
     pub(super) fn join(&self, session: u64, principal: &Principal, home: &Arc<Home>) {
         let _ = self.joined.set(session);
         self.note(principal, home);
-        self.announce();
+        self.announce(principal.name());
     }
 
     pub(super) fn transfer(self: &Arc<Self>) -> Transfer {
@@ -221,10 +222,10 @@ impl Entry {
         *self.login() = Some((principal.clone(), Arc::clone(home)));
     }
 
-    fn announce(&self) {
+    fn announce(&self, account: &Username) {
         let then = self.at_login().take();
         if let Some(AtLogin(then)) = then {
-            then();
+            then(account);
         }
     }
 

@@ -3,6 +3,10 @@
 //! It names what is forbidden. A list of what is allowed would have to follow every release of the C
 //! library; what matters is that there is no new program, no other process, no network beyond the
 //! sockets that are open, and no part of the kernel that this program has no business with.
+//!
+//! A socket that is open can be turned against others: dissolved by `connect` to no address and connected anew, or
+//! made to connect by sending (TCP Fast Open, a destination). So there is no `connect`, no `bind`, no sending to
+//! anybody by address; what the server needs of these is done before.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -17,6 +21,14 @@ use super::{SandboxError, failed};
 
 /// Refused with "operation not permitted", whatever the arguments.
 const FORBIDDEN: &[c_long] = &[
+    // Sockets other than those that are open and those that are accepted. Where `sendmsg` sends to lies in memory,
+    // where no filter can look.
+    libc::SYS_socket,
+    libc::SYS_connect,
+    libc::SYS_bind,
+    libc::SYS_listen,
+    libc::SYS_sendmsg,
+    libc::SYS_sendmmsg,
     // Other programs, other processes.
     libc::SYS_execve,
     libc::SYS_execveat,
@@ -121,18 +133,27 @@ pub(super) fn install() -> Result<bool, SandboxError> {
 }
 
 fn rules() -> Result<BTreeMap<c_long, Vec<SeccompRule>>, seccompiler::BackendError> {
-    use SeccompCmpArgLen::Dword;
+    use SeccompCmpArgLen::{Dword, Qword};
+    let compared = |index, length, compare, value| {
+        SeccompRule::new(vec![SeccompCondition::new(index, length, compare, value)?])
+    };
     let when = |index, compare, value: i32| {
-        let value = u64::from(value.unsigned_abs());
-        SeccompRule::new(vec![SeccompCondition::new(index, Dword, compare, value)?])
+        compared(index, Dword, compare, u64::from(value.unsigned_abs()))
     };
     let thread = u64::from(libc::CLONE_THREAD.unsigned_abs());
     let mut rules: BTreeMap<c_long, Vec<SeccompRule>> =
         FORBIDDEN.iter().map(|&call| (call, Vec::new())).collect();
     // A thread may be started, a process not.
     rules.insert(libc::SYS_clone, vec![when(0, SeccompCmpOp::MaskedEq(thread), 0)?]);
-    // The port is open already. Whoever asks for another socket wants to talk to somebody else.
-    rules.insert(libc::SYS_socket, vec![when(0, SeccompCmpOp::Ne, libc::AF_UNIX)?]);
+    // What wakes threads up: two ends in this process.
+    rules.insert(libc::SYS_socketpair, vec![when(0, SeccompCmpOp::Ne, libc::AF_UNIX)?]);
+    // Only along the connection there is.
+    let fast_open = u64::from(libc::MSG_FASTOPEN.unsigned_abs());
+    let sends = vec![
+        compared(4, Qword, SeccompCmpOp::Ne, 0)?,
+        compared(3, Dword, SeccompCmpOp::MaskedEq(fast_open), fast_open)?,
+    ];
+    rules.insert(libc::SYS_sendto, sends);
     // Typing into the terminal of whoever started us.
     let (typing, linux) = (libc::TIOCSTI as i32, libc::TIOCLINUX as i32);
     let ioctl = vec![when(1, SeccompCmpOp::Eq, typing)?, when(1, SeccompCmpOp::Eq, linux)?];
@@ -157,8 +178,15 @@ mod tests {
         for call in FORBIDDEN {
             assert_eq!(rules.get(call).map(Vec::as_slice), Some(always), "{call}");
         }
-        // Looked at: a process by `clone`, any socket but Unix ones, typing into a terminal in two ways.
-        for (call, looks) in [(libc::SYS_clone, 1), (libc::SYS_socket, 1), (libc::SYS_ioctl, 2)] {
+        // Looked at: a process by `clone`, pairs that are not of Unix sockets, sending to an address or by fast open,
+        // typing into a terminal in two ways.
+        let looked_at = [
+            (libc::SYS_clone, 1),
+            (libc::SYS_socketpair, 1),
+            (libc::SYS_sendto, 2),
+            (libc::SYS_ioctl, 2),
+        ];
+        for (call, looks) in looked_at {
             assert_eq!(rules.get(&call).map(Vec::len), Some(looks), "{call}");
         }
         #[cfg(target_arch = "x86_64")]

@@ -2,7 +2,9 @@
 //! say.
 //!
 //! A token is random, is kept as a hash, opens one connection within [`LIFETIME`], and takes one of the places
-//! of its session and of the server until it has been used or is too old. Who presents it must know the
+//! of its session, of its account and of the server until it has been used or is too old. An account has half of the
+//! server's places at most, and where none is free, an unused token of the account that has most gives way.
+//! Who presents a token must know the
 //! session's own connection too ([`join::proof`]). Such a connection lives as long as its session at most and
 //! moves chunks; it cannot ask for anything.
 
@@ -19,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Ended, Limits, Sealane};
-use sealane_base::types::Digest;
+use sealane_base::types::{Digest, Username};
 use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::join::{self, Exporter};
@@ -76,6 +78,8 @@ impl Drop for Host {
 pub struct TokenTable {
     issued: Arc<Mutex<HashMap<Digest, Issued>>>,
     places: Arc<Semaphore>,
+    accounts: Arc<Mutex<HashMap<Username, usize>>>,
+    most_each: usize,
 }
 
 #[derive(Debug)]
@@ -85,8 +89,33 @@ struct Issued {
     places: Places,
 }
 
-/// Of its session and of the server.
-type Places = [OwnedSemaphorePermit; 2];
+impl Issued {
+    fn account(&self) -> &Username {
+        self.shared.login.principal().name()
+    }
+}
+
+/// Of its session and of the server, and of its account.
+type Places = ([OwnedSemaphorePermit; 2], Share);
+
+/// One of the places that an account has; free again when dropped.
+#[derive(Debug)]
+struct Share {
+    accounts: Arc<Mutex<HashMap<Username, usize>>>,
+    account: Username,
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = accounts.get_mut(&self.account) {
+            *count = count.saturating_sub(1);
+            if *count == 0 {
+                accounts.remove(&self.account);
+            }
+        }
+    }
+}
 
 /// A connection that may join: what it shares, and its places.
 #[derive(Debug)]
@@ -99,18 +128,27 @@ impl TokenTable {
     /// A table for at most `connections` further connections, to all sessions together.
     #[must_use]
     pub fn new(connections: usize) -> Self {
-        Self { issued: Arc::default(), places: Arc::new(Semaphore::new(connections)) }
+        let places = Arc::new(Semaphore::new(connections));
+        let most_each = connections.div_ceil(2);
+        Self { issued: Arc::default(), places, accounts: Arc::default(), most_each }
     }
 
     /// Lets `token` open a connection to a session; `false` if there is no place for one.
     pub(super) fn issue(&self, shared: &Arc<Shared>, token: &Digest, now: Instant) -> bool {
         let mut issued = self.issued();
         issued.retain(|_, issued| issued.until > now && !issued.shared.over.is_cancelled());
+        let account = shared.login.principal().name();
         let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
-        let (Some(own), Some(servers)) = (take(&shared.places), take(&self.places)) else {
+        let (Some(share), Some(own)) = (self.share(account), take(&shared.places)) else {
             return false;
         };
-        let (shared, until, places) = (Arc::clone(shared), now + LIFETIME, [own, servers]);
+        let servers = take(&self.places).or_else(|| {
+            make_room(&mut issued, account);
+            take(&self.places)
+        });
+        let Some(servers) = servers else { return false };
+        let places = ([own, servers], share);
+        let (shared, until) = (Arc::clone(shared), now + LIFETIME);
         issued.insert(Digest::of_bytes(&token.0), Issued { shared, until, places });
         true
     }
@@ -126,9 +164,34 @@ impl TokenTable {
         is_good.then_some(Seat { shared, _places: places })
     }
 
+    fn share(&self, account: &Username) -> Option<Share> {
+        let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);
+        if accounts.get(account).is_some_and(|count| *count >= self.most_each) {
+            return None;
+        }
+        *accounts.entry(account.clone()).or_default() += 1;
+        Some(Share { accounts: Arc::clone(&self.accounts), account: account.clone() })
+    }
+
     fn issued(&self) -> MutexGuard<'_, HashMap<Digest, Issued>> {
         self.issued.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Drops the oldest unused token of the account that has most, if it has more than `newcomer`.
+fn make_room(issued: &mut HashMap<Digest, Issued>, newcomer: &Username) {
+    let mut counts: HashMap<Username, usize> = HashMap::new();
+    for one in issued.values() {
+        *counts.entry(one.account().clone()).or_default() += 1;
+    }
+    let own = counts.get(newcomer).copied().unwrap_or(0);
+    let Some((most, _)) = counts.into_iter().filter(|(_, n)| *n > own).max_by_key(|(_, n)| *n)
+    else {
+        return;
+    };
+    let theirs = issued.iter().filter(|(_, one)| *one.account() == most);
+    let oldest = theirs.min_by_key(|(_, one)| one.until).map(|(token, _)| *token);
+    oldest.iter().for_each(|token| drop(issued.remove(token)));
 }
 
 /// Takes the rest of a `JOIN`; `None` if it is refused, which the peer was told and which counts as a failed

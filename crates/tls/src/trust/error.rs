@@ -21,6 +21,14 @@ pub enum TrustError {
         /// What is wrong with it.
         why: String,
     },
+    /// One entry of the file cannot be read, and it is, or may be, that of the server which is asked for.
+    #[error("the entry of {server} among the known servers is damaged: {why}")]
+    DamagedEntry {
+        /// The server, or what the entry says instead of one.
+        server: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// The server is known with other keys.
     #[error("{0} is known with other keys")]
     Differs(String),
@@ -48,7 +56,7 @@ pub enum TrustError {
     #[error("{0} is not known with the key {1}")]
     NoKey(String, Pin),
     /// The key was revoked: it never comes back.
-    #[error("the key {1} of {0} was revoked and is never accepted again")]
+    #[error("the key {1} of {0} was revoked and is never accepted again, for any server")]
     Revoked(String, Pin),
     /// There is no directory for the file.
     #[error("there is no place to remember servers: neither XDG_CONFIG_HOME nor HOME is set")]
@@ -69,6 +77,9 @@ impl TrustError {
             Self::Damaged { path, .. } => Some(format!(
                 "restore '{}' from a copy, or move it away and add servers again with 'sealane trust add'",
                 printable(&path.to_string_lossy())
+            )),
+            Self::DamagedEntry { server, .. } => Some(format!(
+                "'sealane trust remove {server}' (or --damaged) forgets it; then add the server again with its address"
             )),
             Self::Differs(server) => Some(format!(
                 "'sealane trust show {server}' shows them, 'sealane trust replace' changes one"

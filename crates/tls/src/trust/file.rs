@@ -1,13 +1,18 @@
 //! The file's form: JSON, version 1, every key named, nothing unknown.
+//!
+//! An entry that cannot be read is kept as it is and set aside, so that the others go on being usable.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::Value;
 
 use super::error::TrustError;
 use super::name::{Place, ServerName};
 use super::server::{KnownKey, KnownServer, MAX_KEYS, Source, State};
-use super::store::MAX_SERVERS;
+use super::store::KnownServers;
+use sealane_base::types::text::printable;
 use sealane_base::types::{Pin, Username};
 
 const VERSION: u64 = 1;
@@ -21,7 +26,48 @@ struct Versioned {
 #[serde(deny_unknown_fields)]
 struct File {
     version: u64,
-    servers: Vec<Server>,
+    servers: Vec<Value>,
+}
+
+/// An entry that cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DamagedEntry {
+    /// Whose it is, as far as that can be read.
+    pub place: Option<Place>,
+    /// What the user calls it, if that can be read.
+    pub name: Option<ServerName>,
+    /// What is wrong with it.
+    pub why: String,
+    raw: Value,
+}
+
+impl DamagedEntry {
+    fn new(raw: Value, why: String) -> Self {
+        let text = |field: &str| raw.get(field).and_then(Value::as_str);
+        let place = text("server").and_then(Place::parse);
+        let name = text("name").and_then(|name| ServerName::parse(name).ok());
+        Self { place, name, why, raw }
+    }
+
+    pub(super) fn error(&self) -> TrustError {
+        let server = match (&self.place, self.raw.get("server").and_then(Value::as_str)) {
+            (Some(place), _) => place.to_string(),
+            (None, Some(text)) => format!("'{}'", printable(text)),
+            (None, None) => "a server".to_owned(),
+        };
+        TrustError::DamagedEntry { server, why: printable(&self.why) }
+    }
+
+    /// True if it says that a key is revoked, whatever else is wrong with it.
+    pub(super) fn has_revoked(&self, pin: &Pin) -> bool {
+        let keys = self.raw.get("keys").and_then(Value::as_array);
+        keys.into_iter().flatten().any(|key| {
+            let is = |field: &str, text: &str| key.get(field).and_then(Value::as_str) == Some(text);
+            is("state", State::Revoked.as_str())
+                && !is("source", Source::Unproved.as_str())
+                && is("pin", &pin.to_string())
+        })
+    }
 }
 
 #[derive(Deserialize, Serialize)]
@@ -71,7 +117,7 @@ macro_rules! words {
 }
 
 words!(StateWord for State: Active Next Backup Retired Revoked);
-words!(SourceWord for Source: Address Typed FirstContact Rotation);
+words!(SourceWord for Source: Address Typed FirstContact Rotation Announced Unproved);
 
 fn pin<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Pin, D::Error> {
     Pin::parse(&String::deserialize(deserializer)?).map_err(de::Error::custom)
@@ -82,7 +128,7 @@ fn pin_text<S: Serializer>(pin: &Pin, serializer: S) -> Result<S::Ok, S::Error> 
 }
 
 /// The servers in a file's `bytes`; `path` is for the error.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Vec<KnownServer>, TrustError> {
+pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<KnownServers, TrustError> {
     let damaged = |why: String| TrustError::Damaged { path: path.to_owned(), why };
     let Versioned { version } =
         serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
@@ -90,16 +136,52 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Vec<KnownServer>, TrustE
         return Err(TrustError::Newer { path: path.to_owned(), version });
     }
     let file: File = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-    let servers = file.servers.into_iter().map(server).collect::<Result<Vec<_>, _>>();
-    let servers = servers.map_err(damaged)?;
-    no_duplicates(&servers).map_err(damaged)?;
-    Ok(servers)
+    let mut known = KnownServers::default();
+    let mut entries = Vec::new();
+    for raw in file.servers {
+        match Server::deserialize(&raw).map_err(|error| error.to_string()).and_then(server) {
+            Ok(server) => entries.push((server, raw)),
+            Err(why) => known.damaged.push(DamagedEntry::new(raw, why)),
+        }
+    }
+    let (places, names) = counts(&entries);
+    for (server, raw) in entries {
+        let is_twice = places.get(&server.place).is_some_and(|count| *count > 1);
+        let name = server.name.as_ref().filter(|name| names.get(name).is_some_and(|n| *n > 1));
+        let why = match name {
+            // Which of them is right, nobody can tell.
+            _ if is_twice => Some(format!("{} is in it twice", server.place)),
+            Some(name) => Some(format!("two servers are called '{name}'")),
+            None => None,
+        };
+        match why {
+            Some(why) => known.damaged.push(DamagedEntry::new(raw, why)),
+            None => known.servers.push(server),
+        }
+    }
+    Ok(known)
+}
+
+type Counts<T> = HashMap<T, usize>;
+
+fn counts(entries: &[(KnownServer, Value)]) -> (Counts<Place>, Counts<ServerName>) {
+    let (mut places, mut names) = (Counts::new(), Counts::new());
+    for (server, _) in entries {
+        *places.entry(server.place.clone()).or_default() += 1;
+        if let Some(name) = &server.name {
+            *names.entry(name.clone()).or_default() += 1;
+        }
+    }
+    (places, names)
 }
 
 /// The file's content.
-pub(super) fn write(servers: &[KnownServer]) -> Vec<u8> {
-    let file = File { version: VERSION, servers: servers.iter().map(to_file).collect() };
+pub(super) fn write(known: &KnownServers) -> Vec<u8> {
     // Only maps with keys that are no text can fail, and there are none.
+    let servers =
+        known.servers.iter().map(to_file).filter_map(|one| serde_json::to_value(one).ok());
+    let damaged = known.damaged.iter().map(|entry| entry.raw.clone());
+    let file = File { version: VERSION, servers: servers.chain(damaged).collect() };
     let mut bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
     bytes.push(b'\n');
     bytes
@@ -135,25 +217,6 @@ fn key(key: Key) -> KnownKey {
         last_seen: key.last_seen,
         since: key.since,
     }
-}
-
-fn no_duplicates(servers: &[KnownServer]) -> Result<(), String> {
-    if servers.len() > MAX_SERVERS {
-        return Err(format!("it has more than {MAX_SERVERS} servers"));
-    }
-    for (at, server) in servers.iter().enumerate() {
-        for other in servers.iter().skip(at + 1) {
-            if other.place == server.place {
-                return Err(format!("{} is in it twice", server.place));
-            }
-            if let Some(name) = &server.name
-                && other.name.as_ref() == Some(name)
-            {
-                return Err(format!("two servers are called '{name}'"));
-            }
-        }
-    }
-    Ok(())
 }
 
 fn to_file(server: &KnownServer) -> Server {

@@ -5,7 +5,7 @@
 
 use thiserror::Error;
 
-use super::server::{KnownServer, Source, State};
+use super::server::{KnownServer, MAX_KEYS, Source, State};
 use sealane_base::types::Pin;
 
 /// Most keys in one announcement.
@@ -64,6 +64,9 @@ pub enum NotLearned {
     /// No key, more than [`MAX_ANNOUNCED`], or one twice.
     #[error("the announcement has no key, more than {MAX_ANNOUNCED}, or one twice")]
     Malformed,
+    /// There are as many keys of this server as are kept, and none of them may be forgotten.
+    #[error("more than {MAX_KEYS} keys of one server are not kept; 'trust remove' forgets them")]
+    Full,
     /// The connection was not proved with a key that is stored.
     #[error("the connection was not authenticated by a stored key")]
     NotStored,
@@ -73,9 +76,11 @@ impl KnownServer {
     /// Learns what the server announced on a connection that it proved with `used`, and returns the
     /// keys that are accepted now and were not before.
     ///
-    /// On its own word a server may add keys it proves and retire others. Only the word of a backup key that is
-    /// stored here revokes keys, brings a retired one back, adds another backup, or goes back in
-    /// epochs. The last accepted key and the backups stay in any case.
+    /// On its own word a server may add keys it proves, retire others, and name its first backup key. Only the word of
+    /// a backup key that a person pinned, or that such a one vouched for, revokes keys, brings a retired one back, adds
+    /// another backup, or goes back in epochs: whoever has stolen the key in use could name a first backup as
+    /// well. What is called revoked without such a word is retired. The last accepted key and the backups stay
+    /// in any case.
     ///
     /// # Errors
     /// [`NotLearned`].
@@ -89,7 +94,7 @@ impl KnownServer {
         let before = self.pins();
         let mut after = self.clone();
         for key in &announced.keys {
-            after.learn_key(key, used, is_signed, &announced.signers, now);
+            after.learn_key(key, used, is_signed, &announced.signers, now)?;
         }
         let listed = |pin: &Pin| announced.keys.iter().any(|key| key.pin == *pin);
         let dropped = after
@@ -97,7 +102,8 @@ impl KnownServer {
             .iter()
             .filter(|key| matches!(key.state, State::Active | State::Next) && !listed(&key.pin));
         for pin in dropped.map(|key| key.pin).collect::<Vec<_>>() {
-            after.set(&pin, State::Retired, Source::Rotation, now);
+            // One that is there already takes no room.
+            let _ = after.set(&pin, State::Retired, Source::Rotation, now);
         }
         let goes_on = announced.keys.iter().any(|key| {
             key.state == Some(State::Active)
@@ -140,7 +146,10 @@ impl KnownServer {
         if !keys.iter().any(|key| key.pin == *used) {
             return Err(NotLearned::Foreign);
         }
-        let is_backup = |pin: &Pin| self.key(pin).is_some_and(|key| key.state == State::Backup);
+        let is_backup = |pin: &Pin| {
+            self.key(pin)
+                .is_some_and(|key| key.state == State::Backup && key.source != Source::Announced)
+        };
         let is_signed = announced.signers.iter().any(is_backup);
         let is_newer_signed = is_signed && announced.epoch > self.signed_epoch;
         if announced.epoch < self.epoch && !is_newer_signed {
@@ -157,20 +166,36 @@ impl KnownServer {
         is_signed: bool,
         signers: &[Pin],
         now: i64,
-    ) {
+    ) -> Result<(), NotLearned> {
         let known = self.key(&key.pin).map(|known| known.state);
         let has_backup = self.keys.iter().any(|key| key.state == State::Backup);
-        let is_allowed = match (key.state, known) {
-            (None, _) | (_, Some(State::Revoked)) => false,
-            (Some(State::Revoked), _) => is_signed && key.pin != *used,
-            (Some(State::Active | State::Next), Some(State::Retired)) => is_signed,
-            (Some(State::Active | State::Next), _) => true,
-            (Some(State::Backup), None) => signers.contains(&key.pin) && (is_signed || !has_backup),
-            (Some(State::Retired), Some(State::Active | State::Next)) => true,
-            (Some(State::Backup | State::Retired), _) => false,
+        let learned = match (key.state, known) {
+            (None, _) | (_, Some(State::Revoked)) => None,
+            (Some(State::Revoked), _) if key.pin == *used => None,
+            (Some(State::Revoked), Some(_)) if is_signed => {
+                Some((State::Revoked, Source::Rotation))
+            }
+            (Some(State::Revoked), None) if is_signed => Some((State::Revoked, Source::Unproved)),
+            (Some(State::Active | State::Next), Some(State::Retired)) if !is_signed => None,
+            (Some(state @ (State::Active | State::Next)), _) => Some((state, Source::Rotation)),
+            (Some(State::Backup), None) if signers.contains(&key.pin) && is_signed => {
+                Some((State::Backup, Source::Rotation))
+            }
+            (Some(State::Backup), None) if signers.contains(&key.pin) && !has_backup => {
+                Some((State::Backup, Source::Announced))
+            }
+            // What a server may say on its own word of a key that it calls revoked: that it is not used any more.
+            (Some(State::Retired | State::Revoked), Some(State::Active | State::Next)) => {
+                Some((State::Retired, Source::Rotation))
+            }
+            (Some(State::Revoked | State::Backup | State::Retired), _) => None,
         };
-        if let (true, Some(state)) = (is_allowed, key.state) {
-            self.set(&key.pin, state, Source::Rotation, now);
+        match learned {
+            Some((state, source)) if !self.set(&key.pin, state, source, now) => {
+                // What was never accepted here is refused without being remembered.
+                if source == Source::Unproved { Ok(()) } else { Err(NotLearned::Full) }
+            }
+            _ => Ok(()),
         }
     }
 }
@@ -298,5 +323,45 @@ mod tests {
         server.learn(&pin("a"), &announced(1, &keys, &[]), NOW).unwrap();
         assert_eq!(states(&server), [(pin("a"), Active)]);
         assert_eq!(server.learn(&pin("a"), &announced(1, &keys, &["b"]), NOW), Ok(vec![pin("b")]));
+    }
+
+    #[test]
+    fn a_backup_planted_by_a_thief_revokes_nothing_that_a_person_pinned() {
+        let mut server = known(&["a"]);
+        let planted = announced(1, &[("a", Active), ("x", Backup)], &["x"]);
+        server.learn(&pin("a"), &planted, NOW).unwrap();
+        // The thief goes over to the planted key and calls the owner's revoked, as late as an epoch can be.
+        let keys = [("x", Active), ("a", Revoked), ("y", Backup), ("z", Revoked)];
+        server.learn(&pin("x"), &announced(u64::MAX, &keys, &["x", "y"]), NOW).unwrap();
+        assert_eq!(server.key(&pin("a")).map(|key| key.state), Some(Retired));
+        assert_eq!(server.key(&pin("z")), None);
+        assert_eq!(server.signed_epoch, 0);
+        // So the owner's key comes back as soon as a person says so.
+        server.replace(&pin("x"), pin("a"), NOW).unwrap();
+        assert_eq!(server.key(&pin("a")).map(|key| key.state), Some(Active));
+        // A backup that a planted one vouches for is worth no more.
+        let keys = [("a", Active), ("y", Backup), ("b", Revoked)];
+        server.learn(&pin("a"), &announced(u64::MAX, &keys, &["y"]), NOW).unwrap();
+        assert_eq!(server.key(&pin("b")), None);
+    }
+
+    #[test]
+    fn a_server_with_a_backup_key_fills_no_more_than_its_own_entry() {
+        let mut server = known(&["a", "b"]);
+        let mut full = 0;
+        for epoch in 1..100_u64 {
+            let (n, o) = (format!("n{epoch}"), format!("o{epoch}"));
+            // Keys that were accepted before, and keys that nobody has heard of.
+            let next = announced(2 * epoch, &[("a", Active), (&n, Next)], &["b"]);
+            full += u32::from(server.learn(&pin("a"), &next, NOW) == Err(NotLearned::Full));
+            let keys = [("a", Active), (n.as_str(), Revoked), (o.as_str(), Revoked)];
+            let _ = server.learn(&pin("a"), &announced(2 * epoch + 1, &keys, &["b"]), NOW);
+            assert!(server.keys.len() <= MAX_KEYS);
+        }
+        assert!(full > 0);
+        // What was accepted and revoked stays refused, and what is accepted stays.
+        assert!((1..=20).all(|epoch| server.has_revoked(&pin(&format!("n{epoch}")))));
+        assert_eq!(server.key(&pin("a")).map(|key| key.state), Some(Active));
+        assert_eq!(server.key(&pin("b")).map(|key| key.state), Some(Backup));
     }
 }

@@ -18,8 +18,9 @@ mod store;
 mod tests;
 
 pub use error::TrustError;
+pub use file::DamagedEntry;
 pub use learn::{Announced, AnnouncedKey, MAX_ANNOUNCED, NotLearned, Proof};
 pub use name::{Place, ServerName, ServerNameError};
 pub use ring::{KeyRing, RingKey, Statement};
 pub use server::{KnownKey, KnownServer, Source, State};
-pub use store::{KnownServers, Store};
+pub use store::{KnownServers, MAX_FILE, Store};

@@ -109,14 +109,35 @@ impl KeyRing {
         Ok(fsio::lock_exclusive(&directory.join(LOCK))?)
     }
 
-    /// Replaces the ring in `directory` in one rename.
+    /// Replaces the ring in `directory` in one rename. Keys that were retired or revoked longest ago are left out
+    /// where there is no room for all.
     ///
     /// # Errors
-    /// [`TrustError::File`].
+    /// [`TrustError::File`], [`TrustError::Full`].
     pub fn store(&self, directory: &Path) -> Result<(), TrustError> {
-        let mut bytes = serde_json::to_vec_pretty(&self.to_file()).unwrap_or_default();
-        bytes.push(b'\n');
-        Ok(fsio::write_atomic(&directory.join(FILE), &bytes, MODE)?)
+        let mut ring = self.clone();
+        loop {
+            let mut bytes = serde_json::to_vec_pretty(&ring.to_file()).unwrap_or_default();
+            bytes.push(b'\n');
+            if bytes.len() as u64 <= MAX_FILE {
+                return Ok(fsio::write_atomic(&directory.join(FILE), &bytes, MODE)?);
+            }
+            if !ring.forget_oldest() {
+                return Err(TrustError::Full("bytes of the server's keys", MAX_FILE as usize));
+            }
+        }
+    }
+
+    /// Forgets a part of the keys that are gone, the oldest; false if there are none.
+    fn forget_oldest(&mut self) -> bool {
+        let is_gone =
+            |key: &RingKey| matches!(key.state, State::Retired | State::Revoked) && !key.serves;
+        let mut ages: Vec<i64> =
+            self.keys.iter().filter(|key| is_gone(key)).map(|key| key.since).collect();
+        ages.sort_unstable();
+        let Some(last) = ages.get(ages.len() / 16) else { return false };
+        self.keys.retain(|key| !is_gone(key) || key.since > *last);
+        true
     }
 
     /// The key in a state; the latest if there are several.

@@ -4,7 +4,8 @@ use super::error::TrustError;
 use super::name::{Place, ServerName};
 use sealane_base::types::{Pin, PinSet, Username};
 
-/// Most keys that are remembered of one server; the oldest retired ones are forgotten first.
+/// Most keys that are remembered of one server. The oldest retired ones are forgotten first, then revoked ones that
+/// were never accepted here; for what is left there is no room, and nothing more is learned.
 pub(super) const MAX_KEYS: usize = 32;
 
 const DAY: i64 = 24 * 3600;
@@ -55,6 +56,10 @@ pub enum Source {
     FirstContact,
     /// The server announced it and proved it.
     Rotation,
+    /// A backup key that the server named before any was known: its word is worth no more than the server's own.
+    Announced,
+    /// It was never accepted here: the server said that it is revoked. Whose it is was not proved.
+    Unproved,
 }
 
 impl Source {
@@ -66,6 +71,8 @@ impl Source {
             Self::Typed => "typed",
             Self::FirstContact => "first contact",
             Self::Rotation => "rotation",
+            Self::Announced => "announced",
+            Self::Unproved => "unproved",
         }
     }
 }
@@ -106,13 +113,24 @@ pub struct KnownServer {
 
 impl KnownServer {
     /// A server known by `pins`: the first is in use, the others are backups.
-    pub(super) fn new(place: Place, pins: &PinSet, source: Source, now: i64) -> Self {
+    ///
+    /// # Errors
+    /// [`TrustError::Full`] if there are more than are kept.
+    pub(super) fn new(
+        place: Place,
+        pins: &PinSet,
+        source: Source,
+        now: i64,
+    ) -> Result<Self, TrustError> {
+        if pins.iter().count() > MAX_KEYS {
+            return Err(TrustError::Full("keys of a server", MAX_KEYS));
+        }
         let keys = pins.iter().enumerate().map(|(at, pin)| {
             let state = if at == 0 { State::Active } else { State::Backup };
             KnownKey { pin: *pin, state, source, first_seen: now, last_seen: None, since: now }
         });
         let keys = keys.collect();
-        Self { place, name: None, user: None, epoch: 0, signed_epoch: 0, keys }
+        Ok(Self { place, name: None, user: None, epoch: 0, signed_epoch: 0, keys })
     }
 
     /// The keys it may prove itself with, the likeliest first; `None` if there are none left.
@@ -121,6 +139,13 @@ impl KnownServer {
         let of = |state| self.keys.iter().filter(move |key| key.state == state).map(|key| key.pin);
         let pins = of(State::Active).chain(of(State::Next)).chain(of(State::Backup));
         PinSet::new(pins.collect())
+    }
+
+    /// True if a key is revoked that was accepted here, so that it is refused wherever it is met. A server cannot
+    /// have the keys of others refused by calling them revoked.
+    pub(super) fn has_revoked(&self, pin: &Pin) -> bool {
+        self.key(pin)
+            .is_some_and(|key| key.state == State::Revoked && key.source != Source::Unproved)
     }
 
     /// What is known of a key.
@@ -146,13 +171,20 @@ impl KnownServer {
             Some(key) if key.state.is_accepted() => key.state,
             _ => return Err(TrustError::NoKey(server, *old)),
         };
-        self.set(old, State::Retired, Source::Typed, now);
-        self.set(&new, state, Source::Typed, now);
-        Ok(())
+        let mut after = self.clone();
+        if after.set(old, State::Retired, Source::Typed, now)
+            && after.set(&new, state, Source::Typed, now)
+        {
+            *self = after;
+            return Ok(());
+        }
+        Err(TrustError::Full("keys of a server", MAX_KEYS))
     }
 
-    /// Gives a key a state; one that is not known yet is added.
-    pub(super) fn set(&mut self, pin: &Pin, state: State, source: Source, now: i64) {
+    /// Gives a key a state; one that is not known yet is added. False if there is no room for it, and nothing is
+    /// changed.
+    #[must_use]
+    pub(super) fn set(&mut self, pin: &Pin, state: State, source: Source, now: i64) -> bool {
         match self.keys.iter_mut().find(|key| key.pin == *pin) {
             Some(key) if key.state == state => {}
             Some(key) => (key.state, key.since) = (state, now),
@@ -163,17 +195,25 @@ impl KnownServer {
                 self.keys.push(key);
             }
         }
-        while self.keys.len() > MAX_KEYS {
-            let oldest = self
-                .keys
-                .iter()
-                .enumerate()
-                .filter(|(_, key)| key.state == State::Retired)
-                .min_by_key(|(_, key)| key.since)
-                .map(|(at, _)| at);
-            let Some(at) = oldest else { return };
-            self.keys.remove(at);
+        if self.keys.len() <= MAX_KEYS || self.forget_one(pin) {
+            return true;
         }
+        self.keys.pop();
+        false
+    }
+
+    /// Makes room beside `kept`, without which nothing that must stay refused or accepted is forgotten.
+    fn forget_one(&mut self, kept: &Pin) -> bool {
+        let rank = |key: &KnownKey| match (key.state, key.source) {
+            (State::Retired, _) => Some(0),
+            (State::Revoked, Source::Unproved) => Some(1),
+            _ => None,
+        };
+        let others = self.keys.iter().enumerate().filter(|(_, key)| key.pin != *kept);
+        let ranked = others.filter_map(|(at, key)| Some((rank(key)?, key.since, at)));
+        let Some((_, _, at)) = ranked.min() else { return false };
+        self.keys.remove(at);
+        true
     }
 
     /// Notes that the server proved itself with `pin` today.

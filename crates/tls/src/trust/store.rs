@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::error::TrustError;
-use super::file;
+use super::file::{self, DamagedEntry};
 use super::learn::Announced;
 use super::name::{Place, ServerName};
 use super::server::{KnownServer, Source, State};
@@ -14,8 +14,8 @@ const FILE: &str = "known_servers.json";
 const LOCK: &str = "known_servers.lock";
 const MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
-/// Largest file in bytes.
-const MAX_FILE: u64 = 8 << 20;
+/// Largest file in bytes, written and read: [`MAX_SERVERS`] with as many keys as are kept of each fit.
+pub const MAX_FILE: u64 = 16 << 20;
 /// Most servers.
 pub(super) const MAX_SERVERS: usize = 1000;
 
@@ -28,7 +28,9 @@ pub struct Store {
 /// What the file holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KnownServers {
-    servers: Vec<KnownServer>,
+    pub(super) servers: Vec<KnownServer>,
+    /// Kept as they are in the file.
+    pub(super) damaged: Vec<DamagedEntry>,
 }
 
 impl Store {
@@ -40,7 +42,8 @@ impl Store {
     }
 
     /// Everything known. No file is an empty one; one that others may read or write, that is damaged
-    /// or written by a later program, is never taken for empty.
+    /// or written by a later program, is never taken for empty. A damaged entry is no reason to give up
+    /// the others: see [`KnownServers::find`].
     ///
     /// # Errors
     /// [`TrustError::File`], [`TrustError::Damaged`], [`TrustError::Newer`].
@@ -48,7 +51,7 @@ impl Store {
         let Some(directory) = &self.directory else { return Ok(KnownServers::default()) };
         let path = directory.join(FILE);
         match fsio::read_private(&path, MAX_FILE) {
-            Ok(bytes) => Ok(KnownServers { servers: file::read(&path, &bytes)? }),
+            Ok(bytes) => file::read(&path, &bytes),
             Err(error) if error.is_not_found() => Ok(KnownServers::default()),
             Err(error) => Err(error.into()),
         }
@@ -74,7 +77,11 @@ impl Store {
             // The change may be one that failed half way, and is in place without being durable.
             fsio::sync_directory(directory)?;
         } else {
-            fsio::write_atomic(&path, &file::write(&after.servers), MODE)?;
+            let bytes = file::write(&after);
+            if bytes.len() as u64 > MAX_FILE {
+                return Err(TrustError::Full("bytes of known servers", MAX_FILE as usize));
+            }
+            fsio::write_atomic(&path, &bytes, MODE)?;
         }
         Ok(result)
     }
@@ -86,7 +93,40 @@ impl KnownServers {
         self.servers.iter()
     }
 
-    /// The server at `place`.
+    /// Entries that cannot be read.
+    #[must_use]
+    pub fn damaged(&self) -> &[DamagedEntry] {
+        &self.damaged
+    }
+
+    /// The server at `place`, if it is known.
+    ///
+    /// # Errors
+    /// [`TrustError::DamagedEntry`] if it may be known, by an entry that cannot be read: it must not be taken for
+    /// a stranger then.
+    pub fn find(&self, place: &Place) -> Result<Option<&KnownServer>, TrustError> {
+        let is_its = |entry: &&DamagedEntry| entry.place.as_ref() == Some(place);
+        let known = self.at(place);
+        let nameless = || self.damaged.iter().find(|entry| entry.place.is_none());
+        match self.damaged.iter().find(is_its).or_else(|| known.map_or_else(nameless, |_| None)) {
+            Some(entry) => Err(entry.error()),
+            None => Ok(known),
+        }
+    }
+
+    /// True if the key was revoked, for whatever server.
+    #[must_use]
+    pub fn is_revoked(&self, pin: &Pin) -> bool {
+        self.servers.iter().any(|server| server.has_revoked(pin))
+            || self.damaged.iter().any(|entry| entry.has_revoked(pin))
+    }
+
+    /// Forgets every entry that cannot be read; says how many.
+    pub fn remove_damaged(&mut self) -> usize {
+        std::mem::take(&mut self.damaged).len()
+    }
+
+    /// The server at `place`; what is damaged is not looked at.
     #[must_use]
     pub fn at(&self, place: &Place) -> Option<&KnownServer> {
         self.servers.iter().find(|server| server.place == *place)
@@ -98,11 +138,23 @@ impl KnownServers {
         self.servers.iter().find(|server| server.name.as_ref() == Some(name))
     }
 
+    /// The server with this name, if there is one.
+    ///
+    /// # Errors
+    /// [`TrustError::DamagedEntry`] if the name is that of an entry that cannot be read.
+    pub fn find_named(&self, name: &ServerName) -> Result<Option<&KnownServer>, TrustError> {
+        match self.damaged.iter().find(|entry| entry.name.as_ref() == Some(name)) {
+            Some(entry) => Err(entry.error()),
+            None => Ok(self.named(name)),
+        }
+    }
+
     /// Adds a server by its keys, the first of which is in use. One that is known with these keys
     /// stays as it is.
     ///
     /// # Errors
-    /// [`TrustError::Differs`] if it is known with others, [`TrustError::Full`].
+    /// [`TrustError::Differs`] if it is known with others, [`TrustError::Full`], [`TrustError::Revoked`],
+    /// [`TrustError::DamagedEntry`].
     pub fn add(
         &mut self,
         place: &Place,
@@ -110,10 +162,13 @@ impl KnownServers {
         source: Source,
         now: i64,
     ) -> Result<(), TrustError> {
-        match self.at(place) {
+        if let Some(pin) = pins.iter().find(|pin| self.is_revoked(pin)) {
+            return Err(TrustError::Revoked(place.to_string(), *pin));
+        }
+        match self.find(place)? {
             Some(known) if known.holds_all(pins) => Ok(()),
             Some(_) => Err(TrustError::Differs(place.to_string())),
-            None => self.push(KnownServer::new(place.clone(), pins, source, now)),
+            None => self.push(KnownServer::new(place.clone(), pins, source, now)?),
         }
     }
 
@@ -127,6 +182,7 @@ impl KnownServers {
         name: ServerName,
         user: Option<Username>,
     ) -> Result<(), TrustError> {
+        self.find_named(&name)?;
         if let Some(other) = self.named(&name).filter(|other| other.place != *place) {
             return Err(TrustError::NameTaken(name, other.place.to_string()));
         }
@@ -147,6 +203,9 @@ impl KnownServers {
         new: Pin,
         now: i64,
     ) -> Result<(), TrustError> {
+        if self.is_revoked(&new) {
+            return Err(TrustError::Revoked(place.to_string(), new));
+        }
         self.at_mut(place)?.replace(old, new, now)
     }
 
@@ -155,8 +214,12 @@ impl KnownServers {
     /// # Errors
     /// [`TrustError::Unknown`].
     pub fn remove(&mut self, place: &Place) -> Result<(), TrustError> {
-        self.at_mut(place)?;
+        let before = self.servers.len() + self.damaged.len();
         self.servers.retain(|server| server.place != *place);
+        self.damaged.retain(|entry| entry.place.as_ref() != Some(place));
+        if self.servers.len() + self.damaged.len() == before {
+            return Err(TrustError::Unknown(place.to_string()));
+        }
         Ok(())
     }
 
@@ -179,13 +242,20 @@ impl KnownServers {
         announced: &Announced,
         now: i64,
     ) -> Result<Vec<Pin>, TrustError> {
-        Ok(self.at_mut(place)?.learn(used, announced, now)?)
+        let mut announced = announced.clone();
+        // What was revoked anywhere is learned as nothing, whatever this server says of it.
+        for key in &mut announced.keys {
+            if self.is_revoked(&key.pin) && key.state != Some(State::Revoked) {
+                key.state = None;
+            }
+        }
+        Ok(self.at_mut(place)?.learn(used, &announced, now)?)
     }
 
-    /// The file's form, for another machine.
+    /// The file's form, for another machine. What is damaged stays here.
     #[must_use]
     pub fn export(&self) -> Vec<u8> {
-        file::write(&self.servers)
+        file::write(&Self { servers: self.servers.clone(), damaged: Vec::new() })
     }
 
     /// Takes over what [`KnownServers::export`] gave on another machine, all or nothing, and says
@@ -193,12 +263,20 @@ impl KnownServers {
     /// is to be accepted, and keep the states they have.
     ///
     /// # Errors
-    /// [`TrustError::Damaged`], [`TrustError::Newer`], [`TrustError::Differs`],
-    /// [`TrustError::NameTaken`], [`TrustError::Full`].
+    /// [`TrustError::Damaged`], [`TrustError::DamagedEntry`], [`TrustError::Newer`], [`TrustError::Differs`],
+    /// [`TrustError::NameTaken`], [`TrustError::Revoked`], [`TrustError::Full`].
     pub fn import(&mut self, path: &Path, bytes: &[u8]) -> Result<usize, TrustError> {
         let mut added = 0;
-        for server in file::read(path, bytes)? {
-            let Some(known) = self.at(&server.place) else {
+        let read = file::read(path, bytes)?;
+        if let Some(entry) = read.damaged.first() {
+            return Err(TrustError::Damaged { path: path.to_owned(), why: entry.why.clone() });
+        }
+        for server in read.servers {
+            let accepted = server.keys.iter().filter(|key| key.state.is_accepted());
+            if let Some(key) = accepted.into_iter().find(|key| self.is_revoked(&key.pin)) {
+                return Err(TrustError::Revoked(server.place.to_string(), key.pin));
+            }
+            let Some(known) = self.find(&server.place)? else {
                 let taken = server.name.as_ref().and_then(|name| self.named(name));
                 if let (Some(name), Some(other)) = (&server.name, taken) {
                     return Err(TrustError::NameTaken(name.clone(), other.place.to_string()));
@@ -219,6 +297,7 @@ impl KnownServers {
     }
 
     pub(super) fn at_mut(&mut self, place: &Place) -> Result<&mut KnownServer, TrustError> {
+        self.find(place)?;
         let found = self.servers.iter_mut().find(|server| server.place == *place);
         found.ok_or_else(|| TrustError::Unknown(place.to_string()))
     }

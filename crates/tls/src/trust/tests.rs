@@ -74,18 +74,12 @@ fn a_bad_file_is_an_error_and_stays_as_it_is() {
     add(&store, "h:1", &["a"]).unwrap();
     let path = file(&directory);
     let good = fs::read_to_string(&path).unwrap();
-    let twice = good.replace("\"servers\": [", &format!("\"servers\": [{},", entry(&good)));
     for (bad, words) in [
         ("", "is damaged"),
         ("{", "is damaged"),
         ("[]", "is damaged"),
         (r#"{"version":1}"#, "missing field"),
         (r#"{"version":2,"other":[]}"#, "has version 2"),
-        (good.replace("\"epoch\"", "\"epok\"").as_str(), "unknown field"),
-        (good.replace("active", "trusted").as_str(), "unknown variant"),
-        (good.replace("sha256//", "sha256//A").as_str(), "is not a pin"),
-        (good.replace("h:1", "h:0").as_str(), "is not host:port"),
-        (twice.as_str(), "is in it twice"),
     ] {
         fs::write(&path, bad).unwrap();
         let error = store.load().unwrap_err();
@@ -99,6 +93,144 @@ fn a_bad_file_is_an_error_and_stays_as_it_is() {
     let error = add(&store, "other:1", &["b"]).unwrap_err();
     assert!(error.hint().unwrap().starts_with("chmod 600"), "{error}");
     assert_eq!(fs::read_to_string(&path).unwrap(), good);
+}
+
+#[test]
+fn a_damaged_entry_is_set_aside_and_the_others_go_on() {
+    let (directory, store) = open();
+    add(&store, "h:1", &["a"]).unwrap();
+    let path = file(&directory);
+    let good = fs::read_to_string(&path).unwrap();
+    let twice = entry(&good);
+    let many = keys_of(&good, 33);
+    for (bad, words) in [
+        (good.replace("\"epoch\"", "\"epok\""), "unknown field"),
+        (good.replace("active", "trusted"), "unknown variant"),
+        (good.replace("sha256//", "sha256//A"), "is not a pin"),
+        (good.replace("\"servers\": [", &format!("\"servers\": [{twice},")), "is in it twice"),
+        (many, "has no key, too many, or one twice"),
+    ] {
+        fs::write(&path, &bad).unwrap();
+        // Another server is used and changed as ever, and the damaged one is neither dropped nor a stranger.
+        add(&store, "other:1", &["b"]).unwrap();
+        let known = store.load().unwrap();
+        assert_eq!(known.find(&place("other:1")).unwrap().unwrap().pins(), Some(pins(&["b"])));
+        let error = known.find(&place("h:1")).unwrap_err();
+        assert!(error.to_string().contains(words), "{error}");
+        assert!(error.hint().is_some());
+        assert!(matches!(add(&store, "h:1", &["x"]), Err(TrustError::DamagedEntry { .. })));
+        store.update(|known| known.remove(&place("h:1"))).unwrap();
+        assert!(store.load().unwrap().damaged().is_empty());
+        add(&store, "h:1", &["a"]).unwrap();
+    }
+    // One that does not even say whose it is may be anybody's who is not known.
+    fs::write(&path, good.replace("h:1", "h:0").replace("[", "[5,")).unwrap();
+    assert!(store.load().unwrap().find(&place("new:1")).is_err());
+    assert!(matches!(add(&store, "new:1", &["x"]), Err(TrustError::DamagedEntry { .. })));
+    store.update(|known| Ok(known.remove_damaged())).unwrap();
+    add(&store, "new:1", &["x"]).unwrap();
+}
+
+/// A file whose one server has `count` keys.
+fn keys_of(good: &str, count: usize) -> String {
+    let mut file: serde_json::Value = serde_json::from_str(good).unwrap();
+    let keys = file["servers"][0]["keys"].as_array_mut().unwrap();
+    for number in keys.len()..count {
+        let mut key = keys[0].clone();
+        key["pin"] = pin(&format!("k{number}")).to_string().into();
+        keys.push(key);
+    }
+    file.to_string()
+}
+
+#[test]
+fn the_most_that_may_be_known_is_written_and_read_back() {
+    let (_directory, store) = open();
+    let host = "h".repeat(63);
+    let host = [host.as_str(); 3].join(".");
+    let names: Vec<_> = (0..32).map(|number| format!("k{number}")).collect();
+    let names: Vec<_> = names.iter().map(String::as_str).collect();
+    let all = |known: &mut KnownServers| {
+        for number in 0..1000 {
+            let place = place(&format!("{host}.{number:04}:65535"));
+            known.add(&place, &pins(&names), Source::Announced, i64::MAX)?;
+            let name = ServerName::parse(&format!("{number:04}{}", "n".repeat(60))).unwrap();
+            let user = Username::parse(&"\"".repeat(64)).unwrap();
+            known.set_name(&place, name, Some(user))?;
+            for key in &mut known.at_mut(&place)?.keys {
+                (key.state, key.last_seen) = (State::Retired, Some(i64::MIN));
+            }
+        }
+        Ok(())
+    };
+    let before = store.update(|known| all(known).map(|()| known.clone())).unwrap();
+    assert_eq!(store.load().unwrap(), before);
+    assert!(matches!(add(&store, "more:1", &["a"]), Err(TrustError::Full("servers", 1000))));
+    let more: Vec<_> = (0..33).map(|number| format!("m{number}")).collect();
+    let more: Vec<_> = more.iter().map(String::as_str).collect();
+    let (_other, other) = open();
+    assert!(matches!(add(&other, "h:1", &more), Err(TrustError::Full(_, 32))));
+}
+
+#[test]
+fn a_ring_that_is_full_forgets_what_is_gone_longest() {
+    let directory = tempfile::tempdir().unwrap();
+    let key = |number: u32, state, since| RingKey {
+        public_key: number.to_be_bytes().repeat(200),
+        state,
+        serves: false,
+        file: Some(format!("key-{number}")),
+        since,
+    };
+    let mut ring = KeyRing { epoch: 9, ..KeyRing::default() };
+    ring.keys.push(key(0, State::Active, -5));
+    ring.keys.extend((1..1000).map(|number| key(number, State::Revoked, number.into())));
+    ring.store(directory.path()).unwrap();
+    let read = KeyRing::load(directory.path()).unwrap().unwrap();
+    assert!(read.keys.len() > 500 && read.keys.len() < 1000, "{}", read.keys.len());
+    assert_eq!((read.keys.first(), read.keys.last()), (ring.keys.first(), ring.keys.last()));
+    // What is in use is never dropped.
+    ring.keys.iter_mut().for_each(|key| key.serves = true);
+    assert!(matches!(ring.store(directory.path()), Err(TrustError::Full(..))));
+    assert_eq!(KeyRing::load(directory.path()).unwrap(), Some(read));
+}
+
+#[test]
+fn a_key_revoked_anywhere_is_refused_everywhere() {
+    let (_directory, store) = open();
+    add(&store, "localhost:1", &["a", "b"]).unwrap();
+    add(&store, "other:1", &["o", "p"]).unwrap();
+    let learn = |server: &str, used: &str, signer: &str, epoch, keys: &[(&str, State)]| {
+        let keys = keys.iter().map(|(name, state)| AnnouncedKey {
+            pin: pin(name),
+            state: Some(*state),
+            proof: Proof::Good,
+        });
+        let announced =
+            Announced { epoch, keys: keys.collect(), signers: vec![pin(signer), pin("c")] };
+        store.update(|known| known.learn(&place(server), &pin(used), &announced, NOW))
+    };
+    let stolen = [("b", State::Active), ("a", State::Revoked), ("c", State::Backup)];
+    learn("localhost:1", "b", "b", 1, &stolen).unwrap();
+    assert!(store.load().unwrap().is_revoked(&pin("a")));
+    // By another name, from a person, from an import, from another server that says it is its own.
+    assert!(matches!(add(&store, "127.0.0.1:1", &["a"]), Err(TrustError::Revoked(..))));
+    let (_elsewhere, elsewhere) = open();
+    add(&elsewhere, "127.0.0.1:1", &["a"]).unwrap();
+    let foreign = elsewhere.load().unwrap().export();
+    let imported = store.update(|known| known.import(std::path::Path::new("f"), &foreign));
+    assert!(matches!(imported, Err(TrustError::Revoked(..))));
+    let replaced = store.update(|known| known.replace(&place("other:1"), &pin("o"), pin("a"), NOW));
+    assert!(matches!(replaced, Err(TrustError::Revoked(..))));
+    let next = [("o", State::Active), ("a", State::Next)];
+    learn("other:1", "o", "o", 1, &next).unwrap();
+    assert!(store.load().unwrap().at(&place("other:1")).unwrap().key(&pin("a")).is_none());
+    // But a server cannot call the keys of others revoked.
+    let lies = [("o", State::Active), ("b", State::Revoked), ("x", State::Revoked)];
+    learn("other:1", "o", "p", 2, &lies).unwrap();
+    let known = store.load().unwrap();
+    assert!(!known.is_revoked(&pin("b")) && !known.is_revoked(&pin("x")));
+    assert_eq!(known.at(&place("other:1")).unwrap().key(&pin("x")).unwrap().state, State::Revoked);
 }
 
 /// The one server of a file.
@@ -141,7 +273,7 @@ fn a_key_is_replaced_only_by_name_and_never_by_a_revoked_one() {
     assert_eq!((old.state, old.since, old.first_seen), (State::Retired, NOW + DAY, NOW));
     assert!(matches!(replace("a", "d"), Err(TrustError::NoKey(..))));
     let revoke = |known: &mut KnownServers| {
-        known.at_mut(&at)?.set(&pin("a"), State::Revoked, Source::Typed, NOW);
+        assert!(known.at_mut(&at)?.set(&pin("a"), State::Revoked, Source::Typed, NOW));
         Ok(())
     };
     store.update(revoke).unwrap();

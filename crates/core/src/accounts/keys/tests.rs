@@ -111,3 +111,22 @@ fn there_are_64_and_no_more() {
         assert_eq!(record.add_key(&key), Err(KeyListError::Comment));
     }
 }
+
+#[test]
+fn the_most_keys_that_an_account_may_have_are_written_and_read_back() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = crate::accounts::DirectoryStore::open(directory.path()).unwrap();
+    let mut full = record("[]");
+    for number in 0..MAX_KEYS {
+        let mut key = AccountKey::new(pin(&number.to_string()), "\"".repeat(MAX_COMMENT), None);
+        key.from = vec![Network::parse("255.255.255.255/32").unwrap(); MAX_NETWORKS];
+        key.expires = Some(today());
+        full.add_key(&key).unwrap();
+    }
+    let more = AccountKey::new(pin("more"), String::new(), None);
+    assert_eq!(full.add_key(&more), Err(KeyListError::Full));
+    crate::accounts::AccountStore::create(&store, &full).unwrap();
+    let read = crate::accounts::AccountStore::load(&store, full.name()).unwrap().unwrap();
+    assert_eq!(read.keys().len(), MAX_KEYS);
+    assert!(read.keys().iter().all(Result::is_ok));
+}

@@ -7,6 +7,7 @@ mod common;
 mod folder;
 mod homes;
 mod import;
+mod remains;
 mod report;
 #[cfg(test)]
 mod tests;
@@ -14,5 +15,6 @@ mod wrap;
 
 pub use folder::{Encoding, LegacyFile, read_folder};
 pub use import::{ImportEntry, ImportVerdict};
+pub use remains::Remains;
 pub use report::{AccountLine, HashState, MigrationReport, StateCounts};
 pub use wrap::Wrapping;

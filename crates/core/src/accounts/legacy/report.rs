@@ -16,6 +16,7 @@ use crate::accounts::store::AccountError;
 use super::common::COMMON;
 use super::folder::read_folder;
 use super::homes::overlaps;
+use super::remains::Remains;
 
 /// How an account's password is stored, as far as the way out of MD5 is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +82,9 @@ pub struct MigrationReport {
     pub quota_oddities: Vec<(String, String)>,
     /// Pairs of accounts whose homes are the same or inside one another.
     pub shared_homes: Vec<(String, String)>,
+    /// Files of the accounts' directory in which MD5 stands, besides records in the state [`HashState::Md5`].
+    /// [`AccountManager::report`] leaves it empty; [`AccountManager::md5_remains`] finds them.
+    pub md5_elsewhere: Vec<Remains>,
 }
 
 impl HashState {

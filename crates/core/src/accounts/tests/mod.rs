@@ -2,8 +2,10 @@
 
 mod exhausted;
 mod faults;
+mod guessing;
 mod hands;
 mod hooked;
+mod remembered;
 mod work;
 
 use std::fs;

@@ -243,3 +243,19 @@ fn a_full_disk_is_told_as_such_and_keeps_the_partial() {
     let _ = std::process::Command::new("umount").arg("-l").arg(data.path()).status();
     outcome.unwrap();
 }
+
+#[test]
+fn the_note_of_the_longest_path_is_read_back() {
+    let fixture = Fixture::new(100);
+    // Characters that take most room when they are written down.
+    let name = "\"".repeat(255);
+    let longest = [name.as_str(); 16].join("/");
+    let above = [name.as_str(); 15].join("/");
+    fixture.home.make_directory(&path(&above), true).unwrap();
+    let sink = fixture.sink(&longest, 50).unwrap();
+    sink.write_at(0, b"half").unwrap();
+    drop(sink);
+    let (partials, _) = fixture.home.partials(None, 9).unwrap();
+    let known: Vec<_> = partials.iter().map(|partial| (&partial.path, partial.size)).collect();
+    assert_eq!(known, [(&Some(path(&longest)), 50)]);
+}
