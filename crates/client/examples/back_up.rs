@@ -2,6 +2,13 @@
 //!
 //! The password is in `SEALANE_PASSWORD`, or there is a key in the file that `SEALANE_KEY` names.
 
+#![expect(
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a program of its own"
+)]
+
 use std::error::Error;
 use std::sync::Arc;
 use std::{env, fs};

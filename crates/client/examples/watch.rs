@@ -1,5 +1,7 @@
 //! Fetches a file and watches how it gets on: `watch ADDRESS FILE`. The password is in `SEALANE_PASSWORD`.
 
+#![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a program of its own")]
+
 use std::env;
 use std::error::Error;
 use std::sync::Arc;

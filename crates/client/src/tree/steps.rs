@@ -57,7 +57,7 @@ where
         match running.join_next().await {
             None => return Ok(()),
             Some(event) => {
-                on(event.map_err(|_| TransferError::Thread)?.into_fatal(&ends.client)?)
+                on(event.map_err(|_| TransferError::Thread)?.into_fatal(&ends.client)?);
             }
         }
     }
