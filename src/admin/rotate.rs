@@ -1,5 +1,5 @@
-//! Changing a server's keys over years: prepare, activate, retire, and what to do about a key that is
-//! lost or stolen.
+//! Changing a server's keys over years: prepare, activate, retire, and what to do about a key that
+//! is lost or stolen.
 //!
 //! Each step writes new key files first and the ring last, in one rename: a crash leaves the ring
 //! before the step or after it. The running server reads the ring again by itself.
@@ -56,7 +56,8 @@ pub fn prepare(
     work.end(pin, backup_key, None)
 }
 
-/// Puts the next key into use. The old one is shown to clients that know nothing else, until it is retired.
+/// Puts the next key into use. The old one is shown to clients that know nothing else, until it is
+/// retired.
 ///
 /// # Errors
 /// [`AdminError::Rotation`] if there is no next key.
@@ -90,8 +91,8 @@ pub fn retire(
     work.end(old, backup_key, None)
 }
 
-/// Declares a stolen key void for ever. If it is the one in use, the backup key takes its place and a
-/// new backup is made. The backup key signs: clients believe nobody else.
+/// Declares a stolen key void for ever. If it is the one in use, the backup key takes its place and
+/// a new backup is made. The backup key signs: clients believe nobody else.
 ///
 /// # Errors
 /// [`AdminError::Rotation`] without the backup key, for an unknown key, or for the backup itself.

@@ -1,5 +1,6 @@
 //! Each step of a change of keys, when any call fails and when the power is cut anywhere: see
-//! `fsio::rehearsal`. The server can start with what it finds, and its ring is that before or after the step.
+//! `fsio::rehearsal`. The server can start with what it finds, and its ring is that before or after
+//! the step.
 
 use std::cell::Cell;
 use std::path::Path;

@@ -1,13 +1,14 @@
 //! The two verifiers: the one place that replaces rustls' idea of a trusted peer.
 //!
-//! A server is asked two questions. Is the key in the certificate pinned? And did the peer sign this very
-//! handshake with it? Without the second, anybody who has once seen the certificate could show it.
-//! Names, issuers and dates are not looked at: the key is the identity, and a wrong clock must
-//! neither cut people off nor make them trust somebody else.
+//! A server is asked two questions. Is the key in the certificate pinned? And did the peer sign
+//! this very handshake with it? Without the second, anybody who has once seen the certificate could
+//! show it. Names, issuers and dates are not looked at: the key is the identity, and a wrong clock
+//! must neither cut people off nor make them trust somebody else.
 //!
-//! A client is asked the second one only, and need not answer: any small key will do here, because whose it is
-//! and what it may do is found out afterwards, by the account that it names. The dates in its certificate count,
-//! by the server's clock, which also decides whether the account's entry has expired: its owner wrote them.
+//! A client is asked the second one only, and need not answer: any small key will do here, because
+//! whose it is and what it may do is found out afterwards, by the account that it names. The dates
+//! in its certificate count, by the server's clock, which also decides whether the account's entry
+//! has expired: its owner wrote them.
 
 use std::error::Error as StdError;
 use std::sync::Arc;

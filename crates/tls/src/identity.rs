@@ -1,4 +1,5 @@
-//! A certificate and its key, a server's or a client's, read from PEM bytes and known to belong together.
+//! A certificate and its key, a server's or a client's, read from PEM bytes and known to belong
+//! together.
 //!
 //! Who reads the files, and with which modes, is the caller's business.
 
@@ -52,7 +53,8 @@ impl Identity {
         Ok(Self { certified: Arc::new(certified), pin, pem })
     }
 
-    /// Nothing, if a server of ours accepts this from a client at `now`, as far as kind and dates go.
+    /// Nothing, if a server of ours accepts this from a client at `now`, as far as kind and dates
+    /// go.
     ///
     /// # Errors
     /// [`BadCertificate::Kind`], [`BadCertificate::OutOfDate`], [`BadCertificate::Unreadable`].
@@ -211,8 +213,8 @@ mod tests {
 
     #[test]
     fn the_pin_is_the_one_that_openssl_computes() {
-        // openssl req -x509 -newkey ed25519 -nodes -subj /CN=x -days 1
-        // openssl x509 -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64
+        // openssl req -x509 -newkey ed25519 -nodes -subj /CN=x -days 1 openssl x509 -pubkey |
+        // openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64
         let der = CertificateDer::from_pem_slice(OPENSSL_CERTIFICATE.as_bytes()).unwrap();
         assert_eq!(pin_of_certificate(&der).unwrap().to_string(), OPENSSL_PIN);
     }

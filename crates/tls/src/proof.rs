@@ -40,12 +40,14 @@ fn kind_of(public_key: &[u8]) -> Option<(&[u8], SignatureScheme)> {
     KINDS.iter().find_map(|(prefix, scheme)| Some((public_key.strip_prefix(*prefix)?, *scheme)))
 }
 
-/// How the owner of `public_key` (DER SubjectPublicKeyInfo) signs; `None` for kinds that we do not know.
+/// How the owner of `public_key` (DER SubjectPublicKeyInfo) signs; `None` for kinds that we do not
+/// know.
 pub(super) fn scheme_of(public_key: &[u8]) -> Option<SignatureScheme> {
     kind_of(public_key).map(|(_, scheme)| scheme)
 }
 
-/// True if the owner of `public_key` (DER SubjectPublicKeyInfo; Ed25519, P-256 or P-384) signed `message`.
+/// True if the owner of `public_key` (DER SubjectPublicKeyInfo; Ed25519, P-256 or P-384) signed
+/// `message`.
 #[must_use]
 pub fn is_signed(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let Some((key, scheme)) = kind_of(public_key) else { return false };
@@ -56,7 +58,8 @@ pub fn is_signed(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
         .any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
 }
 
-/// 32 bytes that both ends of this connection know and nobody else, whatever is played back elsewhere.
+/// 32 bytes that both ends of this connection know and nobody else, whatever is played back
+/// elsewhere.
 ///
 /// # Errors
 /// [`TlsError::Protocol`] before the handshake is done.

@@ -1,4 +1,5 @@
-//! Requests that leave together with the login: they count if it succeeds, and never happened if it does not.
+//! Requests that leave together with the login: they count if it succeeds, and never happened if it
+//! does not.
 
 use std::sync::Arc;
 
@@ -91,7 +92,8 @@ async fn what_was_asked_with_a_refused_login_never_happens_and_is_never_answered
     assert!(pair.partials().is_empty());
 }
 
-/// Whatever is behind a refused login is read, so that the refusal is not lost with a reset connection, and dropped.
+/// Whatever is behind a refused login is read, so that the refusal is not lost with a reset
+/// connection, and dropped.
 #[tokio::test(start_paused = true)]
 async fn a_server_hears_out_whom_it_refused_and_does_nothing_of_it() {
     let (pair, _still) = (Pair::new(), still());
@@ -127,7 +129,8 @@ fn logged_in() -> Vec<u8> {
     ServerMessage::LoggedIn(LoggedIn { user: USER.to_owned() }).encode(2)
 }
 
-/// What a client makes of a server that says `frames` to its login and to a request that came with it.
+/// What a client makes of a server that says `frames` to its login and to a request that came with
+/// it.
 async fn heard(frames: &[u8]) -> Result<(), SessionError> {
     let (near, far) = duplex(PIPE);
     let mut server = Peer::new(far, Side::Client, None);

@@ -24,8 +24,8 @@ const ROOM: usize = 1 << 20;
 /// Turns that every other task gets before an end counts as silent.
 const TURNS: usize = 200;
 
-/// Passes bytes on. What the client says until it falls silent is one flight, which leaves whole, so
-/// that no part of it is answered on its own.
+/// Passes bytes on. What the client says until it falls silent is one flight, which leaves whole,
+/// so that no part of it is answered on its own.
 async fn relay(mut near: DuplexStream, mut far: DuplexStream, flights: Arc<AtomicUsize>) {
     let (mut flight, mut answer) = (Vec::new(), vec![0; ROOM]);
     loop {
@@ -54,8 +54,8 @@ async fn relay(mut near: DuplexStream, mut far: DuplexStream, flights: Arc<Atomi
     }
 }
 
-/// The real client over real TLS, which is let in once its login was good, and its flights so far. The server's end
-/// is to be waited for beside what the client asks at once.
+/// The real client over real TLS, which is let in once its login was good, and its flights so far.
+/// The server's end is to be waited for beside what the client asks at once.
 async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>, impl Future<Output = (Served,)>) {
     let key = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
     let identity =

@@ -29,7 +29,8 @@ const RESERVED: [Reserved; 7] = [
     Reserved { path: &["toml"], places: &["src/config"], reason: "one room knows the file's form" },
 ];
 
-/// The one place that changes a file system; a socket's own file is the business of who listens there.
+/// The one place that changes a file system; a socket's own file is the business of who listens
+/// there.
 const CHANGER: &str = "src/fsio/system.rs";
 const SOCKET: &str = "src/server/control.rs";
 

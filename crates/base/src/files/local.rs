@@ -55,8 +55,9 @@ impl LocalSink {
         Self::begin(Arc::new(directory), name.to_owned(), size, meta, preserve, true)
     }
 
-    /// As [`LocalSink::create`], to `name` in an open directory. `resume`: whether what is there may be held. What is
-    /// written and committed at once holds nothing, and finds out for itself whether there is space.
+    /// As [`LocalSink::create`], to `name` in an open directory. `resume`: whether what is there
+    /// may be held. What is written and committed at once holds nothing, and finds out for itself
+    /// whether there is space.
     pub fn begin(
         directory: Arc<Directory>,
         name: OsString,

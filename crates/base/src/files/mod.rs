@@ -1,7 +1,8 @@
 //! Files of this machine: read as a [`Source`], filled as a [`Sink`], walked as a [`Tree`].
 //!
-//! Every path is resolved through directory handles, one component at a time, so that no link and no
-//! race leads out of the directory that was opened. It knows no account, no quota and no checksum.
+//! Every path is resolved through directory handles, one component at a time, so that no link and
+//! no race leads out of the directory that was opened. It knows no account, no quota and no
+//! checksum.
 
 mod batch;
 mod error;

@@ -33,8 +33,8 @@ pub struct PartialFile {
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
     present: Option<(Arc<File>, u64)>,
-    /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
-    /// first, the first read of what is held or the first write.
+    /// How much, from the start, is in the partial without having been sent now: settled by whoever
+    /// comes first, the first read of what is held or the first write.
     there: OnceLock<u64>,
     /// All of it was written in one call, so it has its length.
     is_whole: AtomicBool,
@@ -166,9 +166,10 @@ impl PartialFile {
         Ok(())
     }
 
-    /// Writes `bytes`. Of nothing but zeros beyond the end only the last is written: the file is as long as with all
-    /// of them then, and those before it are a hole, which takes no room. (A length could be set instead, but
-    /// would cut off what another thread writes behind it at that moment.)
+    /// Writes `bytes`. Of nothing but zeros beyond the end only the last is written: the file is as
+    /// long as with all of them then, and those before it are a hole, which takes no room. (A
+    /// length could be set instead, but would cut off what another thread writes behind it at that
+    /// moment.)
     fn fill(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let is_hole = is_zero(bytes) && offset >= Facts::of(&self.file)?.size;
         let written = if is_hole { bytes.get(bytes.len() - 1..).unwrap_or(bytes) } else { bytes };

@@ -171,8 +171,8 @@ impl Tree {
         LocalSink::begin(directory, name.into(), size, meta, preserve, resume)
     }
 
-    /// Writes small files whole, in any order, and makes them durable together; their directories must
-    /// be there. One result for each.
+    /// Writes small files whole, in any order, and makes them durable together; their directories
+    /// must be there. One result for each.
     ///
     /// # Errors
     /// As [`Tree::sink`] and [`Sink::commit`].
@@ -222,8 +222,8 @@ impl Tree {
         Ok(TreeEntry::new(RemotePath::default(), &self.root.facts()?))
     }
 
-    /// Whether the file system takes names that differ by case only for the same. Tries it out with a file
-    /// of its own.
+    /// Whether the file system takes names that differ by case only for the same. Tries it out with
+    /// a file of its own.
     ///
     /// # Errors
     /// [`StorageError`] if it cannot be tried.

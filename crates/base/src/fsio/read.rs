@@ -46,7 +46,8 @@ pub fn read_private(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
     read_to_limit(file, path, max_bytes)
 }
 
-/// What changes when a file is replaced: its inode and time of modification. `None` if there is none.
+/// What changes when a file is replaced: its inode and time of modification. `None` if there is
+/// none.
 #[must_use]
 pub fn stamp(path: &Path) -> Option<(u64, SystemTime)> {
     use std::os::unix::fs::MetadataExt;

@@ -20,8 +20,8 @@ pub struct Network {
 pub struct NetworkError(String);
 
 impl Network {
-    /// Reads `ADDRESS` or `ADDRESS/LENGTH`. Bits behind the length must be zero: who writes others means
-    /// something else than it would do.
+    /// Reads `ADDRESS` or `ADDRESS/LENGTH`. Bits behind the length must be zero: who writes others
+    /// means something else than it would do.
     ///
     /// # Errors
     /// [`NetworkError`], which repeats the text made printable.

@@ -1,8 +1,8 @@
 //! Logging in with a key instead of a password, and entering one.
 //!
-//! That the peer owns the key was proved in its handshake; here it is held against the account that the peer
-//! names. No argon2 and no place in its queue is spent. A refusal says nothing of why, and takes the same time
-//! whether there is such an account or not.
+//! That the peer owns the key was proved in its handshake; here it is held against the account that
+//! the peer names. No argon2 and no place in its queue is spent. A refusal says nothing of why, and
+//! takes the same time whether there is such an account or not.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
@@ -22,7 +22,8 @@ use sealane_base::types::{Pin, Username};
 /// How long a refusal takes: much longer than to find out.
 const REFUSAL: Duration = Duration::from_millis(100);
 
-/// After how long a record that could not be read is looked at once more, before sessions are ended because of it.
+/// After how long a record that could not be read is looked at once more, before sessions are ended
+/// because of it.
 const HALF_WRITTEN: Duration = Duration::from_millis(200);
 
 /// Why a key was not entered. Texts but that of `Account` may be told.
@@ -48,7 +49,8 @@ pub enum EnrollError {
 impl Authenticator {
     /// Logs `username` in with `key`, which a peer at `source` has proved.
     ///
-    /// No failed password, whoever typed it, delays this; refused keys delay other new keys from the same source.
+    /// No failed password, whoever typed it, delays this; refused keys delay other new keys from
+    /// the same source.
     ///
     /// # Errors
     /// [`LoginError::Refused`], [`LoginError::TooManyFailures`], both after a tenth of a second.
@@ -98,8 +100,8 @@ impl Authenticator {
     /// Whether what logged in from `source` still may be here. Blocks.
     ///
     /// # Errors
-    /// The reason why not: the account is gone, disabled or damaged; the key is revoked, expired, or may do
-    /// something else now. A record that cannot be read at this moment is none.
+    /// The reason why not: the account is gone, disabled or damaged; the key is revoked, expired,
+    /// or may do something else now. A record that cannot be read at this moment is none.
     pub fn recheck(&self, principal: &Principal, source: IpAddr) -> Result<(), RefusalReason> {
         self.checker.recheck(principal, source)
     }

@@ -1,7 +1,8 @@
 //! One login, checked on one thread: record, password, home, and what becomes of the stored form.
 //!
-//! Each refusal of a typed password is the same work whatever the record: one argon2 evaluation of the
-//! configured cost for each of its forms. Who may try at all, and how many at once, is for [`super::login`].
+//! Each refusal of a typed password is the same work whatever the record: one argon2 evaluation of
+//! the configured cost for each of its forms. Who may try at all, and how many at once, is for
+//! [`super::login`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 

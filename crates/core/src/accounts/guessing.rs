@@ -1,8 +1,9 @@
 //! Who must wait before guessing on: sources that fail, and accounts that are guessed at.
 //!
-//! A stranger cannot lock an owner out: delays of an account hold for places it has not logged in from.
-//! A place is an address block (/32 or /64); one from which the account has logged in has a count of its
-//! own. Existing and unknown names are treated alike. It decides only; it neither waits nor evaluates.
+//! A stranger cannot lock an owner out: delays of an account hold for places it has not logged in
+//! from. A place is an address block (/32 or /64); one from which the account has logged in has a
+//! count of its own. Existing and unknown names are treated alike. It decides only; it neither
+//! waits nor evaluates.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -66,7 +67,8 @@ pub struct Blocks {
     pub sources: Vec<(IpAddr, Duration)>,
     /// Accounts, or names that are none, and how long places they are not known at must wait.
     pub accounts: Vec<(String, Duration)>,
-    /// Sources that showed keys which were refused, and how long other new keys from there must wait.
+    /// Sources that showed keys which were refused, and how long other new keys from there must
+    /// wait.
     pub keys: Vec<(IpAddr, Duration)>,
 }
 
@@ -93,8 +95,8 @@ impl Guard {
         self.tables().wait(attempt, now)
     }
 
-    /// As [`Guard::wait`], for an attempt that is evaluated now: of many at once on an account that is
-    /// being guessed at, one goes on.
+    /// As [`Guard::wait`], for an attempt that is evaluated now: of many at once on an account that
+    /// is being guessed at, one goes on.
     pub(super) fn admit(&self, attempt: &Attempt, now: Instant) -> Result<(), Duration> {
         let mut tables = self.tables();
         if let Some(wait) = tables.wait(attempt, now) {
@@ -137,8 +139,9 @@ impl Guard {
         insert(&mut tables.known, attempt.known_key(), bucket);
     }
 
-    /// How long this attempt with a key must wait. Passwords that failed do not count, whoever typed them; keys that
-    /// were refused do, for their source, unless this very key has logged in before.
+    /// How long this attempt with a key must wait. Passwords that failed do not count, whoever
+    /// typed them; keys that were refused do, for their source, unless this very key has logged in
+    /// before.
     pub(super) fn wait_with_key(
         &self,
         attempt: &Attempt,

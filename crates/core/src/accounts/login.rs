@@ -1,7 +1,7 @@
 //! From a name and a password to a [`Principal`], at the same price for every failure.
 //!
-//! Each refused login costs the same work for the same typed password, whatever the account, and says
-//! the same thing; the reason is for the log alone.
+//! Each refused login costs the same work for the same typed password, whatever the account, and
+//! says the same thing; the reason is for the log alone.
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
@@ -31,8 +31,8 @@ use super::survey::{Survey, survey};
 pub struct LoginSettings {
     /// Cost of new hashes, and of refusing where there is no hash.
     pub cost: HashCost,
-    /// Logins evaluated at once, at least 1. The memory this takes is `workers` × `cost.memory_kib`,
-    /// or up to 256 MiB each for records that carry a higher cost than ours.
+    /// Logins evaluated at once, at least 1. The memory this takes is `workers` ×
+    /// `cost.memory_kib`, or up to 256 MiB each for records that carry a higher cost than ours.
     pub workers: usize,
     /// Logins that may wait for a worker, beyond those being evaluated.
     pub queue: usize,
@@ -40,7 +40,8 @@ pub struct LoginSettings {
     pub queue_deadline: Duration,
     /// How legacy homes become directories.
     pub homes: HomeMap,
-    /// The encodings in which the old server may have hashed passwords, in the order they are tried.
+    /// The encodings in which the old server may have hashed passwords, in the order they are
+    /// tried.
     pub legacy_encodings: Vec<PasswordEncoding>,
     /// Whoever logs in with a password may enrol a key.
     pub enroll: bool,
@@ -83,15 +84,15 @@ pub enum LoginError {
     /// Too many logins at once; nothing was evaluated.
     #[error("too many logins at once")]
     Busy,
-    /// The password is right, but is stored in an old form after [`LoginSettings::legacy_deadline`]:
-    /// an administrator must set a new one.
+    /// The password is right, but is stored in an old form after
+    /// [`LoginSettings::legacy_deadline`]: an administrator must set a new one.
     #[error("the password must be reset by the administrator")]
     ResetRequired,
     /// Refused. The reason goes to the log, never to the peer.
     #[error("login refused")]
     Refused(RefusalReason),
-    /// Too many failures from there, or for this account from places it is not known at; nothing was
-    /// evaluated. The same for names that do not exist.
+    /// Too many failures from there, or for this account from places it is not known at; nothing
+    /// was evaluated. The same for names that do not exist.
     #[error("too many failed logins")]
     TooManyFailures {
         /// When it is worth trying again.
@@ -149,15 +150,15 @@ pub enum RefusalReason {
 }
 
 impl RefusalReason {
-    /// True if the record is at fault: somebody must repair it before anybody can log in. The text then
-    /// names its place.
+    /// True if the record is at fault: somebody must repair it before anybody can log in. The text
+    /// then names its place.
     #[must_use]
     pub fn is_damage(&self) -> bool {
         matches!(self, Self::NoHome { .. } | Self::Unusable(_)) && !self.is_passing()
     }
 
-    /// True if the record could not be looked at for want of descriptors or memory: nobody is to blame, and
-    /// somebody who tries again may be let in.
+    /// True if the record could not be looked at for want of descriptors or memory: nobody is to
+    /// blame, and somebody who tries again may be let in.
     #[must_use]
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unusable(AccountError::File(error)) if error.is_exhausted())
@@ -224,16 +225,17 @@ impl Authenticator {
         self.checker.hasher.work()
     }
 
-    /// Checks a login that no peer asked for, without counting failures. On success the stored password is brought up to date if it can be; that
-    /// never fails the login (see [`Principal::upgrade`]).
+    /// Checks a login that no peer asked for, without counting failures. On success the stored
+    /// password is brought up to date if it can be; that never fails the login (see
+    /// [`Principal::upgrade`]).
     ///
     /// Cancel safety: dropping the future while it waits gives its place back. Once the check has
     /// begun it runs to its end, keeping its worker, and its outcome is lost; a record is
     /// then upgraded or not, never half.
     ///
     /// # Errors
-    /// [`LoginError::Refused`] after one argon2 evaluation, or one for each form of the password if old
-    /// ones may be of several encodings; [`LoginError::Busy`] after none.
+    /// [`LoginError::Refused`] after one argon2 evaluation, or one for each form of the password if
+    /// old ones may be of several encodings; [`LoginError::Busy`] after none.
     pub async fn login(
         &self,
         username: &str,
@@ -243,9 +245,9 @@ impl Authenticator {
         self.run(username, password, exposure, None).await
     }
 
-    /// As [`Authenticator::login`], for a peer at `source`: failures are counted, and whoever has too
-    /// many must wait. Places from which the account has logged in since the start have a count, and a
-    /// worker, of their own.
+    /// As [`Authenticator::login`], for a peer at `source`: failures are counted, and whoever has
+    /// too many must wait. Places from which the account has logged in since the start have a
+    /// count, and a worker, of their own.
     ///
     /// # Errors
     /// Those of [`Authenticator::login`], and [`LoginError::TooManyFailures`] after no evaluation.

@@ -1,8 +1,9 @@
 //! Further connections of a session, over which its transfers are shared.
 //!
 //! The session's own connection is always there and carries everything. A connection that joined, a
-//! *lane*, carries chunks and their acknowledgements only, of any transfer. What comes over a lane is
-//! answered over it, so both ends know what is lost with it. How many there are is for others to decide.
+//! *lane*, carries chunks and their acknowledgements only, of any transfer. What comes over a lane
+//! is answered over it, so both ends know what is lost with it. How many there are is for others to
+//! decide.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -98,8 +99,8 @@ impl Lanes {
     }
 }
 
-/// A connection that has joined a session, as long as it is held. Chunks that were sent over it and not
-/// acknowledged go over another one when it is dropped.
+/// A connection that has joined a session, as long as it is held. Chunks that were sent over it and
+/// not acknowledged go over another one when it is dropped.
 #[derive(Debug)]
 pub struct Lane {
     routes: Routes,

@@ -18,20 +18,21 @@ pub struct Held {
     pub claims: bool,
     /// It can be asked for the pieces of its present version.
     pub pieces: bool,
-    /// It waits for chunks already, so they may come by any connection. One that has yet to see the offer would
-    /// drop what overtakes that.
+    /// It waits for chunks already, so they may come by any connection. One that has yet to see the
+    /// offer would drop what overtakes that.
     pub is_ready: bool,
 }
 
-/// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk is
-/// acknowledged.
+/// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk
+/// is acknowledged.
 ///
 /// `held` is what the receiver has announced. Blocks: run it on a thread that may. It
 /// ends early when `end`'s route is closed.
 ///
-/// Memory: 3 chunks, and 32 bytes for each chunk claimed ahead of what was read; over several connections
-/// up to [`limits::TRANSFER_MEMORY`] of chunks. Once pieces were asked for, one chunk's worth of recipes, the
-/// pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files of up to 2 GiB, 4 MiB at most).
+/// Memory: 3 chunks, and 32 bytes for each chunk claimed ahead of what was read; over several
+/// connections up to [`limits::TRANSFER_MEMORY`] of chunks. Once pieces were asked for, one chunk's
+/// worth of recipes, the pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files of up to
+/// 2 GiB, 4 MiB at most).
 ///
 /// # Errors
 /// [`TransferError::Storage`] with `Changed` if the source changed while it was read: the receiver
@@ -123,7 +124,8 @@ impl Sending<'_> {
         Ok((buffer, ChunkPrefix { index, digest }))
     }
 
-    /// Sends a chunk over the connection that has the fewest unacknowledged; what must be sent once more goes first.
+    /// Sends a chunk over the connection that has the fewest unacknowledged; what must be sent once
+    /// more goes first.
     fn send_bytes(
         &mut self,
         prefix: &ChunkPrefix,
@@ -158,7 +160,8 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// Sends the bytes of chunks that went over a connection that is gone, or whose recipes were wrong.
+    /// Sends the bytes of chunks that went over a connection that is gone, or whose recipes were
+    /// wrong.
     fn send_again(&mut self) -> Result<(), TransferError> {
         while let Some(before) = self.peer.once_more() {
             let (mut buffer, prefix) = self.read(before.prefix.index)?;
@@ -182,8 +185,8 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// Waits until all that went over lanes or as a recipe is there: the end, which goes over the session's own
-    /// connection, must not overtake it.
+    /// Waits until all that went over lanes or as a recipe is there: the end, which goes over the
+    /// session's own connection, must not overtake it.
     fn settle(&mut self) -> Result<(), TransferError> {
         loop {
             self.send_again()?;

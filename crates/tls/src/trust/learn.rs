@@ -73,9 +73,9 @@ impl KnownServer {
     /// Learns what the server announced on a connection that it proved with `used`, and returns the
     /// keys that are accepted now and were not before.
     ///
-    /// On its own word a server may add keys it proves and retire others. Only the word of a backup key that is
-    /// stored here revokes keys, brings a retired one back, adds another backup, or goes back in
-    /// epochs. The last accepted key and the backups stay in any case.
+    /// On its own word a server may add keys it proves and retire others. Only the word of a backup
+    /// key that is stored here revokes keys, brings a retired one back, adds another backup, or
+    /// goes back in epochs. The last accepted key and the backups stay in any case.
     ///
     /// # Errors
     /// [`NotLearned`].

@@ -1,8 +1,8 @@
 //! Which keys which server may have: what a client remembers between two connections.
 //!
-//! One private JSON file, replaced in one rename, with one lock for every writer; and on the server's side
-//! the ring of its own keys. Nothing here connects, signs, asks anybody or decides to trust: it keeps
-//! what was decided, and the rules by which it may change.
+//! One private JSON file, replaced in one rename, with one lock for every writer; and on the
+//! server's side the ring of its own keys. Nothing here connects, signs, asks anybody or decides to
+//! trust: it keeps what was decided, and the rules by which it may change.
 
 mod error;
 #[cfg(test)]

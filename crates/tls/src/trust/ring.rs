@@ -1,7 +1,7 @@
 //! A server's own keys: which it has had, which it shows, what its backup key says about them.
 //!
-//! `keys.json` beside the certificates. It holds no secret; private keys lie in files beside it, and
-//! signatures are made and checked by others.
+//! `keys.json` beside the certificates. It holds no secret; private keys lie in files beside it,
+//! and signatures are made and checked by others.
 
 use std::path::Path;
 

@@ -39,8 +39,8 @@ impl Store {
         Self { directory }
     }
 
-    /// Everything known. No file is an empty one; one that others may read or write, that is damaged
-    /// or written by a later program, is never taken for empty.
+    /// Everything known. No file is an empty one; one that others may read or write, that is
+    /// damaged or written by a later program, is never taken for empty.
     ///
     /// # Errors
     /// [`TrustError::File`], [`TrustError::Damaged`], [`TrustError::Newer`].

@@ -1,6 +1,7 @@
 //! Every change of a tree, in the order of the calls, and the tree before the first of them.
 //!
-//! Files and directories are known by numbers of our own: the system uses those of removed ones again.
+//! Files and directories are known by numbers of our own: the system uses those of removed ones
+//! again.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -38,7 +39,8 @@ pub(super) enum Event {
     Mode { node: Node, mode: u32 },
     /// A file with all it holds, or a directory with its names, was brought to the disk.
     Synced { node: Node },
-    /// That failed: what was not on the disk before may be forgotten, and a later call says nothing of it.
+    /// That failed: what was not on the disk before may be forgotten, and a later call says nothing
+    /// of it.
     NotSynced { node: Node },
     /// Everything was brought to the disk.
     AllSynced,

@@ -1,4 +1,5 @@
-//! The calls of `fsio::system`, each by the same name: failed, or done and written down, as the script says.
+//! The calls of `fsio::system`, each by the same name: failed, or done and written down, as the
+//! script says.
 //!
 //! While a script is played nothing is really brought to the disk.
 

@@ -1,4 +1,5 @@
-//! What happens to the calls of this thread: which one fails and how, and whether they are written down.
+//! What happens to the calls of this thread: which one fails and how, and whether they are written
+//! down.
 
 use std::cell::RefCell;
 use std::ffi::CStr;

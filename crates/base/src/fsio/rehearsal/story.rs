@@ -40,8 +40,8 @@ impl Story<'_> {
         self.cut_the_power_after_a_second_attempt();
     }
 
-    /// The n-th call fails, for every n: the state is the old one or the new one, the new one if it was
-    /// said, and doing it again brings it about and leaves nothing behind.
+    /// The n-th call fails, for every n: the state is the old one or the new one, the new one if it
+    /// was said, and doing it again brings it about and leaves nothing behind.
     pub fn fail_at_every_call(&self) {
         let (old, new) = self.ends();
         for fault in [ONCE, FOR_EVER] {
@@ -63,8 +63,8 @@ impl Story<'_> {
         }
     }
 
-    /// The power is cut after the n-th call, for every n: what was said to be done is there, and of the
-    /// rest the old state or the new one.
+    /// The power is cut after the n-th call, for every n: what was said to be done is there, and of
+    /// the rest the old state or the new one.
     pub fn cut_the_power_after_every_call(&self) {
         let (old, new) = self.ends();
         let directory = self.begin();
