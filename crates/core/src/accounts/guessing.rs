@@ -7,10 +7,11 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use sealane_base::types::network::source_block;
 use sealane_base::types::{Pin, Username};
 
 /// A source is held back while its penalty is longer than this: the first failures are free.
@@ -76,7 +77,7 @@ impl Attempt {
     pub(super) fn new(typed: &str, source: IpAddr) -> Self {
         // What cannot be a name is counted as one name, and is bounded.
         let name = Username::parse(typed).map(|name| name.to_string()).unwrap_or_default();
-        Self { name, block: block_of(source) }
+        Self { name, block: source_block(source) }
     }
 
     fn known_key(&self) -> (String, IpAddr) {
@@ -185,8 +186,8 @@ impl Guard {
             bucket.failures = 0;
         }
         if let Some(source) = source {
-            tables.sources.remove(&block_of(source));
-            tables.key_sources.remove(&block_of(source));
+            tables.sources.remove(&source_block(source));
+            tables.key_sources.remove(&source_block(source));
         }
     }
 
@@ -260,16 +261,6 @@ impl Bucket {
 fn delay(failures: u32) -> Duration {
     let steps = failures.saturating_sub(FREE_FAILURES).min(16);
     Duration::from_secs(1 << steps).min(LONGEST_DELAY)
-}
-
-/// The whole address of IPv4, the first 64 bits of IPv6: what one customer of a provider has.
-fn block_of(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
-        }
-        address @ IpAddr::V4(_) => address,
-    }
 }
 
 fn insert<K: Eq + Hash, V>(table: &mut HashMap<K, V>, key: K, value: V) {
