@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use super::batch::Staged;
 use super::jail::{Directory, Facts};
+use super::meta::umask;
 use super::partial::lock_file;
-use super::partial::{PartialFile, umask};
-use super::partial::{partial_stem, replaceable, require_space};
+use super::partial::{PartialFile, partial_stem, replaceable, require_space};
 use super::source::FileSource;
 use super::{FileMeta, Sink, StorageError};
 use crate::fsio::disk;

@@ -8,6 +8,7 @@ mod batch;
 mod error;
 pub mod jail;
 mod local;
+mod meta;
 mod partial;
 mod seam;
 mod source;
@@ -23,9 +24,8 @@ pub use batch::{SmallFile, Staged, commit_all};
 pub use error::StorageError;
 pub use jail::EntryKind;
 pub use local::{LocalSink, spool};
-pub use partial::{
-    PartialFile, Replaced, lock_file, partial_stem, replaceable, require_space, set_meta, umask,
-};
+pub use meta::{set_meta, umask};
+pub use partial::{PartialFile, Replaced, lock_file, partial_stem, replaceable, require_space};
 pub use seam::{FileMeta, Sink, Source};
 pub use source::{FileIdentity, FileSource};
 pub use stream::StreamSink;

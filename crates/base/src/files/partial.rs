@@ -6,13 +6,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
-
 use super::jail::{Directory, Facts};
+use super::meta::set_meta;
 use super::source::read_exactly;
 use super::{FileMeta, StorageError};
 use crate::fsio::disk;
@@ -242,41 +240,6 @@ fn over() -> StorageError {
     invalid("the transfer has ended")
 }
 
-/// Gives an open file or directory the permissions and time that `meta` names.
-pub fn set_meta(file: impl AsFd, meta: FileMeta) -> Result<(), StorageError> {
-    if let Some(mode) = meta.mode {
-        disk::set_mode(&file, mode & 0o777)?;
-    }
-    if let Some(nanoseconds) = meta.modified {
-        disk::set_times(&file, &times(nanoseconds))?;
-    }
-    Ok(())
-}
-
-fn times(modified: i64) -> Timestamps {
-    let second = 1_000_000_000;
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec {
-            tv_sec: modified.div_euclid(second),
-            tv_nsec: modified.rem_euclid(second),
-        },
-    }
-}
-
-/// The bits that this process takes away from new files.
-///
-/// It can only be asked for by setting it, which happens once and to the strictest value, so that
-/// a file created by another thread in that instant is too private rather than too public.
-pub fn umask() -> u32 {
-    static UMASK: OnceLock<u32> = OnceLock::new();
-    *UMASK.get_or_init(|| {
-        let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
-        rustix::process::umask(mask);
-        mask.as_raw_mode() & 0o777
-    })
-}
-
 /// What has the name now: nothing or a regular file, else an error. A link would be replaced
 /// itself and not the file it points to, which nobody expects; so it is refused.
 pub fn replaceable(
@@ -420,11 +383,5 @@ mod tests {
         assert!(partial.read_held(0, &mut buffer).is_err());
         partial.file.read_exact_at(&mut buffer, 0).unwrap();
         assert_eq!(&buffer, b"0xyz");
-    }
-
-    #[test]
-    fn times_before_1970_keep_their_order() {
-        let before = times(-1).last_modification;
-        assert_eq!((before.tv_sec, before.tv_nsec), (-1, 999_999_999));
     }
 }

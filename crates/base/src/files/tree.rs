@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::batch::{self, SmallFile};
 use super::jail::{Directory, EntryKind, Facts};
 use super::local::{self, LocalSink};
-use super::partial::set_meta;
+use super::meta::set_meta;
 use super::source::FileSource;
 use super::{FileMeta, Sink, StorageError};
 use crate::types::RemotePath;
