@@ -12,7 +12,7 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::{Gid, Mode, OFlags, Timestamps, Uid};
 use rustix::path::Arg;
 
-use super::book::{Event, Node, Place};
+use super::event::{Event, Node, Place};
 use super::script::{entry, is_played, node, note, step};
 use crate::fsio::system;
 

@@ -7,6 +7,7 @@
 
 mod book;
 pub mod calls;
+mod event;
 mod script;
 mod story;
 #[cfg(test)]

@@ -10,7 +10,8 @@ use std::path::Path;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::book::{Book, Event, Node, Place};
+use super::book::Book;
+use super::event::{Event, Node, Place};
 
 /// What the n-th call says, counted from 0. Of a write, half is done all the same.
 #[derive(Clone, Copy, Debug)]

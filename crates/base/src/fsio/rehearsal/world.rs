@@ -18,7 +18,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::book::{Event, Node, Place};
+use super::event::{Event, Node, Place};
 
 /// Files and directories on a disk.
 #[derive(Clone, Debug, Default)]
