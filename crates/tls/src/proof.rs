@@ -2,7 +2,7 @@
 
 use rustls::SignatureScheme;
 
-use super::{Identity, TlsError, TlsStream, provider};
+use super::{TlsError, TlsStream, provider};
 
 /// The DER in front of the key itself in a SubjectPublicKeyInfo (RFC 8410 §4, RFC 5480 §2), and the
 /// scheme that such a key signs with.
@@ -18,22 +18,6 @@ const KINDS: [(&[u8], SignatureScheme); 3] = [
         SignatureScheme::ECDSA_NISTP384_SHA384,
     ),
 ];
-
-impl Identity {
-    /// The DER SubjectPublicKeyInfo.
-    #[must_use]
-    pub fn public_key(&self) -> Vec<u8> {
-        let key = self.certified.key.public_key();
-        key.map(|key| key.to_vec()).unwrap_or_default()
-    }
-
-    /// Signs `message`. `None` if the provider fails, as it does only without randomness.
-    #[must_use]
-    pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let signer = self.certified.key.choose_scheme(&super::SIGNATURE_SCHEMES)?;
-        signer.sign(message).ok()
-    }
-}
 
 /// The key itself in a SubjectPublicKeyInfo, and how it signs.
 fn kind_of(public_key: &[u8]) -> Option<(&[u8], SignatureScheme)> {
@@ -78,6 +62,7 @@ pub fn exporter<S>(stream: &TlsStream<S>, label: &[u8]) -> Result<[u8; 32], TlsE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Identity;
 
     #[test]
     fn every_kind_of_key_signs_and_is_verified() {

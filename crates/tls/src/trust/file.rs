@@ -6,8 +6,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::error::TrustError;
 use super::name::{Place, ServerName};
-use super::server::{KnownKey, KnownServer, MAX_KEYS, Source, State};
-use super::store::MAX_SERVERS;
+use super::server::{KnownKey, KnownServer, MAX_KEYS, MAX_SERVERS};
+use super::state::{Source, State};
 use sealane_base::types::{Pin, Username};
 
 const VERSION: u64 = 1;

@@ -4,6 +4,7 @@
 //! server's side the ring of its own keys. Nothing here connects, signs, asks anybody or decides to
 //! trust: it keeps what was decided, and the rules by which it may change.
 
+mod announced;
 mod error;
 #[cfg(test)]
 mod faults;
@@ -12,14 +13,16 @@ mod learn;
 mod name;
 mod ring;
 mod server;
+mod state;
 mod store;
 #[cfg(test)]
 #[expect(clippy::disallowed_methods, reason = "tests damage the file")]
 mod tests;
 
+pub use announced::{Announced, AnnouncedKey, MAX_ANNOUNCED, NotLearned, Proof};
 pub use error::TrustError;
-pub use learn::{Announced, AnnouncedKey, MAX_ANNOUNCED, NotLearned, Proof};
 pub use name::{Place, ServerName, ServerNameError};
 pub use ring::{KeyRing, RingKey, Statement};
-pub use server::{KnownKey, KnownServer, Source, State};
+pub use server::{KnownKey, KnownServer};
+pub use state::{Source, State};
 pub use store::{KnownServers, Store};

@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::announced::MAX_ANNOUNCED;
 use super::error::TrustError;
-use super::learn::MAX_ANNOUNCED;
-use super::server::State;
+use super::state::State;
 use sealane_base::fsio::{self, LockGuard};
 use sealane_base::types::Pin;
 
