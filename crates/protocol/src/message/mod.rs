@@ -7,7 +7,6 @@
 use minicbor::{Decode, Encode};
 
 use super::frame::{FrameError, HEADER, Header, Kind};
-use sealane_base::types::Digest;
 
 mod answers;
 mod requests;

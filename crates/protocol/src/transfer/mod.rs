@@ -28,8 +28,10 @@
 //! attempt hashes the partial and finds out.
 
 mod assemble;
+mod buffers;
 mod claims;
 mod cut;
+mod ends;
 mod error;
 mod lanes;
 mod meter;
@@ -45,11 +47,13 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub use ends::{ReceivingEnd, SendingEnd};
 pub use error::TransferError;
-pub use lanes::{Lane, Progress};
+pub use lanes::Progress;
 pub use meter::{FileMeter, Meter, Outcome};
+pub use peer::Held;
 pub use receive::receive;
 pub use root::root_of;
-pub use routes::{ReceivingEnd, Route, Routes, SendingEnd};
-pub use send::{Held, send};
+pub use routes::{Lane, Route, Routes};
+pub use send::send;
 pub use whole::{check_whole, load_whole, store_whole};

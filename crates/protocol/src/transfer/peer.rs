@@ -3,15 +3,27 @@
 
 use std::collections::VecDeque;
 
+use super::buffers::buffer_size;
+use super::ends::{PeerEvent, SendingEnd};
 use super::lanes::OWN;
 use super::recipe::Shifted;
-use super::routes::{PeerEvent, SendingEnd};
-use super::send::{Held, buffer_size};
 use super::{Meter, TransferError};
 use crate::frame::{ChunkPrefix, ClaimsPage};
 use crate::limits;
 use crate::wire::{ChunkBuffer, FrameSender};
 use sealane_base::types::{Digest, Layout};
+
+/// What a receiver has announced.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Claims will follow.
+    pub claims: bool,
+    /// It can be asked for the pieces of its present version.
+    pub pieces: bool,
+    /// It waits for chunks already, so they may come by any connection. One that has yet to see the
+    /// offer would drop what overtakes that.
+    pub is_ready: bool,
+}
 
 /// A chunk that was sent.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 
 use super::assemble::{copied_until, follow, literal_bytes, tell_pieces};
 use super::claims::Claims;
+use super::ends::{Incoming, ReceivingEnd};
 use super::order::{Order, Place};
-use super::routes::{Incoming, ReceivingEnd};
 use super::{Meter, Outcome, TransferError};
 use crate::frame::{self, ChunkPrefix};
 use crate::limits;

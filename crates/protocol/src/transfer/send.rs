@@ -1,27 +1,16 @@
 //! The sending half: read, hash, skip what is held, send the rest, end with the root.
 
-use super::peer::{Peer, Sent};
+use super::buffers::{buffer_size, buffers};
+use super::ends::SendingEnd;
+use super::peer::{Held, Peer, Sent};
 use super::recipe::Recipe;
-use super::routes::SendingEnd;
 use super::{Meter, Outcome, TransferError};
+use crate::Kind;
 use crate::frame::{self, ChunkPrefix};
 use crate::wire::{BufferPool, ChunkBuffer, FrameSender};
-use crate::{Kind, limits};
 use sealane_base::files::{Source, StorageError};
 use sealane_base::types::digest::chunk_digest;
 use sealane_base::types::{Digest, Layout, RootBuilder};
-
-/// What a receiver has announced.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Held {
-    /// Claims will follow.
-    pub claims: bool,
-    /// It can be asked for the pieces of its present version.
-    pub pieces: bool,
-    /// It waits for chunks already, so they may come by any connection. One that has yet to see the
-    /// offer would drop what overtakes that.
-    pub is_ready: bool,
-}
 
 /// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk
 /// is acknowledged.
@@ -202,15 +191,4 @@ impl Sending<'_> {
 fn whole(prefix: &ChunkPrefix, buffer: &ChunkBuffer) -> Sent {
     let length = buffer.chunk().len();
     Sent { prefix: *prefix, cost: length, literal: length, is_recipe: false }
-}
-
-/// Bytes of the largest chunk of a file.
-pub(super) fn buffer_size(layout: &Layout) -> usize {
-    layout.length(0).unwrap_or(0)
-}
-
-/// Chunks of a file that one end may hold: one being filled and the window's, or what
-/// [`limits::TRANSFER_MEMORY`] allows, for the sake of several connections.
-pub(super) fn buffers(layout: &Layout) -> usize {
-    (limits::TRANSFER_MEMORY / buffer_size(layout).max(1)).clamp(1 + limits::WINDOW, 16)
 }
