@@ -9,12 +9,13 @@ use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::check::{Checker, belongings, damaged};
+use super::check::{Checker, Exposure, belongings, damaged};
 use super::guessing::Attempt;
 use super::keys::{AccountKey, KeyListError};
-use super::login::{Authenticator, Exposure, LoginError, RefusalReason};
+use super::login::Authenticator;
 use super::principal::Principal;
 use super::record::Record;
+use super::refusal::{LoginError, RefusalReason};
 use super::samples::record_is_sample;
 use super::store::AccountError;
 use sealane_base::types::{Pin, Username};

@@ -18,6 +18,7 @@ mod password;
 mod pool;
 mod principal;
 mod record;
+mod refusal;
 mod samples;
 mod store;
 mod strict_json;
@@ -26,6 +27,7 @@ mod survey;
 mod tests;
 
 pub use by_key::EnrollError;
+pub use check::Exposure;
 pub use encodings::PasswordEncoding;
 pub use guessing::Blocks;
 pub use hasher::{HashError, Hasher};
@@ -35,7 +37,7 @@ pub use legacy::{
     AccountLine, Encoding, HashState, ImportEntry, ImportVerdict, LegacyFile, MigrationReport,
     StateCounts, Wrapping, read_folder,
 };
-pub use login::{Authenticator, Exposure, LoginError, LoginSettings, RefusalReason};
+pub use login::{Authenticator, LoginSettings};
 pub use manage::{AccountManager, ManageError, PasswordState, Summary};
 pub use password::{
     CostError, HashCost, MAX_PASSWORD, PasswordProblem, StoredPassword, TypedPasswordError,
@@ -43,6 +45,7 @@ pub use password::{
 };
 pub use principal::{Principal, Upgrade};
 pub use record::{MAX_RECORD, Record, RecordProblem};
+pub use refusal::{LoginError, RefusalReason};
 pub use samples::{is_sample, record_is_sample};
 pub use store::{AccountError, AccountStore, DirectoryStore, Listing};
 pub use survey::Survey;
