@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use time::OffsetDateTime;
 
-use super::certificates::{KEY_MODE, directory_of, generate_named, identity_of, public_key_of};
+use super::key_files::{
+    CERTIFICATE_MODE, KEY_MODE, directory_of, generate_named, identity_of, public_key_of,
+};
 use super::{AdminError, CertificateFiles};
 use sealane_base::fsio;
 use sealane_base::types::Pin;
@@ -229,7 +231,7 @@ impl<'a> Work<'a> {
         let (certificate, key) = backup.to_pem();
         let at = |extension: &str| self.directory.join(format!("{name}.{extension}"));
         fsio::create_new(&at("key"), key.expose().as_bytes(), KEY_MODE)?;
-        fsio::create_new(&at("crt"), certificate.as_bytes(), 0o644)?;
+        fsio::create_new(&at("crt"), certificate.as_bytes(), CERTIFICATE_MODE)?;
         self.set(&active, old, false);
         self.set(&pin, State::Active, true);
         if let Some(key) = self.ring.keys.iter_mut().find(|key| key.pin() == pin) {

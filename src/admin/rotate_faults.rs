@@ -7,7 +7,7 @@ use std::path::Path;
 
 use time::{Duration, OffsetDateTime};
 
-use super::certificates::directory_of;
+use super::key_files::directory_of;
 use super::*;
 use sealane_base::fsio::rehearsal::{State, Story, said};
 use sealane_base::types::Pin;
