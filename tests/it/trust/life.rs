@@ -165,8 +165,7 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
 
     world.rotate(&["activate"]);
     assert_eq!(world.pin("server_pin"), n);
-    // One who missed the announcement is shown the old key; one who was told the new key alone,
-    // that one.
+    // A client that missed the announcement is shown the old key; one with the new pin, the new.
     let newcomer = world.person(&format!("pin={}", Pin::parse(&n).unwrap().to_address_form()));
     for person in [&online, &late, &newcomer] {
         ok(person.run(["ls", "work:"]));
