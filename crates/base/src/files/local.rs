@@ -178,12 +178,12 @@ fn part_of(name: &OsStr) -> String {
 }
 
 /// Whether a partial may have this name: such names are no part of a tree.
-pub fn is_partial(name: &[u8]) -> bool {
+pub(super) fn is_partial(name: &[u8]) -> bool {
     name.starts_with(PART_START.as_bytes()) && name.ends_with(PART_END.as_bytes())
 }
 
 /// Whether there is anything at or beside `name` that a download could hold.
-pub fn holds(directory: &Directory, name: &OsStr) -> bool {
+pub(super) fn holds(directory: &Directory, name: &OsStr) -> bool {
     let is_file = |facts: Result<Option<Facts>, StorageError>| {
         facts.ok().flatten().is_some_and(|facts| facts.size > 0)
     };

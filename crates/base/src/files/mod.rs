@@ -4,6 +4,11 @@
 //! no race leads out of the directory that was opened. It knows no account, no quota and no
 //! checksum.
 
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "whatever opens, reads or writes here fails with a `StorageError`, as that type says"
+)]
+
 mod batch;
 mod error;
 pub mod jail;

@@ -87,14 +87,17 @@ impl PartialFile {
         self.resumed.max(self.present().min(self.size))
     }
 
+    /// How long the present version is; 0 without one.
     pub fn present(&self) -> u64 {
         self.present.as_ref().map_or(0, |(_, length)| *length)
     }
 
+    /// The present version, which keeps its bytes as long as this is held.
     pub fn replaced(&self) -> Replaced {
         Replaced(self.present.as_ref().map(|(file, _)| Arc::clone(file)))
     }
 
+    /// Fills `buffer` from the present version, which must have as many bytes at `offset`.
     pub fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
         self.require_inside(offset, buffer.len(), self.present())?;
         match &self.present {
@@ -152,6 +155,7 @@ impl PartialFile {
         }
     }
 
+    /// Writes `bytes`, which must lie within the declared size.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
@@ -232,7 +236,7 @@ fn is_zero(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.chunks(256).all(is_zero)
 }
 
-pub fn invalid(text: &'static str) -> StorageError {
+pub(super) fn invalid(text: &'static str) -> StorageError {
     StorageError::Io(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
@@ -262,6 +266,7 @@ pub fn require_space(directory: &Directory, bytes: u64) -> Result<(), StorageErr
 }
 
 /// A name for the partial of `target` that says nothing and has no odd characters.
+#[must_use]
 pub fn partial_stem(target: &[u8], digits: usize) -> String {
     blake3::hash(target).to_hex().chars().take(digits).collect()
 }

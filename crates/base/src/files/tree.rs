@@ -274,6 +274,7 @@ impl Tree {
         }
     }
 
+    /// The directory that `path` is in, opened, and its name there.
     pub fn holder<'path>(
         &self,
         path: &'path RemotePath,

@@ -5,6 +5,8 @@
 //! not here. Callers name this module `disk`: in unit tests another one stands in its place
 //! (`rehearsal`), which can fail any call and writes all of them down.
 
+#![expect(clippy::missing_errors_doc, reason = "each function fails as its system call does")]
+
 use std::fs::File;
 use std::io::{self, Read, Write as _};
 use std::os::fd::{AsFd, OwnedFd};

@@ -3,6 +3,8 @@
 //!
 //! While a script is played nothing is really brought to the disk.
 
+#![expect(clippy::missing_errors_doc, missing_docs, reason = "as in `fsio::system`")]
+
 use std::ffi::CStr;
 use std::fs::File;
 use std::io::{self, Read};

@@ -5,6 +5,12 @@
 //! down, `world` tells what may be on the disk after the power is cut, and `story` puts an
 //! operation through all of it. Nothing here is in the programs.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "only tests use it, and they may fail loudly"
+)]
+
 mod book;
 pub mod calls;
 mod event;

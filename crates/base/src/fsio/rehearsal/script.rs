@@ -15,7 +15,7 @@ use super::event::{Event, Node, Place};
 
 /// What the n-th call says, counted from 0. Of a write, half is done all the same.
 #[derive(Clone, Copy, Debug)]
-pub struct Fault {
+pub(super) struct Fault {
     pub(super) errno: Errno,
     /// Every later call fails too: the disk has died.
     pub(super) lasts: bool,

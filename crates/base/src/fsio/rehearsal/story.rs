@@ -14,6 +14,7 @@ use super::world::{FATES, lay_out};
 pub type State = BTreeMap<String, Vec<u8>>;
 
 /// An operation in a directory of its own, and how to look at what it did.
+#[expect(missing_debug_implementations, reason = "functions have none")]
 pub struct Story<'s> {
     /// For messages.
     pub name: &'s str,
@@ -180,7 +181,10 @@ fn leftovers(directory: &Path) -> Vec<String> {
     found
 }
 
-/// The error in words, of those that have the outcome of a story.
+/// The outcome of a story, its error in words.
+///
+/// # Errors
+/// That of `outcome`.
 pub fn said<T, E: Debug>(outcome: Result<T, E>) -> Result<(), String> {
     outcome.map(drop).map_err(|error| format!("{error:?}"))
 }
