@@ -1,5 +1,6 @@
-//! Every decoder that reads what a stranger wrote, as a function of bytes. The fuzz targets call them, and so does
-//! a test that replays the corpora. A decoder may refuse; it may not panic, hang, or grow beyond its input.
+//! Every decoder that reads what a stranger wrote, as a function of bytes. The fuzz targets call
+//! them, and so does a test that replays the corpora. A decoder may refuse; it may not panic, hang,
+//! or grow beyond its input.
 
 use std::path::Path;
 

@@ -1,8 +1,9 @@
-//! A session after its login, told any bytes as a sequence of frames: it may refuse and close, it may not
-//! panic, linger, or leave a quota off by a byte.
+//! A session after its login, told any bytes as a sequence of frames: it may refuse and close, it
+//! may not panic, linger, or leave a quota off by a byte.
 //!
-//! The input is a list of `kind, step of the id, length (2 bytes), body`; frames get well-formed headers from it, so
-//! that a fuzzer needs no luck to get beyond them. The clock stands still unless everybody waits for it.
+//! The input is a list of `kind, step of the id, length (2 bytes), body`; frames get well-formed
+//! headers from it, so that a fuzzer needs no luck to get beyond them. The clock stands still
+//! unless everybody waits for it.
 
 use std::path::Path;
 use std::sync::{Arc, mpsc};
@@ -126,7 +127,8 @@ fn door(directory: &Path) -> (Sealane, Arc<EmbeddedStore>) {
     (door, homes)
 }
 
-/// `input` as frames. Digests that nobody guesses are put in: those of chunks, and of a file of one chunk.
+/// `input` as frames. Digests that nobody guesses are put in: those of chunks, and of a file of one
+/// chunk.
 fn frames(mut input: &[u8]) -> Vec<u8> {
     let (mut said, mut last, mut file) = (Vec::new(), 2u32, Digest::of_bytes(b""));
     for _ in 0..MOST {

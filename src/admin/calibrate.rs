@@ -18,7 +18,8 @@ pub struct Calibration {
     pub takes: Duration,
 }
 
-/// Looks for a cost that takes about `target`, never below the default one. Best on an idle machine.
+/// Looks for a cost that takes about `target`, never below the default one. Best on an idle
+/// machine.
 ///
 /// # Errors
 /// [`AdminError::Hash`].

@@ -9,6 +9,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::{self, PemObject};
 use time::OffsetDateTime;
 
+use super::key_files::{MAX_PEM, certificate_file, directory_of, generate_named, key_file};
 use super::{AdminError, CertificateFiles, rotate};
 use sealane_base::fsio;
 use sealane_base::types::Pin;
@@ -16,13 +17,8 @@ use sealane_tls as tls;
 use sealane_tls::trust::{KeyRing, RingKey, State};
 use sealane_tls::{Identity, IdentityError};
 
-/// Largest PEM file in bytes.
-const MAX_PEM: u64 = 64 * 1024;
-
 const SERVER: &str = "server";
 const BACKUP: &str = "backup";
-const CERTIFICATE_MODE: u32 = 0o644;
-pub(super) const KEY_MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 
 /// The pins of a server, for its address.
@@ -137,20 +133,6 @@ pub(super) fn make_directory_if_missing(directory: &Path) -> Result<(), AdminErr
     }
 }
 
-pub(super) fn generate_named(
-    directory: &Path,
-    name: &str,
-    now: OffsetDateTime,
-) -> Result<Pin, AdminError> {
-    let made = tls::generate::key_pair(now).map_err(AdminError::Generate)?;
-    let (key, certificate) = (key_file(directory, name), certificate_file(directory, name));
-    fsio::create_new(&key, made.key_pem.expose().as_bytes(), KEY_MODE)?;
-    fsio::create_new(&certificate, made.certificate_pem.as_bytes(), CERTIFICATE_MODE)
-        // A key without its certificate serves nobody.
-        .inspect_err(|_| drop(fsio::remove_durably(&key)))?;
-    Ok(made.pin)
-}
-
 fn pin_of_file(path: &Path) -> Result<Pin, AdminError> {
     let bytes = fsio::read_bounded(path, MAX_PEM)?;
     let unusable = |problem| AdminError::Identity { path: path.to_owned(), problem };
@@ -161,20 +143,6 @@ fn pin_of_file(path: &Path) -> Result<Pin, AdminError> {
         })
     })?;
     tls::pin_of_certificate(&certificate).map_err(|error| unusable(error.into()))
-}
-
-/// The public key in a certificate file, DER SubjectPublicKeyInfo.
-pub(super) fn public_key_of(path: &Path) -> Result<Vec<u8>, AdminError> {
-    let bytes = fsio::read_bounded(path, MAX_PEM)?;
-    tls::public_key_of_pem(&bytes)
-        .map_err(|problem| AdminError::Identity { path: path.to_owned(), problem })
-}
-
-/// The key in a file, in a fresh certificate.
-pub(super) fn identity_of(path: &Path, now: OffsetDateTime) -> Result<Identity, AdminError> {
-    let pem = zeroize::Zeroizing::new(fsio::read_key(path, MAX_PEM)?);
-    tls::generate::identity_for(&pem, now)
-        .map_err(|problem| AdminError::Identity { path: path.to_owned(), problem })
 }
 
 /// As the server reads them at its start.
@@ -195,16 +163,4 @@ fn check_key(files: &CertificateFiles) -> Result<(), AdminError> {
         Ok(_) => Ok(()),
         Err(problem) => Err(AdminError::Identity { path: files.key.clone(), problem }),
     }
-}
-
-pub(super) fn directory_of(files: &CertificateFiles) -> &Path {
-    files.certificate.parent().unwrap_or_else(|| Path::new(""))
-}
-
-fn key_file(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!("{name}.key"))
-}
-
-fn certificate_file(directory: &Path, name: &str) -> PathBuf {
-    directory.join(format!("{name}.crt"))
 }

@@ -10,6 +10,7 @@ mod certificates;
 mod error;
 mod history;
 mod init;
+mod key_files;
 mod rotate;
 #[cfg(test)]
 mod rotate_faults;

@@ -1,5 +1,5 @@
-//! Changing a server's keys over years: prepare, activate, retire, and what to do about a key that is
-//! lost or stolen.
+//! Changing a server's keys over years: prepare, activate, retire, and what to do about a key that
+//! is lost or stolen.
 //!
 //! Each step writes new key files first and the ring last, in one rename: a crash leaves the ring
 //! before the step or after it. The running server reads the ring again by itself.
@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 
 use time::OffsetDateTime;
 
-use super::certificates::{KEY_MODE, directory_of, generate_named, identity_of, public_key_of};
+use super::key_files::{
+    CERTIFICATE_MODE, KEY_MODE, directory_of, generate_named, identity_of, public_key_of,
+};
 use super::{AdminError, CertificateFiles};
 use sealane_base::fsio;
 use sealane_base::types::Pin;
@@ -56,7 +58,8 @@ pub fn prepare(
     work.end(pin, backup_key, None)
 }
 
-/// Puts the next key into use. The old one is shown to clients that know nothing else, until it is retired.
+/// Puts the next key into use. The old one is shown to clients that know nothing else, until it is
+/// retired.
 ///
 /// # Errors
 /// [`AdminError::Rotation`] if there is no next key.
@@ -90,8 +93,8 @@ pub fn retire(
     work.end(old, backup_key, None)
 }
 
-/// Declares a stolen key void for ever. If it is the one in use, the backup key takes its place and a
-/// new backup is made. The backup key signs: clients believe nobody else.
+/// Declares a stolen key void for ever. If it is the one in use, the backup key takes its place and
+/// a new backup is made. The backup key signs: clients believe nobody else.
 ///
 /// # Errors
 /// [`AdminError::Rotation`] without the backup key, for an unknown key, or for the backup itself.
@@ -228,7 +231,7 @@ impl<'a> Work<'a> {
         let (certificate, key) = backup.to_pem();
         let at = |extension: &str| self.directory.join(format!("{name}.{extension}"));
         fsio::create_new(&at("key"), key.expose().as_bytes(), KEY_MODE)?;
-        fsio::create_new(&at("crt"), certificate.as_bytes(), 0o644)?;
+        fsio::create_new(&at("crt"), certificate.as_bytes(), CERTIFICATE_MODE)?;
         self.set(&active, old, false);
         self.set(&pin, State::Active, true);
         if let Some(key) = self.ring.keys.iter_mut().find(|key| key.pin() == pin) {

@@ -1,12 +1,13 @@
 //! Each step of a change of keys, when any call fails and when the power is cut anywhere: see
-//! `fsio::rehearsal`. The server can start with what it finds, and its ring is that before or after the step.
+//! `fsio::rehearsal`. The server can start with what it finds, and its ring is that before or after
+//! the step.
 
 use std::cell::Cell;
 use std::path::Path;
 
 use time::{Duration, OffsetDateTime};
 
-use super::certificates::directory_of;
+use super::key_files::directory_of;
 use super::*;
 use sealane_base::fsio::rehearsal::{State, Story, said};
 use sealane_base::types::Pin;

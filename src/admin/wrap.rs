@@ -1,8 +1,8 @@
 //! Every raw MD5 to argon2id over it in one go, with a backup of the originals; and back.
 //!
-//! The originals of a batch are durable in the backup before the first record of it is replaced, and a
-//! record is replaced only if it still is what was backed up. So it may be stopped at any point, by a
-//! crash too, and simply run again. The backup is as dangerous as the MD5 values in it.
+//! The originals of a batch are durable in the backup before the first record of it is replaced,
+//! and a record is replaced only if it still is what was backed up. So it may be stopped at any
+//! point, by a crash too, and simply run again. The backup is as dangerous as the MD5 values in it.
 
 use std::num::NonZero;
 use std::path::{Path, PathBuf};
@@ -51,12 +51,13 @@ struct Line {
     wrapped: Zeroizing<String>,
 }
 
-/// Wraps every raw MD5, on `threads` threads, so that at most `threads` × the cost's memory is in use.
-/// `progress` hears how many of how many are done.
+/// Wraps every raw MD5, on `threads` threads, so that at most `threads` × the cost's memory is in
+/// use. `progress` hears how many of how many are done.
 ///
 /// # Errors
-/// [`AdminError::Manage`] if the accounts cannot be listed or the disk is full, [`AdminError::File`] if
-/// the backup cannot be written; records replaced before stay replaced, and are in the backup.
+/// [`AdminError::Manage`] if the accounts cannot be listed or the disk is full,
+/// [`AdminError::File`] if the backup cannot be written; records replaced before stay replaced, and
+/// are in the backup.
 pub fn wrap(
     manager: &AccountManager,
     directory: &Path,
@@ -113,8 +114,8 @@ fn wrap_with(
 /// what `wrap` wrote.
 ///
 /// # Errors
-/// [`AdminError::File`] if a backup cannot be read, or others can read it; [`AdminError::Manage`] if the
-/// disk is full.
+/// [`AdminError::File`] if a backup cannot be read, or others can read it; [`AdminError::Manage`]
+/// if the disk is full.
 pub fn undo_wrap(
     manager: &AccountManager,
     directory: &Path,
@@ -251,7 +252,8 @@ fn lines(wrappings: &[Wrapping]) -> Zeroizing<Vec<u8>> {
     bytes
 }
 
-/// `None` for the first line, and for a last one that a crash cut short: its record was not replaced.
+/// `None` for the first line, and for a last one that a crash cut short: its record was not
+/// replaced.
 fn read_line(bytes: &[u8]) -> Option<Wrapping> {
     let Line { name, original, wrapped } = serde_json::from_slice(bytes).ok()?;
     Some(Wrapping { name: Username::parse(&name).ok()?, original, wrapped })

@@ -1,4 +1,5 @@
-//! Before `sealaned` has a second thread: what must be opened is opened, root is given up, the sandbox shut.
+//! Before `sealaned` has a second thread: what must be opened is opened, root is given up, the
+//! sandbox shut.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::net::UnixListener;
@@ -60,8 +61,8 @@ fn plan(settings: &Settings, config: &Path) -> Plan {
     let keys = [&settings.certificates.certificate, &settings.certificates.key];
     let mut read_only: Vec<_> =
         keys.into_iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
-    // An editor puts a new file in the place of the old one, so the directory is what must be readable;
-    // but only one that is the server's own.
+    // An editor puts a new file in the place of the old one, so the directory is what must be
+    // readable; but only one that is the server's own.
     let beside = config.parent().filter(|parent| settings.data.starts_with(parent));
     read_only.push(beside.unwrap_or(config).to_owned());
     Plan { read_write: vec![settings.data.clone(), settings.accounts.clone()], read_only }
@@ -89,8 +90,8 @@ fn bind(address: SocketAddr) -> std::io::Result<TcpListener> {
     Ok(socket.into())
 }
 
-/// Becomes `user`. Root without one may serve this machine alone: that is how one looks at Sealane in a
-/// container, and nobody else can attack it there.
+/// Becomes `user`. Root without one may serve this machine alone: that is how one looks at Sealane
+/// in a container, and nobody else can attack it there.
 fn give_up_root(user: Option<&str>, local: SocketAddr) -> Result<(), Failure> {
     if let Some(name) = user {
         let owner = sandbox::find_owner(name).map_err(|error| refused(&error))?;

@@ -61,7 +61,8 @@ fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
         }
     })?;
     let confined = confine::confine(&settings, path)?;
-    // The runtime's threads inherit the walls, and could no longer look up how many there should be.
+    // The runtime's threads inherit the walls, and could no longer look up how many there should
+    // be.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(confined.processors)
         .enable_all()

@@ -1,7 +1,7 @@
 //! The only room that prints.
 //!
-//! Results go to stdout, everything else to stderr. Text that came from a peer or a file name is made
-//! printable here, whoever passes it. A reader that went away (`| head`) is not an error.
+//! Results go to stdout, everything else to stderr. Text that came from a peer or a file name is
+//! made printable here, whoever passes it. A reader that went away (`| head`) is not an error.
 
 use std::io::{self, BufRead, IsTerminal, Read, Write};
 

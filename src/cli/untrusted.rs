@@ -1,4 +1,5 @@
-//! Why a server was not believed, in the words a person needs. Nothing was sent whenever one of these is said.
+//! Why a server was not believed, in the words a person needs. Nothing was sent whenever one of
+//! these is said.
 
 use time::OffsetDateTime;
 

@@ -1,7 +1,7 @@
 //! Every environment variable that the programs obey, read here and nowhere else.
 //!
-//! `SEALANE_CONFIG` alone is read by the command line parser, which shows it in `--help`. A variable
-//! that is set but empty counts as not set.
+//! `SEALANE_CONFIG` alone is read by the command line parser, which shows it in `--help`. A
+//! variable that is set but empty counts as not set.
 
 use std::ffi::OsString;
 use std::net::TcpListener;
@@ -44,8 +44,8 @@ pub fn no_color() -> bool {
     read("NO_COLOR").is_some()
 }
 
-/// Where the client keeps what it knows: `sealane` in `XDG_CONFIG_HOME`, or in `HOME/.config`. `None` if
-/// neither is set to an absolute path.
+/// Where the client keeps what it knows: `sealane` in `XDG_CONFIG_HOME`, or in `HOME/.config`.
+/// `None` if neither is set to an absolute path.
 #[must_use]
 pub fn config_directory() -> Option<PathBuf> {
     let absolute = |name| read(name).map(PathBuf::from).filter(|path| path.is_absolute());
@@ -53,7 +53,8 @@ pub fn config_directory() -> Option<PathBuf> {
     base.map(|base| base.join("sealane"))
 }
 
-/// Where a service manager wants to hear that the server is ready: `NOTIFY_SOCKET` (`sd_notify(3)`).
+/// Where a service manager wants to hear that the server is ready: `NOTIFY_SOCKET`
+/// (`sd_notify(3)`).
 #[must_use]
 pub fn notify_socket() -> Option<OsString> {
     read("NOTIFY_SOCKET")
@@ -69,8 +70,8 @@ pub fn passed_listener() -> std::io::Result<Option<TcpListener>> {
     if passed.len() == 0 { Ok(None) } else { passed.take_tcp_listener(0) }
 }
 
-/// Where the client keeps what it can do without: `sealane` in `XDG_CACHE_HOME`, or in `HOME/.cache`. `None`
-/// if neither is set to an absolute path.
+/// Where the client keeps what it can do without: `sealane` in `XDG_CACHE_HOME`, or in
+/// `HOME/.cache`. `None` if neither is set to an absolute path.
 #[must_use]
 pub fn cache_directory() -> Option<PathBuf> {
     let absolute = |name| read(name).map(PathBuf::from).filter(|path| path.is_absolute());

@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::Settings;
 use super::error::Problem;
 use super::file::{File, HomeRule, Login};
+use super::settings::Settings;
 use crate::admin::{CertificateFiles, Reach};
 use sealane_core::accounts::{DEFAULT_HOMES, HashCost, Hasher, HomeMap, LoginSettings};
 use sealane_core::storage::Caps;

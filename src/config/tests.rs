@@ -8,6 +8,9 @@ use super::file::File;
 use super::template::SHIPPED;
 use super::*;
 use sealane_base::types::Pin;
+use sealane_core::accounts::LoginSettings;
+use sealane_core::storage::Caps;
+use sealane_server::{sandbox, sealane};
 
 const FILE: &str = "/etc/sealane/config.toml";
 

@@ -1,4 +1,5 @@
-//! A command whose login is refused: its first requests were under way already, and nothing is seen of them.
+//! A command whose login is refused: its first requests were under way already, and nothing is seen
+//! of them.
 
 use crate::support::site::{client, sealane};
 use crate::support::trees::make;

@@ -1,5 +1,5 @@
-//! What people type and what lies on their disks: each bad input has its own words and exit code, and
-//! nothing is lost or half written.
+//! What people type and what lies on their disks: each bad input has its own words and exit code,
+//! and nothing is lost or half written.
 
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;

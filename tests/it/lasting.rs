@@ -1,5 +1,6 @@
 //! What goes wrong with a connection on the way is mended inside one command: cut, left by one end
-//! only, another address, a server that is killed and started anew. And what cannot be mended ends it.
+//! only, another address, a server that is killed and started anew. And what cannot be mended ends
+//! it.
 
 use std::io::{BufRead, BufReader};
 use std::net::Ipv4Addr;

@@ -96,7 +96,8 @@ fn old_folder(site: &Site) -> Old {
     Old { folder, known, hashes, ugly }
 }
 
-/// A directory in memory if there is a place for that, because every change of a record is made durable.
+/// A directory in memory if there is a place for that, because every change of a record is made
+/// durable.
 fn memory() -> TempDir {
     let memory = Path::new("/dev/shm");
     let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };

@@ -1,4 +1,5 @@
-//! Receipts: signed by the server's key, worth something without the server, and nothing once changed.
+//! Receipts: signed by the server's key, worth something without the server, and nothing once
+//! changed.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};

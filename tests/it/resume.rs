@@ -20,8 +20,8 @@ enum Victim {
     Server,
 }
 
-/// Starts a client, strikes when `after` bytes have passed, and makes all ready to go on. True if it
-/// struck before the client had ended.
+/// Starts a client, strikes when `after` bytes have passed, and makes all ready to go on. True if
+/// it struck before the client had ended.
 fn strike(stage: &mut Stage, victim: Victim, arguments: &[String], after: u64, down: bool) -> bool {
     let mut child = start(arguments);
     let (before, mut ended) = (carried(stage, down), false);

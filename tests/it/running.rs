@@ -1,5 +1,5 @@
-//! What an administrator asks of a running server and changes in it: quotas, states of accounts, the
-//! deadline.
+//! What an administrator asks of a running server and changes in it: quotas, states of accounts,
+//! the deadline.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! The server's own bounds: what a process inside the sandbox can still do, who it is, what it tells its manager.
+//! The server's own bounds: what a process inside the sandbox can still do, who it is, what it
+//! tells its manager.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read};

@@ -1,5 +1,5 @@
-//! Several connections of one session, over real sockets to a server process: they share what there is to move,
-//! keep to one limit, may go at any time, and end with their session.
+//! Several connections of one session, over real sockets to a server process: they share what there
+//! is to move, keep to one limit, may go at any time, and end with their session.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -99,7 +99,8 @@ async fn all_connections_of_a_session_together_keep_to_the_limit() {
         let session = Several::log_in(&stage, None, Some(RateLimit::new(6 << 20))).await;
         let _lanes = session.join(3).await;
         done(&stage, begin(&session.client, up, &from, &to)).await;
-        // A slow machine takes longer, and is never wrong. A client is 50 ms ahead of its limit at most.
+        // A slow machine takes longer, and is never wrong. A client is 50 ms ahead of its limit at
+        // most.
         let (took, least) = (since.elapsed().as_secs_f64(), 9.0 / 6.0 - 0.1);
         assert!(took > least, "{took} s for 9 MiB (up: {up})");
         let shared = stage.proxy.carried().iter().filter(|bytes| **bytes > MIB as u64).count();

@@ -1,5 +1,5 @@
-//! A file whose bytes have moved, replaced in both directions by the real programs: what crosses the
-//! wire is counted, an interruption is gone on from, and the result is the source.
+//! A file whose bytes have moved, replaced in both directions by the real programs: what crosses
+//! the wire is counted, an interruption is gone on from, and the result is the source.
 
 use std::path::PathBuf;
 use std::process::Stdio;

@@ -1,5 +1,5 @@
-//! `kill -9` in the middle of import, wrap, undo and of upgrades at logins: each record is the old one or
-//! the new one, whole, and each password still logs in.
+//! `kill -9` in the middle of import, wrap, undo and of upgrades at logins: each record is the old
+//! one or the new one, whole, and each password still logs in.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -98,7 +98,8 @@ impl Stage {
         child.wait().unwrap();
     }
 
-    /// Every record that is there, by name; each must be whole and say what it said, but for its password.
+    /// Every record that is there, by name; each must be whole and say what it said, but for its
+    /// password.
     fn records(&self) -> BTreeMap<String, String> {
         let mut found = BTreeMap::new();
         for name in &self.names {

@@ -1,4 +1,5 @@
-//! `verify`: what is the same, what differs, what only one end has, and which number that ends with.
+//! `verify`: what is the same, what differs, what only one end has, and which number that ends
+//! with.
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;

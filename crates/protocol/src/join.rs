@@ -8,8 +8,8 @@ pub const EXPORTER: &[u8] = b"EXPORTER-sealane-join";
 /// 32 bytes of the TLS exporter of a connection, with the label [`EXPORTER`].
 pub type Exporter = [u8; 32];
 
-/// The proof in `JOIN`: keyed BLAKE3 with the token as the key, over the exporter of the session's own
-/// connection and that of the connection that joins.
+/// The proof in `JOIN`: keyed BLAKE3 with the token as the key, over the exporter of the session's
+/// own connection and that of the connection that joins.
 ///
 /// Whoever read the token somewhere does not know the first, and whoever takes the whole frame to
 /// another connection is betrayed by the second.

@@ -10,7 +10,8 @@ use tokio::time::timeout;
 use crate::wire::{FrameReader, FrameSender, WireError};
 use crate::{Header, Kind, frame};
 
-/// The header of the next frame, or `None` at the end. A peer that is silent for half of `silence` is pinged.
+/// The header of the next frame, or `None` at the end. A peer that is silent for half of `silence`
+/// is pinged.
 ///
 /// Cancel safety: as [`FrameReader::header`].
 ///

@@ -48,17 +48,18 @@ pub const AT_ONCE: u64 = 64 << 10;
 pub const WINDOW: usize = 2;
 /// Connections of one session, the first one included.
 pub const CONNECTIONS: usize = 16;
-/// How far a sender may be ahead of the oldest chunk that is not acknowledged, once several connections
-/// share a transfer.
+/// How far a sender may be ahead of the oldest chunk that is not acknowledged, once several
+/// connections share a transfer.
 pub const SPREAD: u32 = 64;
-/// Bytes of chunks that one end of a transfer may hold, whatever the number of connections; but at least
-/// one chunk more than over a single one.
+/// Bytes of chunks that one end of a transfer may hold, whatever the number of connections; but at
+/// least one chunk more than over a single one.
 pub const TRANSFER_MEMORY: usize = 8 << 20;
 /// Requests of one session that may be unanswered.
 pub const MAX_REQUESTS: u32 = 64;
 /// Uploads and downloads of one session under way at once: at most 8 MiB of buffers each.
 pub const MAX_TRANSFERS: u32 = 8;
-/// Of those, what every server allows, and a client may count on before it has heard from the server.
+/// Of those, what every server allows, and a client may count on before it has heard from the
+/// server.
 pub const FIRST_REQUESTS: u32 = 16;
 /// As [`FIRST_REQUESTS`], of transfers.
 pub const FIRST_TRANSFERS: u32 = 4;

@@ -1,4 +1,5 @@
-//! What a server signs about a file that it holds (`docs/PROTOCOL.md` §11): the text, not the signature.
+//! What a server signs about a file that it holds (`docs/PROTOCOL.md` §11): the text, not the
+//! signature.
 
 use sealane_base::types::{Digest, RemotePath, Username};
 
@@ -18,7 +19,8 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The text that is signed: one line for each field. No account and no path can hold the end of a line.
+    /// The text that is signed: one line for each field. No account and no path can hold the end of
+    /// a line.
     #[must_use]
     pub fn text(&self) -> String {
         let Self { account, path, size, root, time } = self;

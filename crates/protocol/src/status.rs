@@ -47,11 +47,13 @@ statuses! {
     ResetRequired = 103, "the password must be reset by the administrator";
     /// Too many failed logins from there, or for the account from places it is not known at.
     TooManyFailures = 104, "too many failed logins";
-    /// The key of the connection does not open this account, or there is none: the reason is not told.
+    /// The key of the connection does not open this account, or there is none: the reason is not
+    /// told.
     KeyRefused = 105, "the server does not accept this key";
     /// The key of the connection was not enrolled; the text says why.
     NotEnrolled = 106, "the key was not enrolled";
-    /// A further connection does not belong to a session: its token is none, or was used, or is too old.
+    /// A further connection does not belong to a session: its token is none, or was used, or is too
+    /// old.
     JoinRefused = 107, "the connection does not belong to a session";
     /// Nothing has this name.
     NotFound = 200, "no such file or directory";

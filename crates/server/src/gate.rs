@@ -8,13 +8,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
 
 use sealane_base::types::Username;
+use sealane_base::types::network::{prefix, source_block};
 
 /// Most connections that have not logged in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,7 +87,7 @@ impl Gate {
 
     /// A place for somebody from `peer`, if there is one; `roll` is any number, drawn anew each time.
     pub(super) fn admit(&self, peer: IpAddr, roll: u32, now: Instant) -> Option<Place> {
-        let (source, network) = (block(peer), network(peer));
+        let (source, network) = (source_block(peer), network(peer));
         let mut state = self.lock();
         let is_known = state.known.contains(&source);
         let here = state.strangers.iter().filter(|stranger| stranger.source == source).count();
@@ -203,25 +204,9 @@ impl Drop for Place {
     }
 }
 
-/// Addresses that one person has: an IPv4 address, a /64 of IPv6.
-fn block(address: IpAddr) -> IpAddr {
-    part(address, 32, 64)
-}
-
 /// Addresses that are handed out together: a /24 of IPv4, a /48 of IPv6.
 fn network(address: IpAddr) -> IpAddr {
-    part(address, 24, 48)
-}
-
-fn part(address: IpAddr, four: u32, six: u32) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(address) => {
-            Ipv4Addr::from_bits(address.to_bits() & !(u32::MAX.unbounded_shr(four))).into()
-        }
-        IpAddr::V6(address) => {
-            Ipv6Addr::from_bits(address.to_bits() & !(u128::MAX.unbounded_shr(six))).into()
-        }
-    }
+    prefix(address, 24, 48)
 }
 
 #[cfg(test)]

@@ -25,8 +25,9 @@ pub fn client_config(pins: PinSet) -> Result<Arc<ClientConfig>, TlsError> {
     client_config_with(pins, None)
 }
 
-/// As [`client_config`], and shows and proves `identity` to that owner, if it asks. Nobody else ever sees it: a client
-/// sends its certificate after the server's proof, and encrypted (RFC 8446 §4.4.2).
+/// As [`client_config`], and shows and proves `identity` to that owner, if it asks. Nobody else
+/// ever sees it: a client sends its certificate after the server's proof, and encrypted (RFC 8446
+/// §4.4.2).
 ///
 /// # Errors
 /// As [`client_config`].
@@ -102,8 +103,8 @@ where
     Ok(stream.into())
 }
 
-/// Which key the peer shows, without trusting it: the handshake is broken off as soon as it is seen,
-/// so the peer gets nothing but a `ClientHello` and an alert, and has not proved anything.
+/// Which key the peer shows, without trusting it: the handshake is broken off as soon as it is
+/// seen, so the peer gets nothing but a `ClientHello` and an alert, and has not proved anything.
 ///
 /// Not cancel safe: dropping the future drops the connection.
 ///

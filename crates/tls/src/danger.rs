@@ -1,32 +1,31 @@
 //! The two verifiers: the one place that replaces rustls' idea of a trusted peer.
 //!
-//! A server is asked two questions. Is the key in the certificate pinned? And did the peer sign this very
-//! handshake with it? Without the second, anybody who has once seen the certificate could show it.
-//! Names, issuers and dates are not looked at: the key is the identity, and a wrong clock must
-//! neither cut people off nor make them trust somebody else.
+//! A server is asked two questions. Is the key in the certificate pinned? And did the peer sign
+//! this very handshake with it? Without the second, anybody who has once seen the certificate could
+//! show it. Names, issuers and dates are not looked at: the key is the identity, and a wrong clock
+//! must neither cut people off nor make them trust somebody else.
 //!
-//! A client is asked the second one only, and need not answer: any small key will do here, because whose it is
-//! and what it may do is found out afterwards, by the account that it names. The dates in its certificate count,
-//! by the server's clock, which also decides whether the account's entry has expired: its owner wrote them.
+//! A client is asked the second one only, and need not answer: any small key will do here, because
+//! whose it is and what it may do is found out afterwards, by the account that it names. The dates
+//! in its certificate count, by the server's clock, which also decides whether the account's entry
+//! has expired: its owner wrote them.
 
-use std::error::Error as StdError;
 use std::sync::Arc;
 
 use rustls::client::WantsClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::server::WantsServerCert;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
-use rustls::server::{WantsServerCert, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, Error,
-    OtherError, PeerIncompatible, PeerMisbehaved, RootCertStore, ServerConfig, SignatureScheme,
-    WantsVerifier,
+    ClientConfig, ConfigBuilder, DigitallySignedStruct, DistinguishedName, Error, PeerIncompatible,
+    PeerMisbehaved, ServerConfig, SignatureScheme, WantsVerifier,
 };
 
-use super::identity::public_key_of;
+use super::certificate::{check_dates, pin_of_certificate, public_key_of, refusal};
 use super::proof::scheme_of;
-use super::{BadCertificate, CLIENT_SCHEMES, PinMismatch, SIGNATURE_SCHEMES, pin_of_certificate};
+use super::{BadCertificate, CLIENT_SCHEMES, PinMismatch, SIGNATURE_SCHEMES};
 use sealane_base::types::PinSet;
 
 /// Gives the configuration a verifier that accepts the keys in `pins` and nothing else.
@@ -169,33 +168,4 @@ fn offered(schemes: &[SignatureScheme], signature: &DigitallySignedStruct) -> Re
         true => Ok(()),
         false => Err(PeerMisbehaved::SignedHandshakeWithUnadvertisedSigScheme.into()),
     }
-}
-
-/// Nothing, if `now` lies between the days in a certificate. They are read by webpki, for which the
-/// certificate vouches for itself; what else it may dislike in it, such as names, is not looked at.
-pub(super) fn check_dates(
-    certificate: &CertificateDer<'_>,
-    now: UnixTime,
-    provider: &Arc<CryptoProvider>,
-) -> Result<(), Error> {
-    use CertificateError::{Expired, ExpiredContext, NotValidYet, NotValidYetContext};
-    let unreadable = || refusal(BadCertificate::Unreadable);
-    let mut roots = RootCertStore::empty();
-    roots.add(certificate.clone().into_owned()).map_err(|_| unreadable())?;
-    let reader = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-        .build()
-        .map_err(|_| unreadable())?;
-    match reader.verify_client_cert(certificate, &[], now) {
-        Err(Error::InvalidCertificate(Expired | ExpiredContext { .. })) => Err(Expired.into()),
-        Err(Error::InvalidCertificate(NotValidYet | NotValidYetContext { .. })) => {
-            Err(NotValidYet.into())
-        }
-        Err(Error::InvalidCertificate(CertificateError::BadEncoding)) => Err(unreadable()),
-        _ => Ok(()),
-    }
-}
-
-// Carries the typed reason through rustls and `io::Error` to `TlsError`.
-fn refusal(reason: impl StdError + Send + Sync + 'static) -> Error {
-    CertificateError::Other(OtherError(Arc::new(reason))).into()
 }

@@ -165,8 +165,8 @@ impl From<Error> for TlsError {
 }
 
 impl TlsError {
-    /// The alert that a server broke a connection off with after the client's handshake was over, if `error`,
-    /// of a later read or write, is one.
+    /// The alert that a server broke a connection off with after the client's handshake was over,
+    /// if `error`, of a later read or write, is one.
     #[must_use]
     pub fn late_alert(error: &io::Error) -> Option<Self> {
         match error.get_ref()?.downcast_ref::<Error>()? {
@@ -193,8 +193,9 @@ impl TlsError {
     }
 }
 
-// The verifiers' own refusals travel as typed values in `Other`, but for dates, which have alerts of their
-// own. They look at no name and no issuer, so whatever else rustls says of a certificate is about the signature.
+// The verifiers' own refusals travel as typed values in `Other`, but for dates, which have alerts
+// of their own. They look at no name and no issuer, so whatever else rustls says of a certificate
+// is about the signature.
 fn certificate_error(error: CertificateError) -> TlsError {
     let CertificateError::Other(other) = error else {
         return match error {

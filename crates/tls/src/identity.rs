@@ -1,4 +1,5 @@
-//! A certificate and its key, a server's or a client's, read from PEM bytes and known to belong together.
+//! A certificate and its key, a server's or a client's, read from PEM bytes and known to belong
+//! together.
 //!
 //! Who reads the files, and with which modes, is the caller's business.
 
@@ -8,17 +9,13 @@ use std::time::Duration;
 
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
-use rustls::server::ParsedCertificate;
 use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
-use super::danger::check_dates;
+use super::certificate::{check_dates, pin_of_certificate, public_key_of};
 use super::proof::scheme_of;
 use super::{BadCertificate, CLIENT_SCHEMES, IdentityError, SIGNATURE_SCHEMES, TlsError, provider};
 use sealane_base::types::{Pin, Secret};
-
-/// Most bytes of a certificate: one with a small key has about 400.
-const MAX_CERTIFICATE: usize = 4096;
 
 /// One certificate with its private key. `Debug` shows the pin only.
 #[derive(Clone)]
@@ -59,7 +56,8 @@ impl Identity {
         Ok(Self { certified: Arc::new(certified), pin, pem })
     }
 
-    /// Nothing, if a server of ours accepts this from a client at `now`, as far as kind and dates go.
+    /// Nothing, if a server of ours accepts this from a client at `now`, as far as kind and dates
+    /// go.
     ///
     /// # Errors
     /// [`BadCertificate::Kind`], [`BadCertificate::OutOfDate`], [`BadCertificate::Unreadable`].
@@ -88,6 +86,20 @@ impl Identity {
     pub fn pin(&self) -> Pin {
         self.pin
     }
+
+    /// The DER SubjectPublicKeyInfo.
+    #[must_use]
+    pub fn public_key(&self) -> Vec<u8> {
+        let key = self.certified.key.public_key();
+        key.map(|key| key.to_vec()).unwrap_or_default()
+    }
+
+    /// Signs `message`. `None` if the provider fails, as it does only without randomness.
+    #[must_use]
+    pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
+        let signer = self.certified.key.choose_scheme(&SIGNATURE_SCHEMES)?;
+        signer.sign(message).ok()
+    }
 }
 
 impl fmt::Debug for Identity {
@@ -112,25 +124,6 @@ pub fn pin_of_pem(pem: &[u8]) -> Result<Pin, IdentityError> {
 pub fn public_key_of_pem(pem: &[u8]) -> Result<Vec<u8>, IdentityError> {
     let certificate: CertificateDer<'static> = only_one("certificate", pem)?;
     Ok(public_key_of(&certificate)?)
-}
-
-/// The pin of the key in a DER certificate of at most 4096 bytes.
-///
-/// # Errors
-/// [`BadCertificate`] if it is larger or does not parse.
-pub fn pin_of_certificate(der: &[u8]) -> Result<Pin, BadCertificate> {
-    Ok(Pin::of_public_key(&public_key_of(der)?))
-}
-
-/// The DER SubjectPublicKeyInfo in a DER certificate.
-pub(super) fn public_key_of(der: &[u8]) -> Result<Vec<u8>, BadCertificate> {
-    if der.len() > MAX_CERTIFICATE {
-        return Err(BadCertificate::TooLarge { length: der.len(), limit: MAX_CERTIFICATE });
-    }
-    let der = CertificateDer::from(der);
-    let parsed =
-        ParsedCertificate::try_from(&der).map_err(|_invalid| BadCertificate::Unreadable)?;
-    Ok(parsed.subject_public_key_info().to_vec())
 }
 
 /// True if a key in `pem` needs a passphrase, as PKCS#8 or OpenSSL's older form has it.
@@ -235,8 +228,8 @@ mod tests {
 
     #[test]
     fn the_pin_is_the_one_that_openssl_computes() {
-        // openssl req -x509 -newkey ed25519 -nodes -subj /CN=x -days 1
-        // openssl x509 -pubkey | openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64
+        // openssl req -x509 -newkey ed25519 -nodes -subj /CN=x -days 1 openssl x509 -pubkey |
+        // openssl pkey -pubin -outform der | openssl dgst -sha256 -binary | base64
         let der = CertificateDer::from_pem_slice(OPENSSL_CERTIFICATE.as_bytes()).unwrap();
         assert_eq!(pin_of_certificate(&der).unwrap().to_string(), OPENSSL_PIN);
     }

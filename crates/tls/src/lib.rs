@@ -8,6 +8,7 @@
 //! A client's handshake is over before the server has read the end of it: only the first answer
 //! shows that the server was content as well.
 
+mod certificate;
 mod client;
 mod danger;
 mod error;
@@ -27,9 +28,10 @@ use rustls::crypto::aws_lc_rs::{self, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::{CommonState, SignatureScheme};
 
+pub use certificate::pin_of_certificate;
 pub use client::{client_config, client_config_with, connect, connect_wanting, look, peer_pin};
 pub use error::{BadCertificate, IdentityError, PinMismatch, TlsError};
-pub use identity::{Identity, pin_of_certificate, pin_of_pem, public_key_of_pem};
+pub use identity::{Identity, pin_of_pem, public_key_of_pem};
 pub use proof::{exporter, is_signed};
 pub use read_ahead::ReadAhead;
 pub use server::{accept, server_config, server_config_of};

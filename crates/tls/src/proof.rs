@@ -2,7 +2,7 @@
 
 use rustls::SignatureScheme;
 
-use super::{Identity, TlsError, TlsStream, provider};
+use super::{TlsError, TlsStream, provider};
 
 /// The DER in front of the key itself in a SubjectPublicKeyInfo (RFC 8410 §4, RFC 5480 §2), and the
 /// scheme that such a key signs with.
@@ -19,33 +19,19 @@ const KINDS: [(&[u8], SignatureScheme); 3] = [
     ),
 ];
 
-impl Identity {
-    /// The DER SubjectPublicKeyInfo.
-    #[must_use]
-    pub fn public_key(&self) -> Vec<u8> {
-        let key = self.certified.key.public_key();
-        key.map(|key| key.to_vec()).unwrap_or_default()
-    }
-
-    /// Signs `message`. `None` if the provider fails, as it does only without randomness.
-    #[must_use]
-    pub fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
-        let signer = self.certified.key.choose_scheme(&super::SIGNATURE_SCHEMES)?;
-        signer.sign(message).ok()
-    }
-}
-
 /// The key itself in a SubjectPublicKeyInfo, and how it signs.
 fn kind_of(public_key: &[u8]) -> Option<(&[u8], SignatureScheme)> {
     KINDS.iter().find_map(|(prefix, scheme)| Some((public_key.strip_prefix(*prefix)?, *scheme)))
 }
 
-/// How the owner of `public_key` (DER SubjectPublicKeyInfo) signs; `None` for kinds that we do not know.
+/// How the owner of `public_key` (DER SubjectPublicKeyInfo) signs; `None` for kinds that we do not
+/// know.
 pub(super) fn scheme_of(public_key: &[u8]) -> Option<SignatureScheme> {
     kind_of(public_key).map(|(_, scheme)| scheme)
 }
 
-/// True if the owner of `public_key` (DER SubjectPublicKeyInfo; Ed25519, P-256 or P-384) signed `message`.
+/// True if the owner of `public_key` (DER SubjectPublicKeyInfo; Ed25519, P-256 or P-384) signed
+/// `message`.
 #[must_use]
 pub fn is_signed(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let Some((key, scheme)) = kind_of(public_key) else { return false };
@@ -56,7 +42,8 @@ pub fn is_signed(public_key: &[u8], message: &[u8], signature: &[u8]) -> bool {
         .any(|algorithm| algorithm.verify_signature(key, message, signature).is_ok())
 }
 
-/// 32 bytes that both ends of this connection know and nobody else, whatever is played back elsewhere.
+/// 32 bytes that both ends of this connection know and nobody else, whatever is played back
+/// elsewhere.
 ///
 /// # Errors
 /// [`TlsError::Protocol`] before the handshake is done.
@@ -75,6 +62,7 @@ pub fn exporter<S>(stream: &TlsStream<S>, label: &[u8]) -> Result<[u8; 32], TlsE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Identity;
 
     #[test]
     fn every_kind_of_key_signs_and_is_verified() {

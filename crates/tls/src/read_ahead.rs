@@ -2,7 +2,8 @@
 //!
 //! rustls asks for at most 4 KiB at a time, which would cost four system calls per record. A
 //! `tokio::io::BufReader` would help as well, but keeps its memory for as long as the connection
-//! lasts; this one gives it back whenever nothing is waiting, so an idle session costs nothing here.
+//! lasts; this one gives it back whenever nothing is waiting, so an idle session costs nothing
+//! here.
 
 use std::io;
 use std::pin::{Pin, pin};

@@ -28,7 +28,8 @@ pub fn server_config(identity: Identity) -> Result<Arc<ServerConfig>, TlsError> 
 }
 
 /// As [`server_config`], with `others` for clients that ask for one of them by its pin
-/// ([`Pin::to_server_name`](sealane_base::types::Pin::to_server_name)); everybody else is shown `active`.
+/// ([`Pin::to_server_name`](sealane_base::types::Pin::to_server_name)); everybody else is shown
+/// `active`.
 ///
 /// # Errors
 /// As [`server_config`].
@@ -73,8 +74,9 @@ pub(super) fn config_for(
     Ok(config)
 }
 
-/// Says goodbye and reads on for a moment. A client that was refused has perhaps said more already, and a
-/// connection that is closed with something unread is reset: the alert that says why would be lost.
+/// Says goodbye and reads on for a moment. A client that was refused has perhaps said more already,
+/// and a connection that is closed with something unread is reset: the alert that says why would be
+/// lost.
 async fn hear_out<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let reading = async {
         let _ = stream.shutdown().await;
@@ -84,8 +86,9 @@ async fn hear_out<S: AsyncRead + AsyncWrite + Unpin>(mut stream: S) {
     let _ = tokio::time::timeout(HEAR_OUT, reading).await;
 }
 
-/// Does the handshake over `stream`, for one of the protocols that `config` names. The peer is anybody, and who it is, the session finds out; a key that it
-/// showed ([`peer_pin`](super::peer_pin)) it has proved.
+/// Does the handshake over `stream`, for one of the protocols that `config` names. The peer is
+/// anybody, and who it is, the session finds out; a key that it showed
+/// ([`peer_pin`](super::peer_pin)) it has proved.
 ///
 /// Not cancel safe: dropping the future drops the connection.
 ///

@@ -1,8 +1,8 @@
 //! Options of TCP connections, the same at both ends.
 //!
-//! It opens no connection and sends nothing. Nothing here is needed for a connection to work: what the
-//! system refuses is left as it is, and [`prepare`] says what is in force. Sizes of socket buffers are not
-//! touched: the system fits them to the link, and a size that is set ends that.
+//! It opens no connection and sends nothing. Nothing here is needed for a connection to work: what
+//! the system refuses is left as it is, and [`prepare`] says what is in force. Sizes of socket
+//! buffers are not touched: the system fits them to the link, and a size that is set ends that.
 
 use std::io;
 use std::net::SocketAddr;
@@ -17,17 +17,17 @@ const KEEPALIVE: (Duration, Duration) = (Duration::from_secs(60), Duration::from
 /// How a connection finds out how fast it may send.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Congestion {
-    /// BBR where the system offers it: it keeps its rate when packets are lost for other reasons than
-    /// congestion, as on any long link.
+    /// BBR where the system offers it: it keeps its rate when packets are lost for other reasons
+    /// than congestion, as on any long link.
     #[default]
     Bbr,
     /// Whatever the system uses.
     System,
 }
 
-/// Sets what suits a file transfer: no waiting for more bytes before sending, a peer that vanished is
-/// noticed within minutes, and `congestion`, except to this same machine, where there is nothing to
-/// find out and BBR only costs time. Gives the name of the congestion control in force.
+/// Sets what suits a file transfer: no waiting for more bytes before sending, a peer that vanished
+/// is noticed within minutes, and `congestion`, except to this same machine, where there is nothing
+/// to find out and BBR only costs time. Gives the name of the congestion control in force.
 ///
 /// # Errors
 /// What the system says; the connection works all the same.
@@ -44,8 +44,8 @@ pub fn prepare(stream: &TcpStream, congestion: Congestion) -> io::Result<String>
     Ok(in_force(&socket))
 }
 
-/// Whether connections that come to `listener` may use BBR. It is asked itself, and left as it was: a process that
-/// serves may be kept from making another socket.
+/// Whether connections that come to `listener` may use BBR. It is asked itself, and left as it was:
+/// a process that serves may be kept from making another socket.
 #[must_use]
 pub fn offers_bbr(listener: &TcpListener) -> bool {
     let socket = SockRef::from(listener);

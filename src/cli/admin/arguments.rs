@@ -63,8 +63,8 @@ pub(super) enum Command {
     /// Add, show, change and remove accounts.
     #[command(subcommand)]
     Account(AccountCommand),
-    /// Show the running server: sessions, transfers, quotas, the states of the accounts, who must wait after
-    /// failed logins.
+    /// Show the running server: sessions, transfers, quotas, the states of the accounts, who must
+    /// wait after failed logins.
     ///
     /// Only the server's own user and root may ask.
     #[command(after_help = "Example:\n  sealane-admin status --json")]
@@ -121,10 +121,10 @@ pub(super) enum AccountCommand {
     },
     /// Bring in the records of an old server's folder.
     ///
-    /// Reads every NAME.db in it: UTF-8, with or without a byte order mark, or GBK. A record comes in
-    /// if its name, password, limitsize and homepath are good and no other account has the same home;
-    /// the others are listed with the reason. Accounts that are there already are never changed, so
-    /// it can be run again. Exits with 9 if a record was refused.
+    /// Reads every NAME.db in it: UTF-8, with or without a byte order mark, or GBK. A record comes
+    /// in if its name, password, limitsize and homepath are good and no other account has the same
+    /// home; the others are listed with the reason. Accounts that are there already are never
+    /// changed, so it can be run again. Exits with 9 if a record was refused.
     #[command(after_help = "Example:\n  sealane-admin account import -n /mnt/old/accounts")]
     Import {
         /// The folder; nothing in it is changed.
@@ -133,8 +133,8 @@ pub(super) enum AccountCommand {
         /// Say what would be done, and do nothing.
         #[arg(long, short = 'n')]
         dry_run: bool,
-        /// Bring in accounts whose homes are the same or inside one another. Only one of them can be
-        /// logged in at a time.
+        /// Bring in accounts whose homes are the same or inside one another. Only one of them can
+        /// be logged in at a time.
         #[arg(long)]
         allow_shared: bool,
     },
@@ -154,8 +154,9 @@ pub(super) enum AccountCommand {
     /// Replace every raw MD5 by argon2id over it, at once and without the passwords.
     ///
     /// Everybody logs in as before; a login then makes the record plain argon2id. The originals are
-    /// kept in a backup (mode 0600) in the migration directory, for `undo`: whoever reads it can guess
-    /// the passwords fast, so delete it when all is well. It may be stopped at any time and run again.
+    /// kept in a backup (mode 0600) in the migration directory, for `undo`: whoever reads it can
+    /// guess the passwords fast, so delete it when all is well. It may be stopped at any time and
+    /// run again.
     #[command(after_help = "Example:\n  sealane-admin account wrap")]
     Wrap,
     /// Put the MD5 values that `wrap` replaced back, into records that did not change since.
@@ -246,9 +247,9 @@ pub(super) enum SessionsCommand {
 pub(super) enum QuotaCommand {
     /// Count what is on the disk and compare it with the server's ledger; changes nothing.
     ///
-    /// They differ if files came or went by other means than the server while somebody was logged in.
-    /// Uploads go on meanwhile; in a home that is being counted, names change only afterwards. Bytes, all
-    /// of them. Exits with 1 if they differ, with 9 if an account could not be counted.
+    /// They differ if files came or went by other means than the server while somebody was logged
+    /// in. Uploads go on meanwhile; in a home that is being counted, names change only afterwards.
+    /// Bytes, all of them. Exits with 1 if they differ, with 9 if an account could not be counted.
     #[command(after_help = "Examples:\n  sealane-admin quota check\n  \
                       sealane-admin quota check bob --repair")]
     Check {
@@ -305,7 +306,8 @@ pub(super) enum RotateCommand {
 
 #[derive(clap::Args, Debug)]
 pub(super) struct BackupKey {
-    /// The backup key, which signs what clients are told [default: where it was made, if it is there].
+    /// The backup key, which signs what clients are told [default: where it was made, if it is
+    /// there].
     #[arg(long, value_name = "FILE")]
     pub(super) backup_key: Option<PathBuf>,
 }

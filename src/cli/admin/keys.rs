@@ -32,7 +32,8 @@ pub(super) enum KeyCommand {
         /// The last day (UTC) on which it may log in.
         #[arg(long, value_name = "DAY", value_parser = parse_day)]
         expires: Option<Date>,
-        /// Where it may log in from: addresses or networks, with commas or given again [default: anywhere].
+        /// Where it may log in from: addresses or networks, with commas or given again [default:
+        /// anywhere].
         #[arg(long, value_name = "NETWORK", value_delimiter = ',', value_parser = Network::parse)]
         from: Vec<Network>,
         /// What it may do: some of read, write and list.

@@ -1,4 +1,5 @@
-//! Questions to the running server: `status`, `sessions kill`, `account unblock`; and how one is asked.
+//! Questions to the running server: `status`, `sessions kill`, `account unblock`; and how one is
+//! asked.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
@@ -137,7 +138,8 @@ pub(super) fn unblock(
     Ok(())
 }
 
-/// Tells the server, if one is running, that records have changed; sessions that are not allowed any more end.
+/// Tells the server, if one is running, that records have changed; sessions that are not allowed
+/// any more end.
 pub(super) fn recheck(ui: Ui, settings: &Settings) {
     match ask_within(settings, &Question::Recheck {}, PATIENCE) {
         // Without a server there are no sessions.

@@ -1,4 +1,5 @@
-//! What several commands of `sealane-admin` say alike: columns, names of states, findings of a report.
+//! What several commands of `sealane-admin` say alike: columns, names of states, findings of a
+//! report.
 //!
 //! It makes texts and prints none.
 

@@ -1,4 +1,5 @@
-//! One small client for each door, with the same calls, so that the same tests can be run through both.
+//! One small client for each door, with the same calls, so that the same tests can be run through
+//! both.
 
 use std::sync::Arc;
 

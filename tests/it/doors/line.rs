@@ -1,8 +1,8 @@
 //! A second door, to see that the service holds any: a line protocol over TLS.
 //!
-//! `LOGIN user password`, `KEY user`, `LIST`, `PUT name` followed by `DATA length` and bytes as often as
-//! needed and `END`, `GET name`, `QUIT`. Answers are `OK …` or `NO …`. It knows no path of the system, no
-//! record, no ledger and no permission.
+//! `LOGIN user password`, `KEY user`, `LIST`, `PUT name` followed by `DATA length` and bytes as
+//! often as needed and `END`, `GET name`, `QUIT`. Answers are `OK …` or `NO …`. It knows no path of
+//! the system, no record, no ledger and no permission.
 
 use std::io;
 use std::sync::Arc;

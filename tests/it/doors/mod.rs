@@ -1,4 +1,5 @@
-//! Every promise through every door: the same tests, over sealane/1 and over a second, trivial protocol.
+//! Every promise through every door: the same tests, over sealane/1 and over a second, trivial
+//! protocol.
 
 mod clients;
 mod line;

@@ -1,4 +1,5 @@
-//! The corpora of the fuzz targets, and thousands of inputs near them, on every run and without a fuzzer.
+//! The corpora of the fuzz targets, and thousands of inputs near them, on every run and without a
+//! fuzzer.
 
 use std::path::Path;
 use std::time::{Duration, Instant};

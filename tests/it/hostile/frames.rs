@@ -240,7 +240,8 @@ async fn row_05_numbers_at_the_edge_from_a_server() {
     }
 }
 
-/// To a download an offer and an end, to an upload acknowledgements and a success, all of them wrong.
+/// To a download an offer and an end, to an upload acknowledgements and a success, all of them
+/// wrong.
 async fn lie_in_numbers(mut peer: Peer, number: u64, chunk_log2: u8) {
     let index = u32::try_from(number).unwrap_or(u32::MAX);
     peer.let_in().await;

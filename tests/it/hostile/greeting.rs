@@ -191,7 +191,8 @@ async fn row_19_an_empty_password_opens_nothing() {
     let place = service.directory.path().join("accounts/old.db");
     let (source, old) = (Some(service.address.ip()), Username::parse("old").unwrap());
     let empty_md5 = "d41d8cd98f00b204e9800998ecf8427e";
-    // Also where a record has a good hash of no password at all, which somebody else wrote or wrapped.
+    // Also where a record has a good hash of no password at all, which somebody else wrote or
+    // wrapped.
     let hasher = Hasher::new(COST).unwrap();
     let md5: Vec<_> = empty_md5.as_bytes().chunks(2).collect();
     let md5 = md5.iter().map(|hex| u8::from_str_radix(str::from_utf8(hex).unwrap(), 16).unwrap());

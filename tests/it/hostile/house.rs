@@ -246,8 +246,8 @@ async fn row_20_a_large_directory_comes_in_pages() {
 fn row_24_what_may_not_be_built_in_is_not() {
     let read = |name: &str| std::fs::read_to_string(Path::new(ROOT).join(name)).unwrap();
     let (lock, deny) = (read("Cargo.lock"), read("deny.toml"));
-    // What is built here: a new machine has no other crates, and the lock file also names what no feature
-    // of ours turns on. `cargo deny` looks at the other platforms.
+    // What is built here: a new machine has no other crates, and the lock file also names what no
+    // feature of ours turns on. `cargo deny` looks at the other platforms.
     let tree = Command::new(env!("CARGO"))
         .args(["tree", "--locked", "--offline", "--edges", "normal,build"])
         .args(["--prefix", "none", "--format", "{p}"])
@@ -289,7 +289,8 @@ fn row_26_no_deadline_looks_at_the_wall_clock() {
         for (name, bytes) in content(&place) {
             let text = String::from_utf8(bytes.unwrap_or_default()).unwrap();
             let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
-            // Where days are meant: the age of partials, the time in a receipt and in a new certificate.
+            // Where days are meant: the age of partials, the time in a receipt and in a new
+            // certificate.
             let is_about_days = matches!(
                 (room, name.as_str()),
                 ("server", "lib.rs" | "keys.rs" | "sealane/signer.rs")

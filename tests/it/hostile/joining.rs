@@ -134,7 +134,8 @@ async fn a_further_connection_is_nobodys_session() {
     assert!(refused.to_string().contains("busy"), "{refused}");
 }
 
-/// A key that is good in some networks is no better for a connection that joins what it opened there.
+/// A key that is good in some networks is no better for a connection that joins what it opened
+/// there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_further_connection_comes_from_where_its_key_may() {
     let service = service().await;

@@ -1,5 +1,5 @@
-//! A malicious client and a malicious server that speak raw frames over real TLS. Each test is named after
-//! the row of the attack table in `docs/SECURITY.md` that it plays.
+//! A malicious client and a malicious server that speak raw frames over real TLS. Each test is
+//! named after the row of the attack table in `docs/SECURITY.md` that it plays.
 
 mod corpus;
 mod frames;

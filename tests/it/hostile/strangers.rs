@@ -95,8 +95,8 @@ async fn row_07_strangers_cannot_fill_the_house() {
         };
         let near: Vec<_> = (0..6).map(|_| from(200)).collect();
         assert_eq!(near.iter().filter(|stream| is_open(stream)).count(), 4);
-        // 100 more of that crowd: never more than 40 in all, and somebody from elsewhere gets in at once, long before
-        // one of them has been there for so long that it gives way to anybody.
+        // 100 more of that crowd: never more than 40 in all, and somebody from elsewhere gets in at
+        // once, long before one of them has been there for so long that it gives way to anybody.
         let far: Vec<_> = (0..100).map(from).collect();
         let url = site.address(&server, USER, "");
         ok(sealane(["ls", &url]));
@@ -299,7 +299,8 @@ async fn row_21_a_record_that_is_missing_repeated_or_moved_is_fatal() {
                 }
                 Some(())
             };
-            // Whoever waits for a record that will never come is cut off by a deadline; not tried here.
+            // Whoever waits for a record that will never come is cut off by a deadline; not tried
+            // here.
             let is_nothing = matches!(deed, Deed::Nothing);
             let patience = Duration::from_secs(if is_nothing { 60 } else { 2 });
             let work = tokio::time::timeout(patience, work).await;

@@ -1,5 +1,5 @@
-//! Somebody who works in a directory of their own, one command after the other, and remembers what was
-//! acknowledged: what an interrupted command was about may be as before or as it wanted.
+//! Somebody who works in a directory of their own, one command after the other, and remembers what
+//! was acknowledged: what an interrupted command was about may be as before or as it wanted.
 
 use std::collections::BTreeMap;
 use std::process::{Child, Stdio};
@@ -12,7 +12,8 @@ use crate::support::{Server, Site, Tally, noise};
 const MIB: usize = 1 << 20;
 /// Small files, chunk borders, several chunks.
 const SIZES: [usize; 8] = [0, 3, 4096, 70_000, MIB, MIB + 1, 2 * MIB + 5, 3 * MIB];
-/// Exit codes of a client whose server or machine failed it: 1 other, 3 not found, 6 network, 7 space, 9 some.
+/// Exit codes of a client whose server or machine failed it: 1 other, 3 not found, 6 network, 7
+/// space, 9 some.
 const EXCUSES: [i32; 5] = [1, 3, 6, 7, 9];
 
 /// Bytes, by how many and which.
@@ -155,7 +156,8 @@ impl Actor {
         }
     }
 
-    /// Waits for the command without keeping others from it: exit code, `None` if it was killed, and words.
+    /// Waits for the command without keeping others from it: exit code, `None` if it was killed,
+    /// and words.
     fn wait(&self) -> (Option<i32>, String) {
         loop {
             let mut running = self.running.lock().unwrap();

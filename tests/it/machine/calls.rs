@@ -1,4 +1,5 @@
-//! System calls that fail in running programs, by `strace`, which answers them in the kernel's place.
+//! System calls that fail in running programs, by `strace`, which answers them in the kernel's
+//! place.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -13,7 +14,8 @@ use crate::support::{Site, fails, names, noise, ok, stderr};
 const MD5: &str = "5f4dcc3b5aa765d61d8327deb882cf99";
 const SYNC: &str = "fsync,fdatasync,syncfs";
 const RENAME: &str = "rename,renameat,renameat2";
-/// Which of the calls of each thread fail. In the suite the first ones, and then only the first of a thread.
+/// Which of the calls of each thread fail. In the suite the first ones, and then only the first of
+/// a thread.
 const WHEN: [&str; 9] = ["1+2", "1+", "1", "2", "3", "2+2", "4", "2+3", "5+"];
 
 /// `program` under `strace`, which is not its parent, so that a signal to it meets the program.
@@ -99,8 +101,8 @@ fn a_server_whose_syncs_fail() {
     failing_server(SYNC, "EIO");
 }
 
-/// What is still in memory cannot be told from what is on the disk until the power is cut: so whoever could sync
-/// nothing must not say that anything is done.
+/// What is still in memory cannot be told from what is on the disk until the power is cut: so
+/// whoever could sync nothing must not say that anything is done.
 #[test]
 fn a_server_that_can_sync_nothing_acknowledges_nothing() {
     if let Some(why) = no_strace() {
@@ -185,8 +187,8 @@ fn a_server_that_cannot_read_its_files() {
     failing_server("pread64,getdents64", "EIO");
 }
 
-/// The administrator's program, each of whose calls of a kind fails in turn: the record is the old one or the
-/// new one, and the new one if it said so.
+/// The administrator's program, each of whose calls of a kind fails in turn: the record is the old
+/// one or the new one, and the new one if it said so.
 fn failing_administrator(calls: &str, error: &str) {
     let mut ground = Ground::alone(Site::new());
     ground.prepare();
@@ -249,7 +251,8 @@ fn an_administrator_who_can_write_no_more() {
     failing_administrator("write", "ENOSPC");
 }
 
-/// A client whose calls fail in turn has the old file or the new one, and the same command ends well.
+/// A client whose calls fail in turn has the old file or the new one, and the same command ends
+/// well.
 fn failing_client(calls: &str, error: &str) {
     let mut ground = Ground::alone(Site::new());
     let server = ground.site.start();

@@ -1,5 +1,5 @@
-//! A wall clock that jumps by a year, forward and back, in a server at work: sessions live on, logins work,
-//! deadlines hold. The clock is that of `faketime`, which stands before the C library.
+//! A wall clock that jumps by a year, forward and back, in a server at work: sessions live on,
+//! logins work, deadlines hold. The clock is that of `faketime`, which stands before the C library.
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -16,8 +16,8 @@ use crate::support::{Site, noise, ok, stderr, stdout};
 const LOGIN: Duration = Duration::from_secs(3);
 const SLACK: Duration = Duration::from_secs(15);
 
-/// The library that `faketime` puts before the programs it starts; or why there is none. The program itself
-/// would stand between us and the server.
+/// The library that `faketime` puts before the programs it starts; or why there is none. The
+/// program itself would stand between us and the server.
 fn library() -> Result<String, String> {
     if let Some(why) = missing("faketime", &["-m", "-f", "+0", "true"]) {
         return Err(why);
@@ -27,8 +27,8 @@ fn library() -> Result<String, String> {
     Ok(stdout(&output.unwrap()).trim().to_owned())
 }
 
-/// `sealaned` with a wall clock that `file` sets. The clock that only ever goes on is left alone, as in a
-/// machine whose time is set.
+/// `sealaned` with a wall clock that `file` sets. The clock that only ever goes on is left alone,
+/// as in a machine whose time is set.
 fn with_clock(library: &str, file: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sealaned"));
     command.env("LD_PRELOAD", library).env("FAKETIME_TIMESTAMP_FILE", file);

@@ -76,8 +76,8 @@ fn a_disk_that_can_hold_no_more_files() {
     }
 }
 
-/// The limit below which `more` numbers are left that are no descriptor of the server's yet: numbers of those it
-/// has closed are given out again.
+/// The limit below which `more` numbers are left that are no descriptor of the server's yet:
+/// numbers of those it has closed are given out again.
 fn limit_for(pid: u32, more: usize) -> u64 {
     let numbers = crate::support::names(format!("/proc/{pid}/fd").as_ref());
     let open: Vec<u64> = numbers.iter().filter_map(|number| number.parse().ok()).collect();

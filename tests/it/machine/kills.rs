@@ -1,4 +1,5 @@
-//! `kill -9` of the server, of clients and of the administrator's program at any moment of everything they do.
+//! `kill -9` of the server, of clients and of the administrator's program at any moment of
+//! everything they do.
 
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, Ordering};

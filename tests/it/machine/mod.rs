@@ -1,6 +1,6 @@
-//! What a machine does to the programs that run on it: it kills them, fails their calls, has no room, lets
-//! them stand still, sets its clock. Afterwards no file that was acknowledged is lost or damaged, no account
-//! is unreadable, no ledger is off by a byte, and the same commands succeed.
+//! What a machine does to the programs that run on it: it kills them, fails their calls, has no
+//! room, lets them stand still, sets its clock. Afterwards no file that was acknowledged is lost or
+//! damaged, no account is unreadable, no ledger is off by a byte, and the same commands succeed.
 //!
 //! The suite does each thing a few times, `scripts/torture` hundreds of times.
 
@@ -41,7 +41,8 @@ impl Ground {
         Self::on(Site::new())
     }
 
-    /// As [`Ground::new`], where one actor shows as much as three, and the suite has no time for more.
+    /// As [`Ground::new`], where one actor shows as much as three, and the suite has no time for
+    /// more.
     fn alone(site: Site) -> Self {
         let mut ground = Self::on(site);
         if rounds(0) == 0 {
@@ -84,8 +85,9 @@ impl Ground {
         (0..5).find_map(|_| self.runtime.block_on(connect(&target, &password)).ok())
     }
 
-    /// What `quota check` finds, once nothing is under way any more: no ledger may differ from the disk. Of a server
-    /// whose calls fail, `may_fail`: what cannot be told for that reason is looked at when they do no longer.
+    /// What `quota check` finds, once nothing is under way any more: no ledger may differ from the
+    /// disk. Of a server whose calls fail, `may_fail`: what cannot be told for that reason is
+    /// looked at when they do no longer.
     fn check_ledgers(&mut self, may_fail: bool) {
         let mut rows = Vec::new();
         until("uploads let go", || {
@@ -146,7 +148,8 @@ impl Ground {
     }
 }
 
-/// A session of each account, where one was to be had; closed when dropped, so that none is left behind.
+/// A session of each account, where one was to be had; closed when dropped, so that none is left
+/// behind.
 struct Homes {
     sessions: Vec<Option<Client>>,
     runtime: tokio::runtime::Handle,

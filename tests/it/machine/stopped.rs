@@ -1,5 +1,5 @@
-//! Programs that stand still (`SIGSTOP`) for longer than every limit of the other end, which must end what it
-//! waits for within its limits, and that go on afterwards (`SIGCONT`).
+//! Programs that stand still (`SIGSTOP`) for longer than every limit of the other end, which must
+//! end what it waits for within its limits, and that go on afterwards (`SIGCONT`).
 
 use std::io::Read;
 use std::net::TcpStream;
@@ -69,7 +69,8 @@ impl Stage {
         self.server.log().matches("session ended").count()
     }
 
-    /// Another command ends before it, so that only a session that was given up can be what is meant.
+    /// Another command ends before it, so that only a session that was given up can be what is
+    /// meant.
     fn given_up_after(&self, before: usize) -> Duration {
         let since = Instant::now();
         until("the session is given up", || self.ended() > before);

@@ -1,5 +1,5 @@
-//! For any limits that a configuration may name and anything that a peer may say of itself: the server obeys its
-//! own and nobody else's.
+//! For any limits that a configuration may name and anything that a peer may say of itself: the
+//! server obeys its own and nobody else's.
 
 use std::path::Path;
 use std::time::Duration;
@@ -45,7 +45,8 @@ fn any_value() -> impl Strategy<Value = Vec<Option<i64>>> {
     KEYS.map(|(_, most)| prop::option::of(value(most))).into_iter().collect::<Vec<_>>()
 }
 
-/// Anything a greeting may carry besides what it must: numbers under keys that mean something one day.
+/// Anything a greeting may carry besides what it must: numbers under keys that mean something one
+/// day.
 fn boasts() -> impl Strategy<Value = Vec<(u8, u64)>> {
     let number = prop_oneof![Just(0), Just(u64::MAX), any::<u64>()];
     prop::collection::vec((3u8..30, number), 0..6)

@@ -1,4 +1,5 @@
-//! Looks at everything a world has, in every way there is: nothing may differ from what the model says.
+//! Looks at everything a world has, in every way there is: nothing may differ from what the model
+//! says.
 
 use sealane_base::types::{RemotePath, Username};
 use sealane_client::Client;

@@ -1,8 +1,10 @@
-//! The whole service against a simple model: real sessions over TLS do anything in any order, and after each
-//! step the outcome, at intervals the homes, the ledgers and the disk, must be what the model says.
+//! The whole service against a simple model: real sessions over TLS do anything in any order, and
+//! after each step the outcome, at intervals the homes, the ledgers and the disk, must be what the
+//! model says.
 //!
 //! `SEALANE_CASES` says how many sequences are tried. The model knows nothing of chunks, claims or
-//! locks; what a cut or a race leaves open it takes from the disk, if it is one of the things it may be.
+//! locks; what a cut or a race leaves open it takes from the disk, if it is one of the things it
+//! may be.
 
 mod limits;
 mod line;

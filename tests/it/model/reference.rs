@@ -1,5 +1,5 @@
-//! What one account has, as a person would say it: paths and what they are, a limit, what is left of interrupted
-//! uploads. It says what each request must answer, and does it.
+//! What one account has, as a person would say it: paths and what they are, a limit, what is left
+//! of interrupted uploads. It says what each request must answer, and does it.
 
 use std::collections::BTreeMap;
 

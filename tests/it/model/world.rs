@@ -245,8 +245,8 @@ impl World {
         }
     }
 
-    /// What has the name now, old or one of `contents`, is what the model says from now on; so is what is left
-    /// of an upload to it.
+    /// What has the name now, old or one of `contents`, is what the model says from now on; so is
+    /// what is left of an upload to it.
     async fn settle(
         &mut self,
         account: usize,
@@ -377,8 +377,8 @@ impl World {
             let path = base.join(&format!("n{number}")).unwrap();
             nodes.insert(path, Node::File(content));
         }
-        // Whether a file that was there already was sent is the client's affair, and with it what is left
-        // of an earlier upload to it.
+        // Whether a file that was there already was sent is the client's affair, and with it what
+        // is left of an earlier upload to it.
         let listed = client.partials().await.unwrap();
         let is_left = |path: &RemotePath| {
             !kept(path) || listed.iter().any(|it| it.path.as_deref() == Some(path.as_str()))

@@ -1,4 +1,5 @@
-//! Requests that leave together with the login: they count if it succeeds, and never happened if it does not.
+//! Requests that leave together with the login: they count if it succeeds, and never happened if it
+//! does not.
 
 use sealane_base::types::Secret;
 use sealane_client::Client;
@@ -87,7 +88,8 @@ async fn what_was_asked_with_a_refused_login_never_happens_and_fails_with_its_er
     assert!(pair.partials().is_empty());
 }
 
-/// Whatever is behind a refused login is read, so that the refusal is not lost with a reset connection, and dropped.
+/// Whatever is behind a refused login is read, so that the refusal is not lost with a reset
+/// connection, and dropped.
 #[tokio::test(start_paused = true)]
 async fn a_server_hears_out_whom_it_refused_and_does_nothing_of_it() {
     let (pair, _still) = (Pair::new(), still());

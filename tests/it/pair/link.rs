@@ -1,5 +1,5 @@
-//! A session that is had again, on a clock that tests move: how often it is sought, how long, and what
-//! a link that stalls costs.
+//! A session that is had again, on a clock that tests move: how often it is sought, how long, and
+//! what a link that stalls costs.
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -116,7 +116,8 @@ async fn what_is_final_is_not_tried_again() {
     assert!(link.failure().is_none());
 }
 
-/// Passes everything on until `after` bytes went to the server; then nothing more, in either direction.
+/// Passes everything on until `after` bytes went to the server; then nothing more, in either
+/// direction.
 fn falls_silent(pair: &Pair, after: u64) -> DuplexStream {
     let (near, inner) = duplex(64 * 1024);
     let (far, _served) = pair.connect(64 * 1024);

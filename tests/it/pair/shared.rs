@@ -1,5 +1,5 @@
-//! A transfer over several connections with the real client: all are used, and one that is lost costs
-//! little.
+//! A transfer over several connections with the real client: all are used, and one that is lost
+//! costs little.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,8 @@ const MIB: usize = 1 << 20;
 const OWN: Exporter = [1; 32];
 const JOINING: Exporter = [2; 32];
 
-/// A pipe that passes on so many bytes of the client and is then cut, and how many it has passed on.
+/// A pipe that passes on so many bytes of the client and is then cut, and how many it has passed
+/// on.
 struct Pipe {
     near: DuplexStream,
     far: DuplexStream,

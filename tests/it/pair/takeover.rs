@@ -142,7 +142,8 @@ async fn takes_nothing(pair: &Pair, answers: usize) -> Peer {
 #[tokio::test(start_paused = true)]
 async fn an_upload_whose_peer_takes_nothing_any_more_is_taken_over_at_once() {
     let bytes = noise(4 * MIB, 6);
-    // Its acceptance waits for the peer, or is the last thing there is room for and its claims wait.
+    // Its acceptance waits for the peer, or is the last thing there is room for and its claims
+    // wait.
     for (old, answers) in [(None, 40), (Some(noise(4 * MIB, 7)), 32)] {
         let pair = Pair::new();
         let mut dead = takes_nothing(&pair, answers).await;

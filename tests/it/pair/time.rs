@@ -168,7 +168,8 @@ async fn a_peer_that_falls_silent_in_an_upload_is_given_up() {
     pass(298).await;
     assert!(!peer.is_over());
     pass(4).await;
-    // Nothing is refused: a peer that wakes up finds the connection closed, and comes back with the rest.
+    // Nothing is refused: a peer that wakes up finds the connection closed, and comes back with the
+    // rest.
     assert_eq!(peer.closed().await.unwrap(), Ended::Idle);
     assert_eq!(pair.partials().len(), 1);
 }

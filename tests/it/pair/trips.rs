@@ -25,8 +25,8 @@ const ROOM: usize = 1 << 20;
 /// Turns that every other task gets before an end counts as silent.
 const TURNS: usize = 200;
 
-/// Passes bytes on. What the client says until it falls silent is one flight, which leaves whole, so
-/// that no part of it is answered on its own.
+/// Passes bytes on. What the client says until it falls silent is one flight, which leaves whole,
+/// so that no part of it is answered on its own.
 async fn relay(mut near: DuplexStream, mut far: DuplexStream, flights: Arc<AtomicUsize>) {
     let (mut flight, mut answer) = (Vec::new(), vec![0; ROOM]);
     loop {

@@ -1,5 +1,5 @@
-//! A network in memory between the real client and the real server, TLS included, that does what it is
-//! told to at one place: cut, flip a bit, stand still, drop, double or swap records.
+//! A network in memory between the real client and the real server, TLS included, that does what it
+//! is told to at one place: cut, flip a bit, stand still, drop, double or swap records.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -130,8 +130,8 @@ impl Network {
         Ok(super::pair::session(stream).await?)
     }
 
-    /// A link that begins on a line with `first` on it and gets `next` for each later one. A first connection
-    /// that fails is tried again by hand, as people do.
+    /// A link that begins on a line with `first` on it and gets `next` for each later one. A first
+    /// connection that fails is tried again by hand, as people do.
     pub async fn link(
         self: &Arc<Self>,
         first: Fault,

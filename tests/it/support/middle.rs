@@ -59,7 +59,8 @@ impl Middle {
         Self { address, mode, heard }
     }
 
-    /// Shows `certificate` and signs with `key` (PEM files) while `work` runs; returns what he heard.
+    /// Shows `certificate` and signs with `key` (PEM files) while `work` runs; returns what he
+    /// heard.
     pub fn attack(&self, certificate: &Path, key: &Path, work: impl FnOnce()) -> Vec<Heard> {
         let certificate = CertificateDer::from_pem_file(certificate).unwrap();
         let key = PrivateKeyDer::from_pem_file(key).unwrap();
@@ -80,8 +81,8 @@ impl Middle {
 }
 
 impl Heard {
-    /// A `ClientHello` and an alert, which may be encrypted: one byte each of level, description and
-    /// type, and the tag. Between them the empty change of cipher that middleboxes want to see.
+    /// A `ClientHello` and an alert, which may be encrypted: one byte each of level, description
+    /// and type, and the tag. Between them the empty change of cipher that middleboxes want to see.
     #[track_caller]
     pub fn is_only_hello_and_alert(&self) {
         let (first, rest) = self.records.split_first().expect("a ClientHello");

@@ -191,7 +191,8 @@ pub fn still() -> Still {
     Still { _until_dropped: until_dropped }
 }
 
-/// Lets time pass while a transfer is under way, whose threads keep the clock from moving by itself.
+/// Lets time pass while a transfer is under way, whose threads keep the clock from moving by
+/// itself.
 pub async fn pass(seconds: u64) {
     for _ in 0..seconds {
         tokio::time::advance(Duration::from_secs(1)).await;

@@ -40,8 +40,8 @@ impl Person {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs at a terminal and types `answer` to the first question; `{key}` in it stands for the first
-    /// characters of the key that is shown.
+    /// Runs at a terminal and types `answer` to the first question; `{key}` in it stands for the
+    /// first characters of the key that is shown.
     pub fn at_terminal<I: AsRef<OsStr>>(
         &self,
         arguments: impl IntoIterator<Item = I>,

@@ -1,6 +1,6 @@
-//! A TCP relay that counts what passes, so that a test can say how much was really sent, and
-//! strike when so much has: cut all or one, lose what one carries, fall silent at one end only, lead elsewhere,
-//! come from elsewhere.
+//! A TCP relay that counts what passes, so that a test can say how much was really sent, and strike
+//! when so much has: cut all or one, lose what one carries, fall silent at one end only, lead
+//! elsewhere, come from elsewhere.
 
 use std::io::{Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -116,7 +116,8 @@ impl Proxy {
         let _ = live[number].far.shutdown(Shutdown::Both);
     }
 
-    /// Cuts every connection for the client alone: the server hears nothing of it, and nothing more.
+    /// Cuts every connection for the client alone: the server hears nothing of it, and nothing
+    /// more.
     pub fn leave(&self) {
         for live in self.shared.live.lock().unwrap().iter() {
             live.state.left.store(true, Ordering::Relaxed);

@@ -1,5 +1,5 @@
-//! The real client with further connections to its session, opened by hand: to a server on the same machine it
-//! opens none by itself.
+//! The real client with further connections to its session, opened by hand: to a server on the same
+//! machine it opens none by itself.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -30,7 +30,8 @@ struct Way {
 }
 
 impl Several {
-    /// Logs in with the key if there is one, else with the password; all connections keep to `limit`.
+    /// Logs in with the key if there is one, else with the password; all connections keep to
+    /// `limit`.
     pub async fn log_in(stage: &Stage, key: Option<&Identity>, limit: Option<RateLimit>) -> Self {
         let pins = PinSet::new(Address::parse(&stage.at("")).unwrap().pins).unwrap();
         let way = Way { relay: stage.proxy.address, pins, limit };

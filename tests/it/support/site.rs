@@ -102,7 +102,8 @@ impl Site {
         server.unwrap_or_else(|log| panic!("no server: {log}"))
     }
 
-    /// Starts `sealaned` by a command that ends with its name, or gives what it said instead of serving.
+    /// Starts `sealaned` by a command that ends with its name, or gives what it said instead of
+    /// serving.
     pub fn start_by(&self, mut command: Command) -> Result<Server, String> {
         command.arg("--config").arg(self.config());
         Server::start(command)

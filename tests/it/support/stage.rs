@@ -1,5 +1,5 @@
-//! What most tests of the client begin with: a site where ann has an account, its server, a relay before
-//! it, and the places of files at both ends.
+//! What most tests of the client begin with: a site where ann has an account, its server, a relay
+//! before it, and the places of files at both ends.
 
 use std::path::{Path, PathBuf};
 

@@ -1,15 +1,17 @@
-//! What a scenario did to the programs and what it looked at afterwards, for `scripts/torture`, which adds
-//! up the lines that all of them leave.
+//! What a scenario did to the programs and what it looked at afterwards, for `scripts/torture`,
+//! which adds up the lines that all of them leave.
 
 use std::fmt::Debug;
 use std::io::Write;
 
-/// One scenario's figures. They are written down when it is dropped, also by an assertion that failed.
+/// One scenario's figures. They are written down when it is dropped, also by an assertion that
+/// failed.
 #[derive(Debug, Default)]
 pub struct Tally {
     /// Programs that `SIGKILL` found at work.
     pub kills: u64,
-    /// Times that the machine failed a program: calls, room, files, standing still, a clock that jumps.
+    /// Times that the machine failed a program: calls, room, files, standing still, a clock that
+    /// jumps.
     pub faults: u64,
     /// Connections that were cut, changed or stalled.
     pub links: u64,

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 
-/// What is below `root`: for each relative path a directory (`None`) or what the file holds. Anything
-/// else is left out.
+/// What is below `root`: for each relative path a directory (`None`) or what the file holds.
+/// Anything else is left out.
 pub fn content(root: &Path) -> BTreeMap<String, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let mut ahead = vec![root.to_owned()];

@@ -3,8 +3,12 @@
 //! What rustc and clippy can check is left to them, except where a rule here is stricter (no
 //! `#[allow]` silences it). `samples` breaks every rule once, to see that it notices.
 
+mod circles;
+mod crates;
 mod evidence;
 mod floors;
+mod items;
+mod reserved;
 mod rules;
 mod samples;
 mod source;
@@ -16,22 +20,25 @@ use source::Source;
 
 type Rule = fn(&Source) -> Vec<String>;
 
-const RULES: [Rule; 11] = [
+const RULES: [Rule; 14] = [
+    crates::crates_stay_pure,
     floors::imports_go_down,
     floors::rooms_have_floors,
+    reserved::one_place_changes_files,
+    reserved::only_danger_is_dangerous,
+    reserved::only_programs_choose_an_allocator,
+    reserved::only_ui_prints,
+    reserved::pure_rooms_are_pure,
+    reserved::reserved_paths_stay_home,
+    rules::comments_are_narrow,
     rules::files_are_short,
     rules::functions_are_short,
     rules::modules_are_documented,
     rules::nothing_is_unwrapped,
-    rules::one_place_changes_files,
-    rules::only_danger_is_dangerous,
-    rules::only_ui_prints,
-    rules::pure_rooms_are_pure,
-    rules::reserved_paths_stay_home,
 ];
 
 /// Directories whose files are looked at, besides the pages at the top.
-const PLACES: [&str; 7] = [".ci", "docs", "fuzz", "scripts", "src", "tests", "tools"];
+const PLACES: [&str; 8] = [".ci", "crates", "docs", "fuzz", "scripts", "src", "tests", "tools"];
 
 #[test]
 fn every_file_keeps_the_rules() {
@@ -44,14 +51,19 @@ fn every_file_keeps_the_rules() {
 }
 
 #[test]
-fn the_floor_tables_agree() {
-    let pages = ["src/lib.rs", "docs/ARCHITECTURE.md"];
+fn crates_depend_on_what_the_page_shows() {
     let files = files();
-    let shown: Vec<_> = files.iter().filter(|(path, _)| pages.contains(&path.as_str())).collect();
-    assert!(!shown.is_empty(), "no page shows the floors");
-    let findings: Vec<_> =
-        shown.iter().flat_map(|(path, text)| floors::tables_agree(path, text)).collect();
+    let (path, page) = files.iter().find(|(path, _)| path == "docs/ARCHITECTURE.md").unwrap();
+    let mut findings = crates::table_agrees(path, page);
+    findings.extend(crates::manifests_agree(&files));
     report(&findings);
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let mut sources = sources(&files());
+    mark_tests(&mut sources);
+    report(&circles::new_circles(&circles::circles(&sources), &circles::KNOWN));
 }
 
 #[test]
@@ -93,13 +105,25 @@ fn script_faults(path: &str, text: &str, file: &Path) -> Vec<String> {
 
 /// Runs every rule for a single file, with test modules recognised across files.
 fn complaints(sources: &mut [Source]) -> Vec<String> {
-    let test_modules: Vec<_> = sources.iter().flat_map(|s| s.test_modules.clone()).collect();
+    mark_tests(sources);
+    sources.iter().flat_map(|source| RULES.iter().flat_map(move |rule| rule(source))).collect()
+}
+
+fn mark_tests(sources: &mut [Source]) {
+    let test_modules: Vec<_> = sources
+        .iter()
+        .flat_map(|source| {
+            source.test_modules.iter().map(|module| (source.package.clone(), module.clone()))
+        })
+        .collect();
     for source in sources.iter_mut().filter(|source| source.room() != Some("bin")) {
-        if test_modules.iter().any(|module| source.module.starts_with(module)) {
+        let is_test = |(package, module): &(Option<String>, Vec<String>)| {
+            source.package == *package && source.module.starts_with(module)
+        };
+        if test_modules.iter().any(is_test) {
             source.mark_as_test();
         }
     }
-    sources.iter().flat_map(|source| RULES.iter().flat_map(move |rule| rule(source))).collect()
 }
 
 fn sources(files: &[(String, String)]) -> Vec<Source> {
@@ -107,7 +131,7 @@ fn sources(files: &[(String, String)]) -> Vec<Source> {
     rust.map(|(path, text)| Source::parse(path, text)).collect()
 }
 
-/// Every text file the rules are for, by its path relative to the root, in order.
+/// Every text file the rules are for, by its path relative to the root, in order; and the manifest.
 fn files() -> Vec<(String, String)> {
     let mut found = Vec::new();
     for place in PLACES {
@@ -115,6 +139,7 @@ fn files() -> Vec<(String, String)> {
     }
     let top = fs::read_dir(root()).unwrap().map(|entry| entry.unwrap().path());
     found.extend(top.filter(|path| path.extension().is_some_and(|extension| extension == "md")));
+    found.push(root().join("Cargo.toml"));
     found.sort();
     let readable = found.into_iter().filter_map(|file| {
         let path = file.strip_prefix(root()).unwrap().to_str().unwrap().to_owned();

@@ -1,11 +1,13 @@
 //! Takes a Rust file apart into what the rules ask about: paths, method calls, macros, functions.
 //!
 //! Works on tokens, so comments and strings never count and code inside macros does. It resolves
-//! `use`, `self` and `super`, but not types, re-exports or globs.
+//! `use`, `self` and `super`; re-exports and globs are for `circles`, types are for the compiler.
 
 use std::collections::HashMap;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
+
+use super::items::{Items, absolute, is_public, scan, use_leaves};
 
 /// A file of the tree, its path relative to the root.
 pub(super) struct Source {
@@ -13,8 +15,12 @@ pub(super) struct Source {
     pub(super) text: String,
     pub(super) mentions: Vec<Mention>,
     pub(super) functions: Vec<Function>,
+    /// The crate below `crates` or `src` that ships it: `base`, or `root`.
+    pub(super) package: Option<String>,
     /// Module path of the file below its crate: `["storage", "jail"]`.
     pub(super) module: Vec<String>,
+    /// What its modules define and import.
+    pub(super) items: Items,
     /// Modules that `#[cfg(test)] mod name;` declares elsewhere.
     pub(super) test_modules: Vec<Vec<String>>,
 }
@@ -24,6 +30,8 @@ pub(super) struct Mention {
     pub(super) line: usize,
     /// In code that only tests compile.
     pub(super) test: bool,
+    /// By `pub use`, which uses nothing itself.
+    pub(super) reexport: bool,
     pub(super) what: What,
 }
 
@@ -32,6 +40,8 @@ pub(super) enum What {
     Call(String, String),
     /// `name!(…)`
     Macro(String),
+    /// A word on its own: a variable, a field, or something that was imported.
+    Name(String),
     /// At least two segments, from the crate on where that is known: `["crate", "types", "Pin"]`.
     Path(Vec<String>),
 }
@@ -48,17 +58,25 @@ impl Source {
     pub(super) fn parse(path: &str, text: &str) -> Self {
         let stream: TokenStream =
             text.parse().unwrap_or_else(|error| panic!("{path} is not Rust: {error}"));
+        let (package, module) = place_of(path);
         let mut source = Self {
             path: path.to_owned(),
             text: text.to_owned(),
             mentions: Vec::new(),
             functions: Vec::new(),
-            module: module_of(path),
+            items: scan(stream.clone(), &module),
+            package,
+            module,
             test_modules: Vec::new(),
         };
         let module = source.module.clone();
-        let mut walk =
-            Walk { source: &mut source, module, test: false, aliases: Default::default() };
+        let mut walk = Walk {
+            source: &mut source,
+            module,
+            reexport: false,
+            test: false,
+            aliases: Default::default(),
+        };
         walk.stream(stream);
         let aliases = walk.aliases;
         for mention in &mut source.mentions {
@@ -71,9 +89,9 @@ impl Source {
         source
     }
 
-    /// The room a file below `src` belongs to: `storage`, `bin`, or `lib` for the root itself.
+    /// Where a file that ships stands in its crate: `storage`, `bin`, or `lib` for the root itself.
     pub(super) fn room(&self) -> Option<&str> {
-        let inside = self.path.strip_prefix("src/")?;
+        let (_, inside) = shipped_path(&self.path)?;
         Some(inside.split(['/', '.']).next().unwrap_or(inside))
     }
 
@@ -87,23 +105,37 @@ impl Source {
 
     /// Counts the whole file as test code.
     pub(super) fn mark_as_test(&mut self) {
+        self.items = Items::default();
         for mention in &mut self.mentions {
             mention.test = true;
         }
     }
 }
 
-fn module_of(path: &str) -> Vec<String> {
-    let inside = path.strip_prefix("src/").unwrap_or(path).trim_end_matches(".rs");
-    if inside == "lib" || inside.starts_with("bin/") {
-        return Vec::new();
+/// The crate of a file that ships, and its path below `src` there.
+fn shipped_path(path: &str) -> Option<(&str, &str)> {
+    match path.strip_prefix("crates/") {
+        Some(rest) => rest.split_once("/src/"),
+        None => Some(("root", path.strip_prefix("src/")?)),
     }
-    inside.trim_end_matches("/mod").split('/').map(str::to_owned).collect()
+}
+
+/// Crate and module path of a file.
+fn place_of(path: &str) -> (Option<String>, Vec<String>) {
+    let shipped = shipped_path(path);
+    let inside = shipped.map_or(path, |(_, inside)| inside).trim_end_matches(".rs");
+    let module = match inside {
+        "lib" => Vec::new(),
+        inside if inside.starts_with("bin/") => Vec::new(),
+        inside => inside.trim_end_matches("/mod").split('/').map(str::to_owned).collect(),
+    };
+    (shipped.map(|(package, _)| package.to_owned()), module)
 }
 
 struct Walk<'s> {
     source: &'s mut Source,
     module: Vec<String>,
+    reexport: bool,
     test: bool,
     /// What a `use` gave a name to, for shipped and for test code.
     aliases: [HashMap<String, Vec<String>>; 2],
@@ -179,40 +211,17 @@ impl Walk<'_> {
             return at + 1; // `impl Trait + use<'a>`
         }
         let end = (at..tokens.len()).find(|&i| is_mark(tokens, i, ';')).unwrap_or(tokens.len());
+        self.reexport = is_public(tokens, at);
         self.use_tree(&tokens[at + 1..end], &[]);
+        self.reexport = false;
         end
     }
 
     fn use_tree(&mut self, tokens: &[TokenTree], prefix: &[String]) {
-        for branch in
-            tokens.split(|token| matches!(token, TokenTree::Punct(p) if p.as_char() == ','))
-        {
-            let mut path = prefix.to_vec();
-            let mut alias = None;
-            for (at, token) in branch.iter().enumerate() {
-                match token {
-                    TokenTree::Group(group) => {
-                        let inner: Vec<TokenTree> = group.stream().into_iter().collect();
-                        self.use_tree(&inner, &path);
-                        path.clear();
-                    }
-                    TokenTree::Ident(ident) if ident == "as" => {
-                        alias = word(branch, at + 1);
-                        break;
-                    }
-                    TokenTree::Ident(ident) => path.push(ident.to_string()),
-                    TokenTree::Punct(mark) if mark.as_char() == '*' => path.push("*".to_owned()),
-                    _ => {}
-                }
-            }
-            if path.len() > 1 && path.last().is_some_and(|last| last == "self") {
-                path.pop();
-            }
-            let path = self.absolute(path);
-            if let Some(name) = alias.or_else(|| path.last().cloned()) {
-                self.aliases[usize::from(self.test)].insert(name, path.clone());
-                self.mention(line(branch, 0), What::Path(path));
-            }
+        for leaf in use_leaves(tokens, prefix) {
+            let path = absolute(&self.module, leaf.path);
+            self.aliases[usize::from(self.test)].insert(leaf.name, path.clone());
+            self.mention(leaf.line, What::Path(path));
         }
     }
 
@@ -234,42 +243,34 @@ impl Walk<'_> {
             if is_mark(tokens, next, '!')
                 && matches!(tokens.get(next + 1), Some(TokenTree::Group(_)))
             {
-                self.mention(line, What::Macro(name));
+                self.mention(line, What::Macro(name.clone()));
             }
             if path.len() > 1 {
-                let path = self.absolute(path);
+                let path = absolute(&self.module, path);
                 self.mention(line, What::Path(path));
+            } else {
+                self.mention(line, What::Name(name));
             }
         }
         next
     }
 
     fn mention(&mut self, line: usize, what: What) {
-        self.source.mentions.push(Mention { line, test: self.test, what });
-    }
-
-    /// Replaces `self` and `super` at the start by what they mean here.
-    fn absolute(&self, path: Vec<String>) -> Vec<String> {
-        let steps = path.iter().take_while(|segment| *segment == "super" || *segment == "self");
-        let steps = steps.count();
-        if steps == 0 {
-            return path;
-        }
-        let up = path[..steps].iter().filter(|segment| *segment == "super").count();
-        let above = &self.module[..self.module.len().saturating_sub(up)];
-        [&["crate".to_owned()], above, &path[steps..]].concat()
+        let (test, reexport) = (self.test, self.reexport);
+        self.source.mentions.push(Mention { line, test, reexport, what });
     }
 }
 
-/// True for the `[cfg(test)]` or `[cfg(all(test, …))]` of an attribute.
-fn is_cfg_test(tokens: &[TokenTree], at: usize) -> bool {
+/// True for the `[cfg(test)]`, `[cfg(all(test, …))]` or `[cfg(any(test, …))]` of an attribute: the
+/// last is for the tests of other crates.
+pub(super) fn is_cfg_test(tokens: &[TokenTree], at: usize) -> bool {
     let Some(TokenTree::Group(group)) = tokens.get(at) else { return false };
     let text = group.stream().to_string().replace(' ', "");
-    text == "cfg(test)" || text.starts_with("cfg(all(test,")
+    ["cfg(test)", "cfg(all(test,", "cfg(any(test,"].iter().any(|start| text.starts_with(start))
 }
 
 /// Index behind the item, field or arm that begins at `at`.
-fn item_end(tokens: &[TokenTree], at: usize) -> usize {
+pub(super) fn item_end(tokens: &[TokenTree], at: usize) -> usize {
     let items = ["fn", "mod", "use", "impl", "struct", "enum", "const", "static", "type", "trait"];
     let mut is_item = false;
     for (i, token) in tokens.iter().enumerate().skip(at) {
@@ -284,17 +285,17 @@ fn item_end(tokens: &[TokenTree], at: usize) -> usize {
     tokens.len()
 }
 
-fn is_mark(tokens: &[TokenTree], at: usize, wanted: char) -> bool {
+pub(super) fn is_mark(tokens: &[TokenTree], at: usize, wanted: char) -> bool {
     matches!(tokens.get(at), Some(TokenTree::Punct(mark)) if mark.as_char() == wanted)
 }
 
-fn word(tokens: &[TokenTree], at: usize) -> Option<String> {
+pub(super) fn word(tokens: &[TokenTree], at: usize) -> Option<String> {
     match tokens.get(at) {
         Some(TokenTree::Ident(ident)) => Some(ident.to_string()),
         _ => None,
     }
 }
 
-fn line(tokens: &[TokenTree], at: usize) -> usize {
+pub(super) fn line(tokens: &[TokenTree], at: usize) -> usize {
     tokens.get(at).map_or(0, |token| token.span().start().line)
 }

@@ -61,7 +61,8 @@ impl World {
 
     /// After the overlap: for one who was away all the while, and for the old key.
     fn the_window_is_over(&self, online: &Person, away: &Person, a: &str, n: &str) {
-        // One who was away all the while is told as of any key that does not fit, and sends nothing.
+        // One who was away all the while is told as of any key that does not fit, and sends
+        // nothing.
         let words =
             format!("the key of {} does not match its pin; nothing was sent", self.middle.address);
         let missed = away.run(["ls", "work:"]);
@@ -180,7 +181,7 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
 
     world.rotate(&["activate"]);
     assert_eq!(world.pin("server_pin"), n);
-    // One who missed the announcement is shown the old key; one who was told the new key alone, that one.
+    // A client that missed the announcement is shown the old key; one with the new pin, the new.
     let newcomer = world.person(&format!("pin={}", Pin::parse(&n).unwrap().to_address_form()));
     for person in [&online, &late, &newcomer] {
         ok(person.run(["ls", "work:"]));

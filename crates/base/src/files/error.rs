@@ -48,7 +48,8 @@ pub enum StorageError {
     /// another home open; or this is not a directory below `homes`.
     #[error("the home overlaps another one or is not below 'homes'")]
     HomeConflict,
-    /// Another transfer of this process is still ending on the same name, or another process holds it.
+    /// Another transfer of this process is still ending on the same name, or another process holds
+    /// it.
     #[error("another transfer is writing to the same name")]
     InUse,
     /// A directory cannot become its own descendant.

@@ -38,17 +38,21 @@ pub enum EntryKind {
 /// What the system knows about one file, in types that are the same on every Unix.
 #[derive(Clone, Copy, Debug)]
 pub struct Facts {
+    /// What it is.
     pub kind: EntryKind,
     /// Bytes; 0 for all but regular files.
     pub size: u64,
     /// Permission bits, `0o777` at most.
     pub mode: u32,
-    /// Nanoseconds since 1970, as is `changed` (the inode's own change time).
+    /// When its content changed, in nanoseconds since 1970.
     pub modified: i64,
+    /// When its inode changed, in nanoseconds since 1970.
     pub changed: i64,
     /// Device and inode: which file this is, whatever it is called.
     pub identity: (u64, u64),
+    /// How many names it has.
     pub links: u64,
+    /// The id of the user it belongs to.
     pub owner: u32,
 }
 

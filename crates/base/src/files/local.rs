@@ -12,9 +12,9 @@ use std::sync::Arc;
 
 use super::batch::Staged;
 use super::jail::{Directory, Facts};
+use super::meta::umask;
 use super::partial::lock_file;
-use super::partial::{PartialFile, umask};
-use super::partial::{partial_stem, replaceable, require_space};
+use super::partial::{PartialFile, partial_stem, replaceable, require_space};
 use super::source::FileSource;
 use super::{FileMeta, Sink, StorageError};
 use crate::fsio::disk;
@@ -55,8 +55,9 @@ impl LocalSink {
         Self::begin(Arc::new(directory), name.to_owned(), size, meta, preserve, true)
     }
 
-    /// As [`LocalSink::create`], to `name` in an open directory. `resume`: whether what is there may be held. What is
-    /// written and committed at once holds nothing, and finds out for itself whether there is space.
+    /// As [`LocalSink::create`], to `name` in an open directory. `resume`: whether what is there
+    /// may be held. What is written and committed at once holds nothing, and finds out for itself
+    /// whether there is space.
     pub fn begin(
         directory: Arc<Directory>,
         name: OsString,
@@ -177,12 +178,12 @@ fn part_of(name: &OsStr) -> String {
 }
 
 /// Whether a partial may have this name: such names are no part of a tree.
-pub fn is_partial(name: &[u8]) -> bool {
+pub(super) fn is_partial(name: &[u8]) -> bool {
     name.starts_with(PART_START.as_bytes()) && name.ends_with(PART_END.as_bytes())
 }
 
 /// Whether there is anything at or beside `name` that a download could hold.
-pub fn holds(directory: &Directory, name: &OsStr) -> bool {
+pub(super) fn holds(directory: &Directory, name: &OsStr) -> bool {
     let is_file = |facts: Result<Option<Facts>, StorageError>| {
         facts.ok().flatten().is_some_and(|facts| facts.size > 0)
     };

@@ -1,12 +1,19 @@
 //! Files of this machine: read as a [`Source`], filled as a [`Sink`], walked as a [`Tree`].
 //!
-//! Every path is resolved through directory handles, one component at a time, so that no link and no
-//! race leads out of the directory that was opened. It knows no account, no quota and no checksum.
+//! Every path is resolved through directory handles, one component at a time, so that no link and
+//! no race leads out of the directory that was opened. It knows no account, no quota and no
+//! checksum.
+
+#![expect(
+    clippy::missing_errors_doc,
+    reason = "whatever opens, reads or writes here fails with a `StorageError`, as that type says"
+)]
 
 mod batch;
 mod error;
 pub mod jail;
 mod local;
+mod meta;
 mod partial;
 mod seam;
 mod source;
@@ -22,9 +29,8 @@ pub use batch::{SmallFile, Staged, commit_all};
 pub use error::StorageError;
 pub use jail::EntryKind;
 pub use local::{LocalSink, spool};
-pub use partial::{
-    PartialFile, Replaced, lock_file, partial_stem, replaceable, require_space, set_meta, umask,
-};
+pub use meta::{set_meta, umask};
+pub use partial::{PartialFile, Replaced, lock_file, partial_stem, replaceable, require_space};
 pub use seam::{FileMeta, Sink, Source};
 pub use source::{FileIdentity, FileSource};
 pub use stream::StreamSink;

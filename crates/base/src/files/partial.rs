@@ -6,13 +6,11 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
-
 use super::jail::{Directory, Facts};
+use super::meta::set_meta;
 use super::source::read_exactly;
 use super::{FileMeta, StorageError};
 use crate::fsio::disk;
@@ -33,8 +31,8 @@ pub struct PartialFile {
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
     present: Option<(Arc<File>, u64)>,
-    /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
-    /// first, the first read of what is held or the first write.
+    /// How much, from the start, is in the partial without having been sent now: settled by whoever
+    /// comes first, the first read of what is held or the first write.
     there: OnceLock<u64>,
     /// All of it was written in one call, so it has its length.
     is_whole: AtomicBool,
@@ -89,14 +87,17 @@ impl PartialFile {
         self.resumed.max(self.present().min(self.size))
     }
 
+    /// How long the present version is; 0 without one.
     pub fn present(&self) -> u64 {
         self.present.as_ref().map_or(0, |(_, length)| *length)
     }
 
+    /// The present version, which keeps its bytes as long as this is held.
     pub fn replaced(&self) -> Replaced {
         Replaced(self.present.as_ref().map(|(file, _)| Arc::clone(file)))
     }
 
+    /// Fills `buffer` from the present version, which must have as many bytes at `offset`.
     pub fn read_present(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
         self.require_inside(offset, buffer.len(), self.present())?;
         match &self.present {
@@ -154,6 +155,7 @@ impl PartialFile {
         }
     }
 
+    /// Writes `bytes`, which must lie within the declared size.
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
@@ -166,9 +168,10 @@ impl PartialFile {
         Ok(())
     }
 
-    /// Writes `bytes`. Of nothing but zeros beyond the end only the last is written: the file is as long as with all
-    /// of them then, and those before it are a hole, which takes no room. (A length could be set instead, but
-    /// would cut off what another thread writes behind it at that moment.)
+    /// Writes `bytes`. Of nothing but zeros beyond the end only the last is written: the file is as
+    /// long as with all of them then, and those before it are a hole, which takes no room. (A
+    /// length could be set instead, but would cut off what another thread writes behind it at that
+    /// moment.)
     fn fill(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let is_hole = is_zero(bytes) && offset >= Facts::of(&self.file)?.size;
         let written = if is_hole { bytes.get(bytes.len() - 1..).unwrap_or(bytes) } else { bytes };
@@ -233,47 +236,12 @@ fn is_zero(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.chunks(256).all(is_zero)
 }
 
-pub fn invalid(text: &'static str) -> StorageError {
+pub(super) fn invalid(text: &'static str) -> StorageError {
     StorageError::Io(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 fn over() -> StorageError {
     invalid("the transfer has ended")
-}
-
-/// Gives an open file or directory the permissions and time that `meta` names.
-pub fn set_meta(file: impl AsFd, meta: FileMeta) -> Result<(), StorageError> {
-    if let Some(mode) = meta.mode {
-        disk::set_mode(&file, mode & 0o777)?;
-    }
-    if let Some(nanoseconds) = meta.modified {
-        disk::set_times(&file, &times(nanoseconds))?;
-    }
-    Ok(())
-}
-
-fn times(modified: i64) -> Timestamps {
-    let second = 1_000_000_000;
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec {
-            tv_sec: modified.div_euclid(second),
-            tv_nsec: modified.rem_euclid(second),
-        },
-    }
-}
-
-/// The bits that this process takes away from new files.
-///
-/// It can only be asked for by setting it, which happens once and to the strictest value, so that
-/// a file created by another thread in that instant is too private rather than too public.
-pub fn umask() -> u32 {
-    static UMASK: OnceLock<u32> = OnceLock::new();
-    *UMASK.get_or_init(|| {
-        let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
-        rustix::process::umask(mask);
-        mask.as_raw_mode() & 0o777
-    })
 }
 
 /// What has the name now: nothing or a regular file, else an error. A link would be replaced
@@ -298,6 +266,7 @@ pub fn require_space(directory: &Directory, bytes: u64) -> Result<(), StorageErr
 }
 
 /// A name for the partial of `target` that says nothing and has no odd characters.
+#[must_use]
 pub fn partial_stem(target: &[u8], digits: usize) -> String {
     blake3::hash(target).to_hex().chars().take(digits).collect()
 }
@@ -419,11 +388,5 @@ mod tests {
         assert!(partial.read_held(0, &mut buffer).is_err());
         partial.file.read_exact_at(&mut buffer, 0).unwrap();
         assert_eq!(&buffer, b"0xyz");
-    }
-
-    #[test]
-    fn times_before_1970_keep_their_order() {
-        let before = times(-1).last_modification;
-        assert_eq!((before.tv_sec, before.tv_nsec), (-1, 999_999_999));
     }
 }

@@ -40,8 +40,8 @@ pub trait Source: Send + Sync + 'static {
 /// Dropping a sink without commit keeps what was written for the next attempt and releases what
 /// was reserved beyond it.
 pub trait Sink: Send + Sync + 'static {
-    /// How many bytes, from the start, can be read with [`Sink::read_held`]: what an earlier attempt
-    /// left, or the present version of the file. At most the size that was declared.
+    /// How many bytes, from the start, can be read with [`Sink::read_held`]: what an earlier
+    /// attempt left, or the present version of the file. At most the size that was declared.
     fn held(&self) -> u64;
 
     /// Fills `buffer` with held bytes from `offset` on. After this returns, those bytes are part
@@ -51,8 +51,8 @@ pub trait Sink: Send + Sync + 'static {
     /// Any [`StorageError`]; the caller then treats the bytes as not held.
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError>;
 
-    /// As [`Sink::read_held`], with what stands at `place` in the file that has the name now; but where an
-    /// earlier attempt left something at `offset`, with that.
+    /// As [`Sink::read_held`], with what stands at `place` in the file that has the name now; but
+    /// where an earlier attempt left something at `offset`, with that.
     ///
     /// # Errors
     /// Any [`StorageError`]; nothing is known of the bytes at `offset` then.

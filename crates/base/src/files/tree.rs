@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::batch::{self, SmallFile};
 use super::jail::{Directory, EntryKind, Facts};
 use super::local::{self, LocalSink};
-use super::partial::set_meta;
+use super::meta::set_meta;
 use super::source::FileSource;
 use super::{FileMeta, Sink, StorageError};
 use crate::types::RemotePath;
@@ -171,8 +171,8 @@ impl Tree {
         LocalSink::begin(directory, name.into(), size, meta, preserve, resume)
     }
 
-    /// Writes small files whole, in any order, and makes them durable together; their directories must
-    /// be there. One result for each.
+    /// Writes small files whole, in any order, and makes them durable together; their directories
+    /// must be there. One result for each.
     ///
     /// # Errors
     /// As [`Tree::sink`] and [`Sink::commit`].
@@ -222,8 +222,8 @@ impl Tree {
         Ok(TreeEntry::new(RemotePath::default(), &self.root.facts()?))
     }
 
-    /// Whether the file system takes names that differ by case only for the same. Tries it out with a file
-    /// of its own.
+    /// Whether the file system takes names that differ by case only for the same. Tries it out with
+    /// a file of its own.
     ///
     /// # Errors
     /// [`StorageError`] if it cannot be tried.
@@ -274,6 +274,7 @@ impl Tree {
         }
     }
 
+    /// The directory that `path` is in, opened, and its name there.
     pub fn holder<'path>(
         &self,
         path: &'path RemotePath,

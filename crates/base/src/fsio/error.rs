@@ -74,7 +74,8 @@ impl FsError {
             || self.is_io(io::ErrorKind::FileTooLarge)
     }
 
-    /// True if the process or the machine had no descriptor or no memory left: nothing is known of the file.
+    /// True if the process or the machine had no descriptor or no memory left: nothing is known of
+    /// the file.
     #[must_use]
     pub fn is_exhausted(&self) -> bool {
         const LIMITS: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];

@@ -1,7 +1,8 @@
 //! Locks between processes: `flock` on a file that exists for nothing else.
 //!
 //! The lock belongs to the open file, so it also excludes other threads of this process, and the
-//! system releases it when a process dies. The file stays behind; removing it would let two holders in.
+//! system releases it when a process dies. The file stays behind; removing it would let two holders
+//! in.
 
 use std::io::ErrorKind;
 use std::os::fd::OwnedFd;
@@ -32,8 +33,8 @@ const PAUSE: Duration = Duration::from_millis(2);
 /// Most that is read of what the system tells about locks, in bytes.
 const MAX_PROC: u64 = 1024 * 1024;
 
-/// Takes the lock, waiting at most [`PATIENCE`] while somebody else holds it. Creates the file (0600) if
-/// missing.
+/// Takes the lock, waiting at most [`PATIENCE`] while somebody else holds it. Creates the file
+/// (0600) if missing.
 ///
 /// # Errors
 /// [`FsErrorKind::Locked`] after that, naming the holder; [`FsErrorKind::Io`].

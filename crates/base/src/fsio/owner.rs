@@ -1,5 +1,5 @@
-//! Whose a new file is. What root makes in somebody else's directory is handed over to them: a server
-//! that runs as that user must be able to read what its administrator wrote.
+//! Whose a new file is. What root makes in somebody else's directory is handed over to them: a
+//! server that runs as that user must be able to read what its administrator wrote.
 
 use std::io;
 use std::os::fd::AsFd;

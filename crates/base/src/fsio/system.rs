@@ -1,9 +1,11 @@
-//! Every call that changes a file system: what `fsio` and `storage` create, write, sync, name and remove
-//! goes through here, and nothing else does.
+//! Every call that changes a file system: what `fsio` and `storage` create, write, sync, name and
+//! remove goes through here, and nothing else does.
 //!
-//! Each function is one call of the system and decides nothing. Reading, looking and locking are not here.
-//! Callers name this module `disk`: in unit tests another one stands in its place (`rehearsal`), which can
-//! fail any call and writes all of them down.
+//! Each function is one call of the system and decides nothing. Reading, looking and locking are
+//! not here. Callers name this module `disk`: in unit tests another one stands in its place
+//! (`rehearsal`), which can fail any call and writes all of them down.
+
+#![expect(clippy::missing_errors_doc, reason = "each function fails as its system call does")]
 
 use std::fs::File;
 use std::io::{self, Read, Write as _};
@@ -28,7 +30,8 @@ pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
     file.write_all_at(bytes, offset)
 }
 
-/// Adds all of `bytes` where the last ones ended. If that fails, a part of them may have been added.
+/// Adds all of `bytes` where the last ones ended. If that fails, a part of them may have been
+/// added.
 pub fn append(mut file: &File, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)
 }
@@ -92,7 +95,8 @@ pub fn sync_file_system(file: &File) -> io::Result<()> {
     }
 }
 
-/// Gives what is called `old` in `from` the name `new` in `to`; what had that name is gone in the same step.
+/// Gives what is called `old` in `from` the name `new` in `to`; what had that name is gone in the
+/// same step.
 pub fn rename(from: impl AsFd, old: impl Arg, to: impl AsFd, new: impl Arg) -> io::Result<()> {
     Ok(fs::renameat(from, old, to, new)?)
 }

@@ -30,7 +30,8 @@ pub fn write_atomic(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError>
 /// overwrites, and never shows a half-written file.
 ///
 /// # Errors
-/// [`FsErrorKind::Io`], with nothing made; [`FsError::is_exists`] if something has that name already.
+/// [`FsErrorKind::Io`], with nothing made; [`FsError::is_exists`] if something has that name
+/// already.
 pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
     let temporary = Temporary::write(path, bytes, mode)?;
     // A link, unlike a rename, fails if the name is taken; the temporary name goes on drop.
@@ -44,7 +45,8 @@ pub fn create_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), FsError> {
 /// Creates one directory with exactly the permission bits `mode`, durable on return.
 ///
 /// # Errors
-/// [`FsErrorKind::Io`], with nothing made; [`FsError::is_exists`] if something has that name already.
+/// [`FsErrorKind::Io`], with nothing made; [`FsError::is_exists`] if something has that name
+/// already.
 pub fn create_directory(path: &Path, mode: u32) -> Result<(), FsError> {
     let failed = |error| FsError::new("create", path, FsErrorKind::Io(error));
     // Made for the owner alone first, so that it is never more open than `mode`.
@@ -59,8 +61,8 @@ pub fn create_directory(path: &Path, mode: u32) -> Result<(), FsError> {
         .inspect_err(|_| drop(disk::remove_directory(CWD, path)))
 }
 
-/// Creates `path` and what is missing above it, each with exactly the permission bits `mode`; what is there
-/// stays as it is.
+/// Creates `path` and what is missing above it, each with exactly the permission bits `mode`; what
+/// is there stays as it is.
 ///
 /// # Errors
 /// [`FsErrorKind::Io`].
@@ -103,8 +105,8 @@ fn remove_matching(directory: &Path, is_old: impl Fn(&OsStr) -> bool) -> Result<
     Ok(())
 }
 
-/// As [`remove_temporaries`], of one file only: for a caller that holds the lock which every writer of that
-/// file takes.
+/// As [`remove_temporaries`], of one file only: for a caller that holds the lock which every writer
+/// of that file takes.
 ///
 /// # Errors
 /// [`FsErrorKind::Io`].
@@ -172,7 +174,8 @@ fn temporary_name(target: &Path) -> Result<String, std::io::Error> {
     Ok(format!("{}{random:016x}{TEMPORARY_SUFFIX}", temporary_start(target)))
 }
 
-/// How the names of temporary files for one target begin: with a digest, as its own name may be too long.
+/// How the names of temporary files for one target begin: with a digest, as its own name may be too
+/// long.
 fn temporary_start(target: &Path) -> String {
     let name = target.file_name().unwrap_or_default();
     let digest = blake3::hash(name.as_encoded_bytes()).to_hex();

@@ -1,4 +1,5 @@
-//! `sealane://[user@]host[:port][/path][?pin=…&pin=…]`: where a server is and which keys it may have.
+//! `sealane://[user@]host[:port][/path][?pin=…&pin=…]`: where a server is and which keys it may
+//! have.
 //!
 //! An address never carries a password. Resolving host names is not done here.
 

@@ -19,7 +19,8 @@ use thiserror::Error;
 
 use super::chunk::Layout;
 
-/// 32 bytes of BLAKE3: a file's root or a chunk's chaining value. Shown as 64 lower-case hex digits.
+/// 32 bytes of BLAKE3: a file's root or a chunk's chaining value. Shown as 64 lower-case hex
+/// digits.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 32]);
 

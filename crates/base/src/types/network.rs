@@ -20,8 +20,8 @@ pub struct Network {
 pub struct NetworkError(String);
 
 impl Network {
-    /// Reads `ADDRESS` or `ADDRESS/LENGTH`. Bits behind the length must be zero: who writes others means
-    /// something else than it would do.
+    /// Reads `ADDRESS` or `ADDRESS/LENGTH`. Bits behind the length must be zero: who writes others
+    /// means something else than it would do.
     ///
     /// # Errors
     /// [`NetworkError`], which repeats the text made printable.
@@ -38,9 +38,8 @@ impl Network {
             None => most,
             Some(length) => length.parse().ok().filter(|_| digits(&length)).ok_or_else(error)?,
         };
-        // An IPv4 address in IPv6's clothes is compared as what it is.
-        let is_mapped = first.is_ipv6() && first.to_canonical().is_ipv4();
-        if bits > most || cut(first, bits) != first || is_mapped {
+        // An IPv4-mapped IPv6 address is compared as an IPv4 address, so it cannot be written here.
+        if bits > most || prefix(first, bits, bits) != first {
             return Err(error());
         }
         Ok(Self { first, bits })
@@ -49,23 +48,30 @@ impl Network {
     /// True if `address` is one of them; an IPv4 address that came over IPv6 is an IPv4 address.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
-        cut(address.to_canonical(), self.bits) == self.first
+        prefix(address, self.bits, self.bits) == self.first
     }
 }
 
-/// The first `bits` of an address, the others zero.
-fn cut(address: IpAddr, bits: u8) -> IpAddr {
-    let behind = |most: u8| u32::from(most.saturating_sub(bits));
-    match address {
+/// The first bits of an address, the others zero: `ipv4` of them or `ipv6`. An IPv4-mapped IPv6
+/// address is an IPv4 address.
+#[must_use]
+pub fn prefix(address: IpAddr, ipv4: u8, ipv6: u8) -> IpAddr {
+    match address.to_canonical() {
         IpAddr::V4(address) => {
-            let mask = u32::MAX.checked_shl(behind(32)).unwrap_or(0);
-            Ipv4Addr::from_bits(address.to_bits() & mask).into()
+            let rest = u32::MAX.unbounded_shr(ipv4.into());
+            Ipv4Addr::from_bits(address.to_bits() & !rest).into()
         }
         IpAddr::V6(address) => {
-            let mask = u128::MAX.checked_shl(behind(128)).unwrap_or(0);
-            Ipv6Addr::from_bits(address.to_bits() & mask).into()
+            let rest = u128::MAX.unbounded_shr(ipv6.into());
+            Ipv6Addr::from_bits(address.to_bits() & !rest).into()
         }
     }
+}
+
+/// What one customer of a provider has: an IPv4 address, or a /64 of IPv6.
+#[must_use]
+pub fn source_block(address: IpAddr) -> IpAddr {
+    prefix(address, 32, 64)
 }
 
 impl fmt::Display for Network {
@@ -98,6 +104,24 @@ mod tests {
             let again = Network::parse(network).unwrap();
             assert_eq!(Network::parse(&again.to_string()), Ok(again));
         }
+    }
+
+    #[test]
+    fn a_prefix_keeps_its_bits_and_no_others() {
+        for (address, ipv4, ipv6, expected) in [
+            ("192.0.2.7", 24, 48, "192.0.2.0"),
+            ("192.0.2.7", 32, 64, "192.0.2.7"),
+            ("::ffff:192.0.2.7", 24, 48, "192.0.2.0"),
+            ("192.0.2.7", 0, 0, "0.0.0.0"),
+            ("2001:db8:1:2:3::4", 24, 48, "2001:db8:1::"),
+            ("2001:db8:1:2:3::4", 32, 64, "2001:db8:1:2::"),
+            ("2001:db8::1", 32, 128, "2001:db8::1"),
+        ] {
+            let expected: IpAddr = expected.parse().unwrap();
+            assert_eq!(prefix(address.parse().unwrap(), ipv4, ipv6), expected, "{address}");
+        }
+        let whole = "2001:db8:1:2:3::4".parse().unwrap();
+        assert_eq!(source_block(whole), "2001:db8:1:2::".parse::<IpAddr>().unwrap());
     }
 
     #[test]

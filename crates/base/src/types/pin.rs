@@ -49,8 +49,8 @@ impl Pin {
         format!("sha256.{}", URL_SAFE_NO_PAD.encode(self.0))
     }
 
-    /// The form for reading aloud: eight groups of seven characters A–Z and 2–7, each pair of groups
-    /// ending in a check character (Luhn modulo 32), as Syncthing writes its device ids.
+    /// The form for reading aloud: eight groups of seven characters A–Z and 2–7, each pair of
+    /// groups ending in a check character (Luhn modulo 32), as Syncthing writes its device ids.
     #[must_use]
     pub fn read_aloud(&self) -> String {
         let letters: Vec<usize> = base32(&self.0).collect();
@@ -123,7 +123,8 @@ impl PinSet {
         if pins.is_empty() { None } else { Some(Self(pins)) }
     }
 
-    /// True if `pin` is in the set. Pins are public values: the comparison need not be constant-time.
+    /// True if `pin` is in the set. Pins are public values: the comparison need not be
+    /// constant-time.
     #[must_use]
     pub fn contains(&self, pin: &Pin) -> bool {
         self.0.contains(pin)

@@ -1,20 +1,21 @@
 //! Logging in with a key instead of a password, and entering one.
 //!
-//! That the peer owns the key was proved in its handshake; here it is held against the account that the peer
-//! names. No argon2 and no place in its queue is spent. A refusal says nothing of why, and takes the same time
-//! whether there is such an account or not.
+//! That the peer owns the key was proved in its handshake; here it is held against the account that
+//! the peer names. No argon2 and no place in its queue is spent. A refusal says nothing of why, and
+//! takes the same time whether there is such an account or not.
 
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
-use super::check::{Checker, belongings, damaged};
+use super::check::{Checker, Exposure, belongings, damaged};
 use super::guessing::Attempt;
 use super::keys::{AccountKey, KeyListError};
-use super::login::{Authenticator, Exposure, LoginError, RefusalReason};
+use super::login::Authenticator;
 use super::principal::Principal;
 use super::record::Record;
+use super::refusal::{LoginError, RefusalReason};
 use super::samples::record_is_sample;
 use super::store::AccountError;
 use sealane_base::types::{Pin, Username};
@@ -22,7 +23,8 @@ use sealane_base::types::{Pin, Username};
 /// How long a refusal takes: much longer than to find out.
 const REFUSAL: Duration = Duration::from_millis(100);
 
-/// After how long a record that could not be read is looked at once more, before sessions are ended because of it.
+/// After how long a record that could not be read is looked at once more, before sessions are ended
+/// because of it.
 const HALF_WRITTEN: Duration = Duration::from_millis(200);
 
 /// Why a key was not entered. Texts but that of `Account` may be told.
@@ -48,7 +50,8 @@ pub enum EnrollError {
 impl Authenticator {
     /// Logs `username` in with `key`, which a peer at `source` has proved.
     ///
-    /// No failed password, whoever typed it, delays this; refused keys delay other new keys from the same source.
+    /// No failed password, whoever typed it, delays this; refused keys delay other new keys from
+    /// the same source.
     ///
     /// # Errors
     /// [`LoginError::Refused`], [`LoginError::TooManyFailures`], both after a tenth of a second.
@@ -98,8 +101,8 @@ impl Authenticator {
     /// Whether what logged in from `source` still may be here. Blocks.
     ///
     /// # Errors
-    /// The reason why not: the account is gone, disabled or damaged; the key is revoked, expired, or may do
-    /// something else now. A record that cannot be read at this moment is none.
+    /// The reason why not: the account is gone, disabled or damaged; the key is revoked, expired,
+    /// or may do something else now. A record that cannot be read at this moment is none.
     pub fn recheck(&self, principal: &Principal, source: IpAddr) -> Result<(), RefusalReason> {
         self.checker.recheck(principal, source)
     }

@@ -1,7 +1,8 @@
 //! One login, checked on one thread: record, password, home, and what becomes of the stored form.
 //!
-//! Each refusal of a typed password is the same work whatever the record: one argon2 evaluation of the
-//! configured cost for each of its forms. Who may try at all, and how many at once, is for [`super::login`].
+//! Each refusal of a typed password is the same work whatever the record: one argon2 evaluation of
+//! the configured cost for each of its forms. Who may try at all, and how many at once, is for
+//! [`super::login`].
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -9,13 +10,22 @@ use time::{Date, OffsetDateTime};
 
 use super::hasher::Hasher;
 use super::home::{HomeDirectory, HomeMap};
-use super::login::{Exposure, RefusalReason};
 use super::password::{HashCost, StoredPassword, check_typed};
 use super::principal::{Principal, Upgrade};
 use super::record::{Record, RecordProblem};
+use super::refusal::RefusalReason;
 use super::samples::is_sample;
 use super::store::{AccountError, AccountStore};
 use sealane_base::types::{Secret, Username};
+
+/// From where a server can be reached, as far as sample accounts are concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exposure {
+    /// From this machine only.
+    Loopback,
+    /// From anywhere else.
+    Network,
+}
 
 #[derive(Debug)]
 pub(super) struct Checker {

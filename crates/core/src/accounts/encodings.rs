@@ -1,5 +1,5 @@
-//! The bytes that an old program may have hashed for a password: old Windows programs took those of the
-//! system's code page, not UTF-8.
+//! The bytes that an old program may have hashed for a password: old Windows programs took those of
+//! the system's code page, not UTF-8.
 //!
 //! Only MD5 values are held against several; argon2id over a password is over its UTF-8.
 
@@ -39,8 +39,8 @@ impl PasswordEncoding {
     }
 }
 
-/// What `password` is in each of `encodings`, in their order, the same bytes once. How many there are
-/// depends on what was typed alone, never on a record.
+/// What `password` is in each of `encodings`, in their order, the same bytes once. How many there
+/// are depends on what was typed alone, never on a record.
 pub(super) fn forms(encodings: &[PasswordEncoding], password: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms: Vec<Zeroizing<Vec<u8>>> = Vec::with_capacity(encodings.len());
     for bytes in encodings.iter().filter_map(|encoding| encoding.bytes(password)) {

@@ -8,12 +8,13 @@
 //! what it knows is kept over a restart by [`super::remembered`].
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::bounded::Bounded;
 use super::keys::MAX_KEYS;
+use sealane_base::types::network::source_block;
 use sealane_base::types::{Pin, Username};
 
 /// A source is held back while its penalty is longer than this: the first failures are free.
@@ -88,7 +89,8 @@ pub struct Blocks {
     pub sources: Vec<(IpAddr, Duration)>,
     /// Accounts, or names that are none, and how long places they are not known at must wait.
     pub accounts: Vec<(String, Duration)>,
-    /// Sources that showed keys which were refused, and how long other new keys from there must wait.
+    /// Sources that showed keys which were refused, and how long other new keys from there must
+    /// wait.
     pub keys: Vec<(IpAddr, Duration)>,
 }
 
@@ -96,7 +98,7 @@ impl Attempt {
     pub(super) fn new(typed: &str, source: IpAddr) -> Self {
         // What cannot be a name is counted as one name, and is bounded.
         let name = Username::parse(typed).map(|name| name.to_string()).unwrap_or_default();
-        Self { name, block: block_of(source) }
+        Self { name, block: source_block(source) }
     }
 }
 
@@ -111,8 +113,8 @@ impl Guard {
         self.tables().wait(attempt, now)
     }
 
-    /// As [`Guard::wait`], for an attempt that is evaluated now: of many at once on an account that is
-    /// being guessed at, one goes on.
+    /// As [`Guard::wait`], for an attempt that is evaluated now: of many at once on an account that
+    /// is being guessed at, one goes on.
     pub(super) fn admit(&self, attempt: &Attempt, now: Instant) -> Result<(), Duration> {
         let mut tables = self.tables();
         if let Some(wait) = tables.wait(attempt, now) {
@@ -154,8 +156,9 @@ impl Guard {
         *account.places.entry(attempt.block, fresh, |place| place.last, |_| fresh) = fresh;
     }
 
-    /// How long this attempt with a key must wait. Passwords that failed do not count, whoever typed them; keys that
-    /// were refused do, for their source, unless this very key has logged in before.
+    /// How long this attempt with a key must wait. Passwords that failed do not count, whoever
+    /// typed them; keys that were refused do, for their source, unless this very key has logged in
+    /// before.
     pub(super) fn wait_with_key(
         &self,
         attempt: &Attempt,
@@ -197,8 +200,8 @@ impl Guard {
             account.places.values_mut().for_each(|place| place.failures = 0);
         }
         if let Some(source) = source {
-            tables.sources.remove(&block_of(source));
-            tables.key_sources.remove(&block_of(source));
+            tables.sources.remove(&source_block(source));
+            tables.key_sources.remove(&source_block(source));
         }
     }
 
@@ -334,14 +337,4 @@ fn penalise(table: &mut Bounded<IpAddr, Instant>, block: IpAddr, now: Instant) {
 fn held_back(until: Instant, now: Instant) -> Option<Duration> {
     let left = until.saturating_duration_since(now);
     left.checked_sub(TOLERATED).filter(|left| !left.is_zero())
-}
-
-/// The whole address of IPv4, the first 64 bits of IPv6: what one customer of a provider has.
-fn block_of(source: IpAddr) -> IpAddr {
-    match source.to_canonical() {
-        IpAddr::V6(address) => {
-            IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)))
-        }
-        address @ IpAddr::V4(_) => address,
-    }
 }

@@ -1,7 +1,8 @@
 //! The one place that evaluates argon2, and counts it.
 //!
-//! Evaluating takes tens of milliseconds and megabytes. A thread keeps the memory of its evaluations
-//! for the next one, so callers see to it that few threads evaluate, and what they take stays the same.
+//! Evaluating takes tens of milliseconds and megabytes. A thread keeps the memory of its
+//! evaluations for the next one, so callers see to it that few threads evaluate, and what they take
+//! stays the same.
 
 use std::cell::RefCell;
 use std::fmt::Write;
@@ -128,8 +129,8 @@ impl Hasher {
         Ok(format!("{WRAPPED_PREFIX}{}", self.hash(&lower_hex(md5))?))
     }
 
-    /// How many evaluations a refusal of `password` is worth: one for each of its forms in which it may
-    /// have been hashed with MD5, for whatever record. At least 1.
+    /// How many evaluations a refusal of `password` is worth: one for each of its forms in which it
+    /// may have been hashed with MD5, for whatever record. At least 1.
     #[must_use]
     pub fn attempts(&self, password: &str) -> usize {
         forms(&self.encodings, password).len().max(1)
@@ -145,8 +146,8 @@ impl Hasher {
         stored.cost().into_iter().cycle().take(times).collect()
     }
 
-    /// True if `password` is the one stored. One evaluation at the stored cost; none for raw MD5, and
-    /// for a wrapped one as many as the password has forms: none is left out once one matches.
+    /// True if `password` is the one stored. One evaluation at the stored cost; none for raw MD5,
+    /// and for a wrapped one as many as the password has forms: none is left out once one matches.
     ///
     /// # Errors
     /// [`HashError::Failed`].

@@ -1,29 +1,28 @@
 //! From a name and a password to a [`Principal`], at the same price for every failure.
 //!
-//! Each refused login costs the same work for the same typed password, whatever the account, and says
-//! the same thing; the reason is for the log alone.
+//! Each refused login costs the same work for the same typed password, whatever the account, and
+//! says the same thing; the reason is for the log alone.
 
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
-use thiserror::Error;
 use time::{Date, OffsetDateTime};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use sealane_base::types::{Secret, Username};
 
-use super::check::Checker;
+use super::check::{Checker, Exposure};
 use super::encodings::PasswordEncoding;
 use super::guessing::{Attempt, Blocks, Guard};
 use super::hasher::{HashError, Hasher};
-use super::home::{HomeError, HomeMap};
-use super::keys::KeyRefusal;
-use super::password::{HashCost, TypedPasswordError};
+use super::home::HomeMap;
+use super::password::HashCost;
 use super::pool::Pool;
 use super::principal::Principal;
+use super::refusal::{LoginError, RefusalReason};
 use super::store::{AccountError, AccountStore};
 use super::survey::{Survey, survey};
 
@@ -32,8 +31,8 @@ use super::survey::{Survey, survey};
 pub struct LoginSettings {
     /// Cost of new hashes, and of refusing where there is no hash.
     pub cost: HashCost,
-    /// Logins evaluated at once, at least 1. The memory this takes is `workers` × `cost.memory_kib`,
-    /// or up to 256 MiB each for records that carry a higher cost than ours.
+    /// Logins evaluated at once, at least 1. The memory this takes is `workers` ×
+    /// `cost.memory_kib`, or up to 256 MiB each for records that carry a higher cost than ours.
     pub workers: usize,
     /// Logins that may wait for a worker, beyond those being evaluated.
     pub queue: usize,
@@ -41,7 +40,8 @@ pub struct LoginSettings {
     pub queue_deadline: Duration,
     /// How legacy homes become directories.
     pub homes: HomeMap,
-    /// The encodings in which the old server may have hashed passwords, in the order they are tried.
+    /// The encodings in which the old server may have hashed passwords, in the order they are
+    /// tried.
     pub legacy_encodings: Vec<PasswordEncoding>,
     /// Whoever logs in with a password may enrol a key.
     pub enroll: bool,
@@ -66,108 +66,6 @@ impl Default for LoginSettings {
             legacy_deadline: None,
             clock: OffsetDateTime::now_utc,
         }
-    }
-}
-
-/// From where a server can be reached, as far as sample accounts are concerned.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exposure {
-    /// From this machine only.
-    Loopback,
-    /// From anywhere else.
-    Network,
-}
-
-/// A login that failed. Its text is what a peer may hear.
-#[derive(Debug, Error)]
-pub enum LoginError {
-    /// Too many logins at once; nothing was evaluated.
-    #[error("too many logins at once")]
-    Busy,
-    /// The password is right, but is stored in an old form after [`LoginSettings::legacy_deadline`]:
-    /// an administrator must set a new one.
-    #[error("the password must be reset by the administrator")]
-    ResetRequired,
-    /// Refused. The reason goes to the log, never to the peer.
-    #[error("login refused")]
-    Refused(RefusalReason),
-    /// Too many failures from there, or for this account from places it is not known at; nothing was
-    /// evaluated. The same for names that do not exist.
-    #[error("too many failed logins")]
-    TooManyFailures {
-        /// When it is worth trying again.
-        wait: Duration,
-    },
-}
-
-/// Why a login was refused, for the log.
-#[derive(Debug, Error)]
-pub enum RefusalReason {
-    /// The account is switched off.
-    #[error("the account is disabled")]
-    Disabled,
-    /// The key does not open the account.
-    #[error(transparent)]
-    Key(#[from] KeyRefusal),
-    /// What the key may do was changed since it logged in.
-    #[error("what the key may do was changed")]
-    KeyChanged,
-    /// Neither a password nor a key.
-    #[error("the connection showed no key, and no password came")]
-    NoKey,
-    /// The check could not be made, for want of memory or because the server is stopping.
-    #[error("the password could not be checked: {0}")]
-    Internal(String),
-    /// The home cannot be mapped.
-    #[error("the account is disabled: cannot use '{place}': {problem}")]
-    NoHome {
-        /// Where the record is.
-        place: String,
-        /// What is wrong with the home in it.
-        problem: HomeError,
-    },
-    /// The password is right and stored in an old form after the deadline. The only reason that a
-    /// peer is told, because only the owner can come as far.
-    #[error("its password is stored in an old form and the deadline has passed")]
-    ResetRequired,
-    /// A published password, from outside this machine.
-    #[error(
-        "a sample account with its published password, on a server that other machines can reach"
-    )]
-    SampleAccount,
-    /// The typed password is empty or too long.
-    #[error(transparent)]
-    TypedPassword(#[from] TypedPasswordError),
-    /// No such account, or a text that cannot be the name of one.
-    #[error("there is no such account")]
-    UnknownUser,
-    /// The record cannot be read, or something it must say is wrong or missing.
-    #[error("the account is disabled: {0}")]
-    Unusable(#[from] AccountError),
-    /// The password is another.
-    #[error("wrong password")]
-    WrongPassword,
-}
-
-impl RefusalReason {
-    /// True if the record is at fault: somebody must repair it before anybody can log in. The text then
-    /// names its place.
-    #[must_use]
-    pub fn is_damage(&self) -> bool {
-        matches!(self, Self::NoHome { .. } | Self::Unusable(_)) && !self.is_passing()
-    }
-
-    /// True if there is an account of that name. A password that nobody can have was refused before anyone
-    /// looked.
-    fn is_of_account(&self) -> bool {
-        !matches!(self, Self::UnknownUser | Self::TypedPassword(_))
-    }
-
-    /// True if the record could not be looked at for want of descriptors or memory: nobody is to blame, and
-    /// somebody who tries again may be let in.
-    #[must_use]
-    pub fn is_passing(&self) -> bool {
-        matches!(self, Self::Unusable(AccountError::File(error)) if error.is_exhausted())
     }
 }
 
@@ -234,16 +132,17 @@ impl Authenticator {
         self.checker.hasher.work()
     }
 
-    /// Checks a login that no peer asked for, without counting failures. On success the stored password is brought up to date if it can be; that
-    /// never fails the login (see [`Principal::upgrade`]).
+    /// Checks a login that no peer asked for, without counting failures. On success the stored
+    /// password is brought up to date if it can be; that never fails the login (see
+    /// [`Principal::upgrade`]).
     ///
     /// Cancel safety: dropping the future while it waits gives its place back. Once the check has
     /// begun it runs to its end, keeping its worker, and its outcome is lost; a record is
     /// then upgraded or not, never half.
     ///
     /// # Errors
-    /// [`LoginError::Refused`] after one argon2 evaluation, or one for each form of the password if old
-    /// ones may be of several encodings; [`LoginError::Busy`] after none.
+    /// [`LoginError::Refused`] after one argon2 evaluation, or one for each form of the password if
+    /// old ones may be of several encodings; [`LoginError::Busy`] after none.
     pub async fn login(
         &self,
         username: &str,
@@ -253,9 +152,9 @@ impl Authenticator {
         self.run(username, password, exposure, None).await
     }
 
-    /// As [`Authenticator::login`], for a peer at `source`: failures are counted, and whoever has too
-    /// many must wait. Places from which the account has logged in since the start have a count, and a
-    /// worker, of their own.
+    /// As [`Authenticator::login`], for a peer at `source`: failures are counted, and whoever has
+    /// too many must wait. Places from which the account has logged in since the start have a
+    /// count, and a worker, of their own.
     ///
     /// # Errors
     /// Those of [`Authenticator::login`], and [`LoginError::TooManyFailures`] after no evaluation.

@@ -19,6 +19,7 @@ mod password;
 mod pool;
 mod principal;
 mod record;
+mod refusal;
 mod remembered;
 mod samples;
 mod store;
@@ -28,6 +29,7 @@ mod survey;
 mod tests;
 
 pub use by_key::EnrollError;
+pub use check::Exposure;
 pub use encodings::PasswordEncoding;
 pub use guessing::Blocks;
 pub use hasher::{HashError, Hasher};
@@ -37,7 +39,7 @@ pub use legacy::{
     AccountLine, Encoding, HashState, ImportEntry, ImportVerdict, LegacyFile, MigrationReport,
     Remains, StateCounts, Wrapping, read_folder,
 };
-pub use login::{Authenticator, Exposure, LoginError, LoginSettings, RefusalReason};
+pub use login::{Authenticator, LoginSettings};
 pub use manage::{AccountManager, ManageError, PasswordState, Summary};
 pub use password::{
     CostError, HashCost, MAX_PASSWORD, PasswordProblem, StoredPassword, TypedPasswordError,
@@ -45,6 +47,7 @@ pub use password::{
 };
 pub use principal::{Principal, Upgrade};
 pub use record::{MAX_RECORD, Record, RecordProblem};
+pub use refusal::{LoginError, RefusalReason};
 pub use remembered::NotRemembered;
 pub use samples::{is_sample, record_is_sample};
 pub use store::{AccountError, AccountStore, DirectoryStore, Listing};

@@ -96,7 +96,8 @@ pub fn check_typed(password: &str) -> Result<(), TypedPasswordError> {
 /// The `password` of a record, parsed.
 #[derive(Clone, PartialEq, Eq)]
 pub enum StoredPassword {
-    /// MD5 of the password in some encoding: 32 hex digits, any case. Fast to guess; to be replaced.
+    /// MD5 of the password in some encoding: 32 hex digits, any case. Fast to guess; to be
+    /// replaced.
     Md5([u8; 16]),
     /// `{md5+argon2id}$argon2id$…`: argon2id over the lower-case hex MD5.
     Wrapped(PasswordHash),

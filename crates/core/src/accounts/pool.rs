@@ -1,8 +1,8 @@
 //! The threads that evaluate passwords, and nothing else.
 //!
-//! They are not the runtime's: a flood of logins must not stand in the way of a file. Each keeps the
-//! memory of its evaluations (see [`super::hasher`]), so what they take together is fixed, and they
-//! step back behind threads that move files.
+//! They are not the runtime's: a flood of logins must not stand in the way of a file. Each keeps
+//! the memory of its evaluations (see [`super::hasher`]), so what they take together is fixed, and
+//! they step back behind threads that move files.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -173,7 +173,8 @@ impl Record {
         }
     }
 
-    /// Day of the last login, if one was noted: `YYYY-MM-DD`. Anything else in its place is nothing.
+    /// Day of the last login, if one was noted: `YYYY-MM-DD`. Anything else in its place is
+    /// nothing.
     #[must_use]
     pub fn last_login(&self) -> Option<&str> {
         let is_day = |text: &&str| {

@@ -15,8 +15,8 @@ pub fn is_sample(username: &str, password: &str) -> bool {
     SAMPLES.contains(&(username, password))
 }
 
-/// True if the record is a sample account that still has its published password, in whatever form. One
-/// evaluation for a record of such a name, none for others.
+/// True if the record is a sample account that still has its published password, in whatever form.
+/// One evaluation for a record of such a name, none for others.
 #[must_use]
 pub fn record_is_sample(record: &Record, hasher: &Hasher) -> bool {
     let Ok(stored) = record.password() else { return false };

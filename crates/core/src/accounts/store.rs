@@ -71,7 +71,8 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
         new: &str,
     ) -> Result<bool, AccountError>;
 
-    /// Applies `change` to the record while no other writer can, and stores the result if it is another one.
+    /// Applies `change` to the record while no other writer can, and stores the result if it is
+    /// another one.
     ///
     /// # Errors
     /// [`AccountError::NotFound`], [`AccountError::File`], [`AccountError::Record`].
@@ -93,7 +94,8 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
     /// [`AccountError::NotFound`], [`AccountError::File`].
     fn remove(&self, name: &Username) -> Result<(), AccountError>;
 
-    /// Where the record of `name` is or would be, for people: the path of its file, say. Safe to print.
+    /// Where the record of `name` is or would be, for people: the path of its file, say. Safe to
+    /// print.
     fn place(&self, name: &Username) -> String;
 
     /// Which accounts there are; their records are not read.

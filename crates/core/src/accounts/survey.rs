@@ -1,7 +1,7 @@
 //! What state the accounts of a running server are in: counts, and every record that is damaged.
 //!
-//! It reads all records and evaluates no password. What a migration wants to know beyond that is in the
-//! report.
+//! It reads all records and evaluates no password. What a migration wants to know beyond that is in
+//! the report.
 
 use super::check::usable;
 use super::home::HomeMap;
@@ -16,7 +16,8 @@ pub struct Survey {
     pub counts: StateCounts,
     /// Accounts switched off by an administrator.
     pub disabled: u64,
-    /// What nobody can log in with until it is repaired, a text each that names the file. Safe to print.
+    /// What nobody can log in with until it is repaired, a text each that names the file. Safe to
+    /// print.
     pub damaged: Vec<String>,
 }
 

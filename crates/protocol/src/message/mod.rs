@@ -1,13 +1,12 @@
 //! Control messages: CBOR maps with integer keys (`docs/PROTOCOL.md` §2), one encode and one decode
 //! for each direction.
 //!
-//! Texts are only checked to be UTF-8 within bounds; what they mean (a path, an account) is checked by
-//! whoever uses them, so that a bad path is refused and does not end the connection.
+//! Texts are only checked to be UTF-8 within bounds; what they mean (a path, an account) is checked
+//! by whoever uses them, so that a bad path is refused and does not end the connection.
 
 use minicbor::{Decode, Encode};
 
 use super::frame::{FrameError, HEADER, Header, Kind};
-use sealane_base::types::Digest;
 
 mod answers;
 mod requests;

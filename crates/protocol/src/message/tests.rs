@@ -4,6 +4,7 @@ use super::*;
 use crate::frame::Side;
 use crate::status::Status;
 use proptest::prelude::*;
+use sealane_base::types::Digest;
 
 fn put() -> Put {
     Put { path: "a/b".into(), size: 5, chunk_log2: 20, modified: Some(-7), mode: None }

@@ -11,11 +11,13 @@ use crate::pieces::{self, PiecesPage, Step};
 use crate::wire::WireError;
 use sealane_base::files::Sink;
 
-/// Pieces in a page: the sender can look for its first chunks in some 16 MiB of the present version.
+/// Pieces in a page: the sender can look for its first chunks in some 16 MiB of the present
+/// version.
 const PAGE: usize = limits::PAGE_PIECES / 4;
 
-/// Cuts the present version and tells its pieces, page by page. Stops quietly when it cannot be read
-/// on, when `is_needed` (asked with how far it is, and free to wait) says no or when the connection has ended.
+/// Cuts the present version and tells its pieces, page by page. Stops quietly when it cannot be
+/// read on, when `is_needed` (asked with how far it is, and free to wait) says no or when the
+/// connection has ended.
 pub(super) fn tell_pieces(
     sink: &dyn Sink,
     log2: u8,

@@ -1,8 +1,9 @@
 //! Says what is held: hashes it, on two threads, and announces the digests in order.
 //!
-//! Where data has shifted, what is held is what the present version has so many bytes further on: recipes that
-//! come tell how many, and the chunks that follow are claimed from there. So neither end needs to go on cutting.
-//! A wrong guess is a claim that the sender does not confirm, like any other.
+//! Where data has shifted, what is held is what the present version has so many bytes further on:
+//! recipes that come tell how many, and the chunks that follow are claimed from there. So neither
+//! end needs to go on cutting. A wrong guess is a claim that the sender does not confirm, like any
+//! other.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
@@ -19,12 +20,13 @@ use sealane_base::types::{Digest, Layout};
 
 /// Digests in a page of claims: small enough that the sender can begin while the rest is hashed.
 const PAGE: usize = 16;
-/// Threads that hash. Where a file is replaced each chunk is copied as well, which takes longer than the sender
-/// needs to read and hash it; two keep up with it.
+/// Threads that hash. Where a file is replaced each chunk is copied as well, which takes longer
+/// than the sender needs to read and hash it; two keep up with it.
 const THREADS: usize = 2;
 /// So much is read, hashed and copied at once: it stays in the cache that a core has to itself.
 const STRETCH: usize = 256 << 10;
-/// How far claims of shifted data go ahead of the pieces, which nobody needs as long as those claims hold.
+/// How far claims of shifted data go ahead of the pieces, which nobody needs as long as those
+/// claims hold.
 const LEAD: u64 = 1 << 30;
 /// How far pieces are told beyond the first chunk that is claimed as shifted.
 const MARGIN: u64 = 8 << 20;
@@ -33,7 +35,8 @@ const FIRST: u64 = 64 << 20;
 
 /// What is held, on its way to the sender.
 ///
-/// Memory: 256 KiB for each of 2 threads, and 32 bytes for each chunk that one hashes while the other is slow.
+/// Memory: 256 KiB for each of 2 threads, and 32 bytes for each chunk that one hashes while the
+/// other is slow.
 pub(super) struct Claims<'a> {
     sink: &'a dyn Sink,
     layout: Layout,
@@ -41,7 +44,8 @@ pub(super) struct Claims<'a> {
     begun: Instant,
     turn: Mutex<Turn>,
     turned: Condvar,
-    /// Locked while a page waits for the network; `turn` never is, because the thread that writes uses it.
+    /// Locked while a page waits for the network; `turn` never is, because the thread that writes
+    /// uses it.
     line: Mutex<Line>,
 }
 
@@ -52,9 +56,11 @@ struct Turn {
     /// Chunks held, as far as is known: one that cannot be read is not, nor is what is behind it.
     count: u32,
     is_torn: bool,
-    /// Chunks that somebody is at. What is held of them is being written, so the last is not told before.
+    /// Chunks that somebody is at. What is held of them is being written, so the last is not told
+    /// before.
     busy: u32,
-    /// Bytes by which the present version is ahead of the file, and the first chunk taken since that is known.
+    /// Bytes by which the present version is ahead of the file, and the first chunk taken since
+    /// that is known.
     shift: Option<i64>,
     since: u32,
     told: Progress,
@@ -112,8 +118,8 @@ impl<'a> Claims<'a> {
         Self { sink, layout, id, begun: Instant::now(), turn, turned, line }
     }
 
-    /// Starts the threads that hash what is held and announce it with `say`. They stop quietly when all is told
-    /// or the connection has ended (the receiving thread notices too).
+    /// Starts the threads that hash what is held and announce it with `say`. They stop quietly when
+    /// all is told or the connection has ended (the receiving thread notices too).
     ///
     /// # Errors
     /// [`TransferError::Thread`] if there is not even one.
@@ -135,8 +141,8 @@ impl<'a> Claims<'a> {
         Ok(())
     }
 
-    /// Chunk `index` has come, so what was claimed for it was something else; `shift` is by how much the present
-    /// version is ahead where the chunk ends, if that is where it came from.
+    /// Chunk `index` has come, so what was claimed for it was something else; `shift` is by how
+    /// much the present version is ahead where the chunk ends, if that is where it came from.
     pub(super) fn learn(&self, index: u32, shift: Option<i64>) {
         let mut turn = self.turn();
         turn.is_paused = false;
@@ -158,8 +164,9 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Pieces are about to be told. The sender waits for them, so what is claimed meanwhile would most likely be
-    /// in vain: until a chunk comes that is made of them, or [`FIRST`] of the present version is told.
+    /// Pieces are about to be told. The sender waits for them, so what is claimed meanwhile would
+    /// most likely be in vain: until a chunk comes that is made of them, or [`FIRST`] of the
+    /// present version is told.
     pub(super) fn pause(&self) {
         let mut turn = self.turn();
         // Whoever is told of pieces waits for claims then.
@@ -178,9 +185,9 @@ impl<'a> Claims<'a> {
         self.go_on();
     }
 
-    /// Waits until somebody may need to know the pieces of the present version from `position` on: not as long
-    /// as claims of shifted data seem to hold and there are more of them, or the sender may still be at those.
-    /// Claims wait for nobody, so this ends.
+    /// Waits until somebody may need to know the pieces of the present version from `position` on:
+    /// not as long as claims of shifted data seem to hold and there are more of them, or the sender
+    /// may still be at those. Claims wait for nobody, so this ends.
     pub(super) fn wait_for_need(&self, position: u64) {
         if position >= FIRST {
             self.go_on();
@@ -275,7 +282,8 @@ impl<'a> Claims<'a> {
     fn tell(&self, line: &mut Line, say: &impl Fn(Vec<u8>) -> Result<(), WireError>) {
         let count = self.turn().count;
         while let Some(Some(digest)) = line.ahead.front().copied().filter(|_| line.told < count) {
-            // A full page waits for the next claim: if there is none, it is the last page and says so.
+            // A full page waits for the next claim: if there is none, it is the last page and says
+            // so.
             if line.page.digests.len() == PAGE && !self.say_page(line, say) {
                 return self.end(line);
             }
@@ -295,9 +303,9 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Whether all that is held is told, once `told` chunks are; nobody takes another one then. As long as somebody is
-    /// at one behind, perhaps because an earlier one could not be read, the sender must not take it for free: what
-    /// it sends would be overwritten.
+    /// Whether all that is held is told, once `told` chunks are; nobody takes another one then. As
+    /// long as somebody is at one behind, perhaps because an earlier one could not be read, the
+    /// sender must not take it for free: what it sends would be overwritten.
     fn is_over(&self, told: u32) -> bool {
         let mut turn = self.turn();
         let is_over = told == turn.count && turn.busy == 0;

@@ -9,8 +9,8 @@ use crate::limits;
 use crate::pieces::{Piece, PieceHash};
 use sealane_base::files::StorageError;
 
-/// Pieces that a file of the usual size has, as a power of two: enough to find what moved, few enough
-/// to be told in a moment.
+/// Pieces that a file of the usual size has, as a power of two: enough to find what moved, few
+/// enough to be told in a moment.
 const USUAL_LOG2: u8 = 15;
 
 /// Log2 of the average piece for a file of `size` bytes.
@@ -41,8 +41,8 @@ pub(super) struct Cutter {
 }
 
 impl Cutter {
-    /// A cutter that begins at byte 0 of a file of `end` bytes; pieces are 2^`log2` bytes on average,
-    /// a quarter of that at least and four times that at most.
+    /// A cutter that begins at byte 0 of a file of `end` bytes; pieces are 2^`log2` bytes on
+    /// average, a quarter of that at least and four times that at most.
     pub(super) fn new(log2: u8, end: u64) -> Self {
         let average = 1 << log2;
         Self { average, buffer: vec![0; 8 * average], from: 0, to: 0, offset: 0, end }

@@ -1,18 +1,15 @@
 //! Further connections of a session, over which its transfers are shared.
 //!
 //! The session's own connection is always there and carries everything. A connection that joined, a
-//! *lane*, carries chunks and their acknowledgements only, of any transfer. What comes over a lane is
-//! answered over it, so both ends know what is lost with it. How many there are is for others to decide.
+//! *lane*, carries chunks and their acknowledgements only, of any transfer. What comes over a lane
+//! is answered over it, so both ends know what is lost with it. How many there are is for others to
+//! decide.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use tokio::io::AsyncRead;
-
-use super::routes::Routes;
-use crate::Header;
-use crate::wire::{FrameReader, FrameSender, Share, WireError};
+use crate::wire::FrameSender;
 
 /// Number of the session's own connection among the lanes.
 pub(super) const OWN: u32 = 0;
@@ -95,53 +92,5 @@ impl Lanes {
 
     fn open(&self) -> MutexGuard<'_, Open> {
         self.0.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A connection that has joined a session, as long as it is held. Chunks that were sent over it and not
-/// acknowledged go over another one when it is dropped.
-#[derive(Debug)]
-pub struct Lane {
-    routes: Routes,
-    number: u32,
-    out: FrameSender,
-    share: Option<Share>,
-}
-
-impl Lane {
-    pub(super) fn new(routes: Routes, number: u32, out: FrameSender) -> Self {
-        let share = routes.another_share();
-        Self { routes, number, out, share }
-    }
-
-    pub(super) fn share(&self) -> Option<&Share> {
-        self.share.as_ref()
-    }
-
-    pub(super) fn number(&self) -> u32 {
-        self.number
-    }
-
-    pub(super) fn out(&self) -> &FrameSender {
-        &self.out
-    }
-
-    /// As [`Routes::deliver`], for a frame that came over this connection.
-    ///
-    /// # Errors
-    /// As [`Routes::deliver`]; [`FrameError::State`](crate::FrameError::State) for what only the
-    /// session's own connection may carry.
-    pub async fn deliver<R: AsyncRead + Unpin>(
-        &self,
-        header: &Header,
-        reader: &mut FrameReader<R>,
-    ) -> Result<(), WireError> {
-        self.routes.deliver_from(Some(self), header, reader).await
-    }
-}
-
-impl Drop for Lane {
-    fn drop(&mut self) {
-        self.routes.leave(self.number);
     }
 }

@@ -58,8 +58,8 @@ impl Meter {
     }
 }
 
-/// One file of a meter, over all attempts to bring it: what one attempt has counted, the next one does not
-/// count again, so the sum neither goes backwards nor beyond the file.
+/// One file of a meter, over all attempts to bring it: what one attempt has counted, the next one
+/// does not count again, so the sum neither goes backwards nor beyond the file.
 #[derive(Debug)]
 pub struct FileMeter(Arc<File>);
 
@@ -101,8 +101,8 @@ impl FileMeter {
         self.0.counted.load(Ordering::Relaxed)
     }
 
-    /// From what the last attempt did to what all did: what an earlier one is known to have moved is moved,
-    /// and not held.
+    /// From what the last attempt did to what all did: what an earlier one is known to have moved
+    /// is moved, and not held.
     #[must_use]
     pub fn all_in_all(&self, last: Outcome) -> Outcome {
         let moved = self.0.moved.load(Ordering::Relaxed).clamp(last.moved, last.size);

@@ -6,9 +6,9 @@
 //! swapped. It sees a file only as a `Source` or a `Sink`; accounts, paths and screens are unknown
 //! to it.
 //!
-//! **Shifted data.** Chunks are what is verified, acknowledged and resumed, whatever travels: when many
-//! differ, the receiver tells the pieces of its present version, and a chunk goes as a recipe of
-//! them (`recipe`, `assemble`).
+//! **Shifted data.** Chunks are what is verified, acknowledged and resumed, whatever travels: when
+//! many differ, the receiver tells the pieces of its present version, and a chunk goes as a recipe
+//! of them (`recipe`, `assemble`).
 //!
 //! **Stages.** Read and hash, encrypt, decrypt, hash and write run at the same time: the first and
 //! the last on threads of their own, the middle two in the connection's tasks. Buffers go round
@@ -16,9 +16,9 @@
 //!
 //! **Why it cannot stand still.** The thread that writes received chunks waits for the disk only,
 //! never for the network (acknowledgements have a lane of their own); the threads that announce
-//! what is held may wait for the network, because nobody waits for them but the peer's sender, and the one
-//! that tells pieces: it waits for them, or they for it, never both (`claims`). So
-//! both directions of a connection keep draining whatever the transfers on it do.
+//! what is held may wait for the network, because nobody waits for them but the peer's sender, and
+//! the one that tells pieces: it waits for them, or they for it, never both (`claims`). So both
+//! directions of a connection keep draining whatever the transfers on it do.
 //!
 //! **Several connections.** A transfer is not bound to one: the sender gives each chunk to the
 //! connection with the fewest unacknowledged, the receiver takes chunks as they come. What was on a
@@ -28,8 +28,10 @@
 //! attempt hashes the partial and finds out.
 
 mod assemble;
+mod buffers;
 mod claims;
 mod cut;
+mod ends;
 mod error;
 mod lanes;
 mod meter;
@@ -45,11 +47,13 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub use ends::{ReceivingEnd, SendingEnd};
 pub use error::TransferError;
-pub use lanes::{Lane, Progress};
+pub use lanes::Progress;
 pub use meter::{FileMeter, Meter, Outcome};
+pub use peer::Held;
 pub use receive::receive;
 pub use root::root_of;
-pub use routes::{ReceivingEnd, Route, Routes, SendingEnd};
-pub use send::{Held, send};
+pub use routes::{Lane, Route, Routes};
+pub use send::send;
 pub use whole::{check_whole, load_whole, store_whole};

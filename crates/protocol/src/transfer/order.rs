@@ -1,7 +1,8 @@
 //! Which chunks have come, and which were skipped because the receiver holds them.
 //!
 //! Over one connection chunks come in order, and what is left out is held. Over several they may
-//! overtake one another, but never by more than [`SPREAD`], so what is farther back and has not come is held.
+//! overtake one another, but never by more than [`SPREAD`], so what is farther back and has not
+//! come is held.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::{Receiver, TryRecvError};
@@ -34,17 +35,18 @@ pub(super) struct Order {
 }
 
 impl Order {
-    /// Nothing has come yet; `claims` gives the digest of every chunk that is held, from the first one
-    /// on, before the sender hears it.
+    /// Nothing has come yet; `claims` gives the digest of every chunk that is held, from the first
+    /// one on, before the sender hears it.
     pub(super) fn new(claims: Receiver<Digest>) -> Self {
         Self { claims, claimed: VecDeque::new(), all_claimed: false, settled: 0, came: 0 }
     }
 
-    /// Chunk `index` comes. `shared` says that others may have overtaken it. `held` is told the chunks that
-    /// turn out to have been skipped.
+    /// Chunk `index` comes. `shared` says that others may have overtaken it. `held` is told the
+    /// chunks that turn out to have been skipped.
     ///
     /// # Errors
-    /// [`TransferError::Protocol`] for what an honest sender would not do, and whatever `held` gives.
+    /// [`TransferError::Protocol`] for what an honest sender would not do, and whatever `held`
+    /// gives.
     pub(super) fn begin(
         &mut self,
         index: u32,

@@ -3,15 +3,27 @@
 
 use std::collections::VecDeque;
 
+use super::buffers::buffer_size;
+use super::ends::{PeerEvent, SendingEnd};
 use super::lanes::OWN;
 use super::recipe::Shifted;
-use super::routes::{PeerEvent, SendingEnd};
-use super::send::{Held, buffer_size};
 use super::{Meter, TransferError};
 use crate::frame::{ChunkPrefix, ClaimsPage};
 use crate::limits;
 use crate::wire::{ChunkBuffer, FrameSender};
 use sealane_base::types::{Digest, Layout};
+
+/// What a receiver has announced.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Held {
+    /// Claims will follow.
+    pub claims: bool,
+    /// It can be asked for the pieces of its present version.
+    pub pieces: bool,
+    /// It waits for chunks already, so they may come by any connection. One that has yet to see the
+    /// offer would drop what overtakes that.
+    pub is_ready: bool,
+}
 
 /// A chunk that was sent.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +49,8 @@ impl Way {
         Self { lane, out, unacknowledged: VecDeque::with_capacity(limits::WINDOW) }
     }
 
-    /// Whether `cost` bytes may be sent, when a window is so many: unacknowledged are two chunks at most, or many
-    /// recipes that are no longer together.
+    /// Whether `cost` bytes may be sent, when a window is so many: unacknowledged are two chunks at
+    /// most, or many recipes that are no longer together.
     fn has_room(&self, cost: usize, window: usize) -> bool {
         let under_way: usize = self.unacknowledged.iter().map(|sent| sent.cost).sum();
         let chunks = self.unacknowledged.iter().filter(|sent| !sent.is_recipe).count();
@@ -53,8 +65,8 @@ pub(super) struct Peer {
     layout: Layout,
     /// The session's own connection, then the lanes.
     ways: Vec<Way>,
-    /// State of the lanes that `ways` shows; `None` while only the session's own connection is used, because the
-    /// receiver has not been heard of.
+    /// State of the lanes that `ways` shows; `None` while only the session's own connection is
+    /// used, because the receiver has not been heard of.
     changes: Option<u64>,
     /// Chunks whose connection is gone.
     lost: Vec<Sent>,
@@ -110,26 +122,29 @@ impl Peer {
         Ok(())
     }
 
-    /// The connection over which chunk `index` may go now for the first time, as [`Peer::any_way`] finds it.
+    /// The connection over which chunk `index` may go now for the first time, as [`Peer::any_way`]
+    /// finds it.
     pub(super) fn free_way(&self, index: u32, cost: usize) -> Option<usize> {
         if self.is_too_far(index) { None } else { self.any_way(cost) }
     }
 
-    /// Of the connections with room for `cost` bytes the one with the least on its way. `None` if an event must
-    /// be waited for.
+    /// Of the connections with room for `cost` bytes the one with the least on its way. `None` if
+    /// an event must be waited for.
     pub(super) fn any_way(&self, cost: usize) -> Option<usize> {
         let window = self.window();
         let ways = self.ways.iter().enumerate().filter(|(_, way)| way.has_room(cost, window));
         ways.min_by_key(|(_, way)| way.unacknowledged.len()).map(|(at, _)| at)
     }
 
-    /// Whether a recipe of `cost` bytes for chunk `index` may go now, over the session's own connection.
+    /// Whether a recipe of `cost` bytes for chunk `index` may go now, over the session's own
+    /// connection.
     pub(super) fn is_free_for_recipe(&self, index: u32, cost: usize) -> bool {
         let own = self.ways.iter().find(|way| way.lane == OWN);
         !self.is_too_far(index) && own.is_some_and(|own| own.has_room(cost, self.window()))
     }
 
-    /// Whether the receiver would take chunks that are still on their way for skipped ones if `index` came.
+    /// Whether the receiver would take chunks that are still on their way for skipped ones if
+    /// `index` came.
     fn is_too_far(&self, index: u32) -> bool {
         let on_its_way = self.ways.iter().flat_map(|way| &way.unacknowledged).chain(&self.lost);
         let oldest = on_its_way.map(|sent| sent.prefix.index).min();
@@ -161,7 +176,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Sends a recipe over the session's own connection: it is not sent twice, and so must not be lost.
+    /// Sends a recipe over the session's own connection: it is not sent twice, and so must not be
+    /// lost.
     pub(super) fn send_recipe(&mut self, sent: Sent, frame: Vec<u8>) -> Result<(), TransferError> {
         let own = self.ways.iter_mut().find(|way| way.lane == OWN);
         let own = own.ok_or(TransferError::Interrupted)?;
@@ -170,13 +186,14 @@ impl Peer {
         Ok(())
     }
 
-    /// A chunk whose bytes are to be sent although it was sent: it was lost with its connection, or its recipe was
-    /// wrong.
+    /// A chunk whose bytes are to be sent although it was sent: it was lost with its connection, or
+    /// its recipe was wrong.
     pub(super) fn once_more(&mut self) -> Option<Sent> {
         self.lost.pop().or_else(|| self.again.pop())
     }
 
-    /// Whether something is on its way that the end must not overtake, or that may have to be sent once more.
+    /// Whether something is on its way that the end must not overtake, or that may have to be sent
+    /// once more.
     pub(super) fn is_unsettled(&self) -> bool {
         let mut on_their_way = self.ways.iter().flat_map(|way| {
             way.unacknowledged.iter().map(move |sent| way.lane != OWN || sent.is_recipe)
@@ -233,7 +250,8 @@ impl Peer {
         Ok(())
     }
 
-    /// Takes the oldest chunk on its way over `lane`, which must be `index`; `None` if that lane is gone.
+    /// Takes the oldest chunk on its way over `lane`, which must be `index`; `None` if that lane is
+    /// gone.
     fn oldest(&mut self, lane: u32, index: u32) -> Result<Option<Sent>, TransferError> {
         let Some(way) = self.ways.iter_mut().find(|way| way.lane == lane) else { return Ok(None) };
         let oldest = way.unacknowledged.pop_front().filter(|sent| sent.prefix.index == index);

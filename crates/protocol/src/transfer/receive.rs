@@ -7,8 +7,8 @@ use tokio::runtime::Handle;
 
 use super::assemble::{copied_until, follow, literal_bytes, tell_pieces};
 use super::claims::Claims;
+use super::ends::{Incoming, ReceivingEnd};
 use super::order::{Order, Place};
-use super::routes::{Incoming, ReceivingEnd};
 use super::{Meter, Outcome, TransferError};
 use crate::frame::{self, ChunkPrefix};
 use crate::limits;
@@ -19,12 +19,12 @@ use sealane_base::types::{Digest, Layout, RootBuilder};
 
 /// Receives a file into `sink` and commits it.
 ///
-/// `claims` says whether this end announced claims. Blocks: run it on a thread of a runtime that may; it
-/// starts two more threads to hash what is held, and one to cut the present version if the sender asks for
-/// its pieces. It ends early when the route of `end` is closed.
+/// `claims` says whether this end announced claims. Blocks: run it on a thread of a runtime that
+/// may; it starts two more threads to hash what is held, and one to cut the present version if the
+/// sender asks for its pieces. It ends early when the route of `end` is closed.
 ///
-/// Memory: 2 chunks, 512 KiB more while claiming, and 32 bytes for each chunk held; where data has shifted
-/// 1 more chunk and 8 average pieces (4 MiB at most); over several connections up to
+/// Memory: 2 chunks, 512 KiB more while claiming, and 32 bytes for each chunk held; where data has
+/// shifted 1 more chunk and 8 average pieces (4 MiB at most); over several connections up to
 /// [`TRANSFER_MEMORY`](limits::TRANSFER_MEMORY) of chunks.
 ///
 /// # Errors
@@ -211,7 +211,8 @@ impl Receiving<'_> {
         Ok(is_made)
     }
 
-    /// What was claimed for chunk `index` was something else; this is where the present version has what follows it.
+    /// What was claimed for chunk `index` was something else; this is where the present version has
+    /// what follows it.
     fn learn(&self, index: u32, shift: Option<i64>) {
         self.claims.inspect(|claims| claims.learn(index, shift));
     }

@@ -1,8 +1,8 @@
 //! The sender's side of shifted data: which bytes of a chunk the receiver has elsewhere.
 //!
-//! It begins when more than [`PATIENCE`] claims have turned out to be something else: the receiver is
-//! asked for the pieces of its present version, the source is cut in the same way, and what both have
-//! travels as a few numbers. The chunk stays what is verified and acknowledged, so a wrong
+//! It begins when more than [`PATIENCE`] claims have turned out to be something else: the receiver
+//! is asked for the pieces of its present version, the source is cut in the same way, and what both
+//! have travels as a few numbers. The chunk stays what is verified and acknowledged, so a wrong
 //! recipe costs one more sending of that chunk and nothing else.
 
 use std::collections::{HashMap, VecDeque};
@@ -17,8 +17,9 @@ use sealane_base::types::Layout;
 
 /// Claims that may differ before pieces are asked for: a change in place touches one chunk or two.
 const PATIENCE: u32 = 2;
-/// How far the pieces must be known beyond a chunk before it counts as one that the receiver does not have. What
-/// was taken out of the file may be that long; what moved further is found once its pieces have come.
+/// How far the pieces must be known beyond a chunk before it counts as one that the receiver does
+/// not have. What was taken out of the file may be that long; what moved further is found once its
+/// pieces have come.
 const AHEAD: u64 = 256 << 20;
 /// So much cut and nothing found: this is another file.
 const IN_VAIN: u64 = 256 << 20;
@@ -132,8 +133,8 @@ impl Shifted {
         self.state = State::Off;
     }
 
-    /// A recipe for a chunk, which holds `bytes`, if that is worth it; one with much that is new only if no
-    /// more pieces are wanted.
+    /// A recipe for a chunk, which holds `bytes`, if that is worth it; one with much that is new
+    /// only if no more pieces are wanted.
     pub(super) fn recipe(
         &mut self,
         id: u32,

@@ -1,6 +1,6 @@
 //! The root of a file without moving it, for `verify`.
 
-use super::send::buffer_size;
+use super::buffers::buffer_size;
 use super::{Meter, TransferError};
 use sealane_base::files::Source;
 use sealane_base::types::digest::chunk_digest;

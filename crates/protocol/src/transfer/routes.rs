@@ -11,41 +11,17 @@ use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::lanes::{Lane, Lanes, OWN, Progress};
-use super::send::{buffer_size, buffers};
+use super::buffers::{buffer_size, buffers};
+use super::ends::{Incoming, PeerEvent, ReceivingEnd, SendingEnd};
+use super::lanes::{Lanes, OWN, Progress};
 use crate::frame::{self, AGAIN, ChunkPrefix, ClaimsPage, FrameError};
 use crate::pieces::PiecesPage;
-use crate::wire::{BufferPool, ChunkBuffer, FrameReader, FrameSender, Memory, Share, WireError};
+use crate::wire::{BufferPool, FrameReader, FrameSender, Memory, Share, WireError};
 use crate::{Header, Kind, limits};
 use sealane_base::types::{Digest, Layout};
 
 /// Pages of claims that may wait for their sender.
 const EVENTS: usize = 64;
-
-/// What a receiver tells the sender.
-#[derive(Debug)]
-pub(super) enum PeerEvent {
-    /// By lane and index.
-    Acknowledged(u32, u32),
-    /// The recipe for this chunk did not make it.
-    Again(u32),
-    /// Lanes have come or gone.
-    Lanes,
-    Claims(ClaimsPage),
-    Pieces(PiecesPage),
-}
-
-/// What a sender tells the receiver.
-#[derive(Debug)]
-pub(super) enum Incoming {
-    /// With the lane over which it came, if it was one.
-    Chunk(ChunkPrefix, ChunkBuffer, Option<FrameSender>),
-    /// The buffer holds the steps.
-    Recipe(ChunkPrefix, ChunkBuffer),
-    /// The pieces of the present version are wanted, by the log2 of their average.
-    Seek(u8),
-    End(Digest),
-}
 
 type Pool = Arc<tokio::sync::Mutex<BufferPool>>;
 
@@ -99,64 +75,34 @@ impl Drop for Route {
     }
 }
 
-/// The receiving transfer's end of a route.
+/// A connection that has joined a session, as long as it is held. Chunks that were sent over it and
+/// not acknowledged go over another one when it is dropped.
 #[derive(Debug)]
-pub struct ReceivingEnd {
-    id: u32,
-    layout: Layout,
-    incoming: mpsc::Receiver<Incoming>,
-    closed: CancellationToken,
-    lanes: Lanes,
+pub struct Lane {
+    routes: Routes,
+    number: u32,
+    out: FrameSender,
+    share: Option<Share>,
 }
 
-impl ReceivingEnd {
-    /// Id of the transfer.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-
-    /// Layout of the file.
-    #[must_use]
-    pub fn layout(&self) -> Layout {
-        self.layout
-    }
-
-    /// Cancelled when the route is closed.
-    pub(super) fn closed(&self) -> CancellationToken {
-        self.closed.clone()
-    }
-
-    pub(super) fn next(&mut self) -> Option<Incoming> {
-        self.incoming.blocking_recv()
-    }
-
-    pub(super) fn lanes(&self) -> &Lanes {
-        &self.lanes
+impl Lane {
+    /// As [`Routes::deliver`], for a frame that came over this connection.
+    ///
+    /// # Errors
+    /// As [`Routes::deliver`]; [`FrameError::State`](crate::FrameError::State) for what only the
+    /// session's own connection may carry.
+    pub async fn deliver<R: AsyncRead + Unpin>(
+        &self,
+        header: &Header,
+        reader: &mut FrameReader<R>,
+    ) -> Result<(), WireError> {
+        self.routes.deliver_from(Some(self), header, reader).await
     }
 }
 
-/// The sending transfer's end of a route.
-#[derive(Debug)]
-pub struct SendingEnd {
-    id: u32,
-    events: mpsc::Receiver<PeerEvent>,
-    lanes: Lanes,
-}
-
-impl SendingEnd {
-    /// Id of the transfer.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.id
-    }
-
-    pub(super) fn next_event(&mut self) -> Option<PeerEvent> {
-        self.events.blocking_recv()
-    }
-
-    pub(super) fn lanes(&self) -> &Lanes {
-        &self.lanes
+impl Drop for Lane {
+    fn drop(&mut self) {
+        self.routes.leave(self.number);
     }
 }
 
@@ -165,11 +111,6 @@ impl Routes {
     #[must_use]
     pub fn within(memory: &Memory) -> Self {
         Self { share: Some(memory.share()), memory: Some(memory.clone()), ..Self::default() }
-    }
-
-    /// What a further connection may use of the memory.
-    pub(super) fn another_share(&self) -> Option<Share> {
-        self.memory.as_ref().map(Memory::share)
     }
 
     /// Opens the route of a transfer that receives a file of `layout` under `id`.
@@ -218,7 +159,8 @@ impl Routes {
     pub fn join(&self, out: FrameSender) -> Lane {
         let number = self.lanes.add(out.clone());
         self.tell_senders();
-        Lane::new(self.clone(), number, out)
+        let share = self.memory.as_ref().map(Memory::share);
+        Lane { routes: self.clone(), number, out, share }
     }
 
     /// Says that chunks may overtake one another from now on, because a lane is about to join.
@@ -226,7 +168,7 @@ impl Routes {
         self.lanes.expect();
     }
 
-    pub(super) fn leave(&self, lane: u32) {
+    fn leave(&self, lane: u32) {
         self.lanes.remove(lane);
         self.tell_senders();
     }
@@ -267,7 +209,7 @@ impl Routes {
         self.deliver_from(None, header, reader).await
     }
 
-    pub(super) async fn deliver_from<R: AsyncRead + Unpin>(
+    async fn deliver_from<R: AsyncRead + Unpin>(
         &self,
         lane: Option<&Lane>,
         header: &Header,
@@ -330,7 +272,9 @@ impl Routes {
                     (true, None) => PeerEvent::Again(index),
                     // No recipe goes there.
                     (true, Some(_)) => return Err(FrameError::State(header.kind).into()),
-                    (false, lane) => PeerEvent::Acknowledged(lane.map_or(OWN, Lane::number), index),
+                    (false, lane) => {
+                        PeerEvent::Acknowledged(lane.map_or(OWN, |lane| lane.number), index)
+                    }
                 };
                 let _ = events.send(event).await;
                 Ok(())
@@ -366,13 +310,13 @@ impl Routes {
         }
         let pool = Arc::clone(if lane.is_some() { &inlet.lane_pool } else { &inlet.pool });
         drop(inlet);
-        let share = lane.map_or(self.share.as_ref(), Lane::share);
+        let share = lane.map_or(self.share.as_ref(), |lane| lane.share.as_ref());
         let mut buffer = pool.lock().await.take_of(share).await;
         reader.fill(buffer.resize(length)).await?;
         if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
             let incoming = match header.kind {
                 Kind::Recipe => Incoming::Recipe(prefix, buffer),
-                _ => Incoming::Chunk(prefix, buffer, lane.map(|lane| lane.out().clone())),
+                _ => Incoming::Chunk(prefix, buffer, lane.map(|lane| lane.out.clone())),
             };
             let _ = inlet.chunks.send(incoming).await;
         }

@@ -1,37 +1,27 @@
 //! The sending half: read, hash, skip what is held, send the rest, end with the root.
 
-use super::peer::{Peer, Sent};
+use super::buffers::{buffer_size, buffers};
+use super::ends::SendingEnd;
+use super::peer::{Held, Peer, Sent};
 use super::recipe::Recipe;
-use super::routes::SendingEnd;
 use super::{Meter, Outcome, TransferError};
+use crate::Kind;
 use crate::frame::{self, ChunkPrefix};
 use crate::wire::{BufferPool, ChunkBuffer, FrameSender};
-use crate::{Kind, limits};
 use sealane_base::files::{Source, StorageError};
 use sealane_base::types::digest::chunk_digest;
 use sealane_base::types::{Digest, Layout, RootBuilder};
 
-/// What a receiver has announced.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Held {
-    /// Claims will follow.
-    pub claims: bool,
-    /// It can be asked for the pieces of its present version.
-    pub pieces: bool,
-    /// It waits for chunks already, so they may come by any connection. One that has yet to see the offer would
-    /// drop what overtakes that.
-    pub is_ready: bool,
-}
-
-/// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk is
-/// acknowledged.
+/// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk
+/// is acknowledged.
 ///
 /// `held` is what the receiver has announced. Blocks: run it on a thread that may. It
 /// ends early when `end`'s route is closed.
 ///
-/// Memory: 3 chunks, and 32 bytes for each chunk claimed ahead of what was read; over several connections
-/// up to [`limits::TRANSFER_MEMORY`] of chunks. Once pieces were asked for, one chunk's worth of recipes, the
-/// pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files of up to 2 GiB, 4 MiB at most).
+/// Memory: 3 chunks, and 32 bytes for each chunk claimed ahead of what was read; over several
+/// connections up to [`limits::TRANSFER_MEMORY`] of chunks. Once pieces were asked for, one chunk's
+/// worth of recipes, the pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files of up to
+/// 2 GiB, 4 MiB at most).
 ///
 /// # Errors
 /// [`TransferError::Storage`] with `Changed` if the source changed while it was read: the receiver
@@ -123,7 +113,8 @@ impl Sending<'_> {
         Ok((buffer, ChunkPrefix { index, digest }))
     }
 
-    /// Sends a chunk over the connection that has the fewest unacknowledged; what must be sent once more goes first.
+    /// Sends a chunk over the connection that has the fewest unacknowledged; what must be sent once
+    /// more goes first.
     fn send_bytes(
         &mut self,
         prefix: &ChunkPrefix,
@@ -158,7 +149,8 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// Sends the bytes of chunks that went over a connection that is gone, or whose recipes were wrong.
+    /// Sends the bytes of chunks that went over a connection that is gone, or whose recipes were
+    /// wrong.
     fn send_again(&mut self) -> Result<(), TransferError> {
         while let Some(before) = self.peer.once_more() {
             let (mut buffer, prefix) = self.read(before.prefix.index)?;
@@ -182,8 +174,8 @@ impl Sending<'_> {
         Ok(())
     }
 
-    /// Waits until all that went over lanes or as a recipe is there: the end, which goes over the session's own
-    /// connection, must not overtake it.
+    /// Waits until all that went over lanes or as a recipe is there: the end, which goes over the
+    /// session's own connection, must not overtake it.
     fn settle(&mut self) -> Result<(), TransferError> {
         loop {
             self.send_again()?;
@@ -199,15 +191,4 @@ impl Sending<'_> {
 fn whole(prefix: &ChunkPrefix, buffer: &ChunkBuffer) -> Sent {
     let length = buffer.chunk().len();
     Sent { prefix: *prefix, cost: length, literal: length, is_recipe: false }
-}
-
-/// Bytes of the largest chunk of a file.
-pub(super) fn buffer_size(layout: &Layout) -> usize {
-    layout.length(0).unwrap_or(0)
-}
-
-/// Chunks of a file that one end may hold: one being filled and the window's, or what
-/// [`limits::TRANSFER_MEMORY`] allows, for the sake of several connections.
-pub(super) fn buffers(layout: &Layout) -> usize {
-    (limits::TRANSFER_MEMORY / buffer_size(layout).max(1)).clamp(1 + limits::WINDOW, 16)
 }

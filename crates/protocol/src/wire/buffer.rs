@@ -90,7 +90,8 @@ impl BufferPool {
         Self { shared: Some(share.memory().user()), ..Self::new(count, chunk_size) }
     }
 
-    /// As [`BufferPool::take`]; waits also until `share` has room, if the pool was made of such memory.
+    /// As [`BufferPool::take`]; waits also until `share` has room, if the pool was made of such
+    /// memory.
     ///
     /// Cancel safe: no buffer is lost.
     pub async fn take_of(&mut self, share: Option<&Share>) -> ChunkBuffer {

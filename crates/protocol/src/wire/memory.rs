@@ -1,7 +1,9 @@
-//! Memory for what arrives, shared by the connections of a server: together they hold no more than a fixed amount.
+//! Memory for what arrives, shared by the connections of a server: together they hold no more than
+//! a fixed amount.
 //!
-//! Who finds it used up waits; nothing fails. Each [`Share`] may hold one thing besides, so that nobody waits for a peer
-//! that is slow: what is shared is only ever held by what waits for the disk, or by the second thing of a connection.
+//! Who finds it used up waits; nothing fails. Each [`Share`] may hold one thing besides, so that
+//! nobody waits for a peer that is slow: what is shared is only ever held by what waits for the
+//! disk, or by the second thing of a connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 

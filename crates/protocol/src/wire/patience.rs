@@ -1,4 +1,5 @@
-//! How long a peer is waited for while bytes are due: a fixed time, which waiting uses up and bytes earn back.
+//! How long a peer is waited for while bytes are due: a fixed time, which waiting uses up and bytes
+//! earn back.
 
 use std::io;
 use std::time::Duration;
@@ -7,8 +8,9 @@ use tokio::time::{Instant, timeout};
 
 use super::WireError;
 
-/// Bytes a second below which a peer that is always late is given up at last, if nothing else is said. Nobody's link is so
-/// slow, and without it one byte a minute would hold a connection for ever.
+/// Bytes a second below which a peer that is always late is given up at last, if nothing else is
+/// said. Nobody's link is so slow, and without it one byte a minute would hold a connection for
+/// ever.
 pub const SLOWEST: u32 = 1024;
 
 /// When a peer is given up in the middle of a frame. A [`Duration`] becomes one with [`SLOWEST`].
@@ -67,7 +69,8 @@ impl Patience {
 mod tests {
     use super::*;
 
-    /// Seconds until a peer is given up that moves `bytes` after each `pause`; `None` if it never is.
+    /// Seconds until a peer is given up that moves `bytes` after each `pause`; `None` if it never
+    /// is.
     async fn lasts(bytes: usize, pause: Duration) -> Option<u64> {
         lasts_above(SLOWEST, bytes, pause).await
     }

@@ -19,15 +19,16 @@ pub struct FrameReader<R> {
     stall: Stall,
     header: [u8; HEADER],
     filled: usize,
-    /// When the first byte of the header came: a wait that is cancelled and begun anew gains nothing.
+    /// When the first byte of the header came: a wait that is cancelled and begun anew gains
+    /// nothing.
     began: Instant,
     /// How long the peer may still be waited for in this frame.
     patience: Patience,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
-    /// A reader of what `from` sends. Inside a frame, waiting as long as `stall` says without a byte is an error, and so
-    /// is a frame that keeps coming more slowly.
+    /// A reader of what `from` sends. Inside a frame, waiting as long as `stall` says without a
+    /// byte is an error, and so is a frame that keeps coming more slowly.
     #[must_use]
     pub fn new(stream: R, from: Side, stall: impl Into<Stall>) -> Self {
         let stall = stall.into();
@@ -105,7 +106,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
         Ok(())
     }
 
-    /// Reads and drops whatever comes, until the peer has closed or `most` bytes have come. To be used last.
+    /// Reads and drops whatever comes, until the peer has closed or `most` bytes have come. To be
+    /// used last.
     ///
     /// Cancel safe: nothing is wanted of what it reads.
     pub async fn hear_out(&mut self, most: u64) {

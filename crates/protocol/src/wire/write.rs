@@ -16,7 +16,8 @@ use crate::frame::Acknowledgement;
 
 /// Frames the wide lane holds.
 const LANE: usize = 32;
-/// Frames that wait are written together up to this many bytes: one TLS record and one system call for all.
+/// Frames that wait are written together up to this many bytes: one TLS record and one system call
+/// for all.
 const TOGETHER: usize = 16 << 10;
 
 #[derive(Debug)]
@@ -83,8 +84,8 @@ impl FrameSender {
         self.wide.blocking_send(Outgoing::Frame(frame)).map_err(|_| WireError::Closed)
     }
 
-    /// As [`FrameSender::send_blocking`], but waits no longer than until `stop` is cancelled. `runtime`
-    /// may be any.
+    /// As [`FrameSender::send_blocking`], but waits no longer than until `stop` is cancelled.
+    /// `runtime` may be any.
     ///
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended, or it was stopped.
@@ -131,11 +132,12 @@ impl FrameSender {
 
 /// Writes what is queued until every [`FrameSender`] is gone, then closes the stream in order.
 ///
-/// Short frames that are queued together are written together; the stream is flushed whenever the queue is empty. Meant to be the only task that writes to `stream`.
+/// Short frames that are queued together are written together; the stream is flushed whenever the
+/// queue is empty. Meant to be the only task that writes to `stream`.
 ///
 /// # Errors
-/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for as long as `stall` says, or keeps taking
-/// them more slowly.
+/// [`WireError::Io`], or [`WireError::Stalled`] if the peer takes no byte for as long as `stall`
+/// says, or keeps taking them more slowly.
 pub async fn write_frames<W: AsyncWrite + Unpin>(
     stream: W,
     mut outbox: Outbox,

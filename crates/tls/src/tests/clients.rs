@@ -25,7 +25,8 @@ fn of(kind: &'static rcgen::SignatureAlgorithm, years: (i32, i32), names: usize)
     CertifiedKey::new(vec![certificate], provider().key_provider.load_private_key(der).unwrap())
 }
 
-/// The key that the server finds proved, for a client that shows `shown` and signs with the key of `signer`.
+/// The key that the server finds proved, for a client that shows `shown` and signs with the key of
+/// `signer`.
 async fn proved(shown: &[&CertifiedKey], signer: &CertifiedKey) -> Result<Option<Pin>, TlsError> {
     let chain = shown.iter().flat_map(|one| one.cert.clone()).collect();
     let lying = SingleCertAndKey::from(CertifiedKey::new(chain, signer.key.clone()));

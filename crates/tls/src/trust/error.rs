@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::learn::NotLearned;
+use super::announced::NotLearned;
 use super::name::ServerName;
 use sealane_base::fsio::FsError;
 use sealane_base::types::Pin;

@@ -1,4 +1,5 @@
-//! The file of known servers, when any call fails and when the power is cut anywhere: see `fsio::rehearsal`.
+//! The file of known servers, when any call fails and when the power is cut anywhere: see
+//! `fsio::rehearsal`.
 
 use super::*;
 use sealane_base::fsio::rehearsal::{Story, said};

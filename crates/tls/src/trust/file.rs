@@ -10,7 +10,8 @@ use serde_json::Value;
 
 use super::error::TrustError;
 use super::name::{Place, ServerName};
-use super::server::{KnownKey, KnownServer, MAX_KEYS, Source, State};
+use super::server::{KnownKey, KnownServer, MAX_KEYS};
+use super::state::{Source, State};
 use super::store::KnownServers;
 use sealane_base::types::text::printable;
 use sealane_base::types::{Pin, Username};

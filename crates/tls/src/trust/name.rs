@@ -9,7 +9,8 @@ use sealane_base::types::Address;
 /// Longest name in bytes.
 const MAX_NAME: usize = 64;
 
-/// A name of a user's own choice: ASCII letters, digits, `-`, `_` and `.`, beginning with a letter or digit.
+/// A name of a user's own choice: ASCII letters, digits, `-`, `_` and `.`, beginning with a letter
+/// or digit.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ServerName(String);
 

@@ -1,7 +1,7 @@
 //! A server's own keys: which it has had, which it shows, what its backup key says about them.
 //!
-//! `keys.json` beside the certificates. It holds no secret; private keys lie in files beside it, and
-//! signatures are made and checked by others.
+//! `keys.json` beside the certificates. It holds no secret; private keys lie in files beside it,
+//! and signatures are made and checked by others.
 
 use std::path::Path;
 
@@ -9,9 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 
+use super::announced::MAX_ANNOUNCED;
 use super::error::TrustError;
-use super::learn::MAX_ANNOUNCED;
-use super::server::State;
+use super::state::State;
 use sealane_base::fsio::{self, LockGuard};
 use sealane_base::types::Pin;
 

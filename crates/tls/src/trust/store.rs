@@ -2,11 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
+use super::announced::Announced;
 use super::error::TrustError;
 use super::file::{self, DamagedEntry};
-use super::learn::Announced;
 use super::name::{Place, ServerName};
-use super::server::{KnownServer, Source, State};
+use super::server::{KnownServer, MAX_SERVERS};
+use super::state::{Source, State};
 use sealane_base::fsio;
 use sealane_base::types::{Pin, PinSet, Username};
 
@@ -16,8 +17,6 @@ const MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
 /// Largest file in bytes, written and read: [`MAX_SERVERS`] with as many keys as are kept of each fit.
 pub const MAX_FILE: u64 = 16 << 20;
-/// Most servers.
-pub(super) const MAX_SERVERS: usize = 1000;
 
 /// The file of known servers. Everything blocks.
 #[derive(Clone, Debug)]

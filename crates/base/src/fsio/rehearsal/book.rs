@@ -1,48 +1,15 @@
 //! Every change of a tree, in the order of the calls, and the tree before the first of them.
 //!
-//! Files and directories are known by numbers of our own: the system uses those of removed ones again.
+//! Files and directories are known by numbers of our own: the system uses those of removed ones
+//! again.
 
 use std::collections::HashMap;
 use std::path::Path;
 
 use rustix::fs::{Mode, Stat};
 
+use super::event::{Event, Node};
 use super::world::{Thing, Tree};
-
-/// A file or directory, whatever it is called.
-pub(super) type Node = usize;
-
-/// A name in a directory.
-#[derive(Clone, Debug)]
-pub(super) struct Place {
-    pub(super) directory: Node,
-    pub(super) name: String,
-}
-
-/// One call that did something.
-#[derive(Clone, Debug)]
-pub(super) enum Event {
-    /// Something new has a name.
-    Created { place: Place, node: Node, is_directory: bool, mode: u32 },
-    /// A file has a second name.
-    Linked { place: Place, node: Node },
-    /// It has another name now, and what had that has none.
-    Renamed { from: Place, to: Place, node: Node },
-    /// The name is gone.
-    Removed { place: Place, node: Node },
-    /// Bytes were written.
-    Written { node: Node, offset: usize, bytes: Vec<u8> },
-    /// It was cut, or extended with zeros.
-    Cut { node: Node, length: usize },
-    /// It has other permission bits.
-    Mode { node: Node, mode: u32 },
-    /// A file with all it holds, or a directory with its names, was brought to the disk.
-    Synced { node: Node },
-    /// That failed: what was not on the disk before may be forgotten, and a later call says nothing of it.
-    NotSynced { node: Node },
-    /// Everything was brought to the disk.
-    AllSynced,
-}
 
 /// What a run did to one tree.
 pub(super) struct Book {

@@ -1,6 +1,9 @@
-//! The calls of `fsio::system`, each by the same name: failed, or done and written down, as the script says.
+//! The calls of `fsio::system`, each by the same name: failed, or done and written down, as the
+//! script says.
 //!
 //! While a script is played nothing is really brought to the disk.
+
+#![expect(clippy::missing_errors_doc, missing_docs, reason = "as in `fsio::system`")]
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -11,7 +14,7 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::{Gid, Mode, OFlags, Timestamps, Uid};
 use rustix::path::Arg;
 
-use super::book::{Event, Node, Place};
+use super::event::{Event, Node, Place};
 use super::script::{entry, is_played, node, note, step};
 use crate::fsio::system;
 

@@ -1,4 +1,5 @@
-//! What happens to the calls of this thread: which one fails and how, and whether they are written down.
+//! What happens to the calls of this thread: which one fails and how, and whether they are written
+//! down.
 
 use std::cell::RefCell;
 use std::ffi::CStr;
@@ -9,11 +10,12 @@ use std::path::Path;
 use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
-use super::book::{Book, Event, Node, Place};
+use super::book::Book;
+use super::event::{Event, Node, Place};
 
 /// What the n-th call says, counted from 0. Of a write, half is done all the same.
 #[derive(Clone, Copy, Debug)]
-pub struct Fault {
+pub(super) struct Fault {
     pub(super) errno: Errno,
     /// Every later call fails too: the disk has died.
     pub(super) lasts: bool,

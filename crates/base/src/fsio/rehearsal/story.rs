@@ -14,6 +14,7 @@ use super::world::{FATES, lay_out};
 pub type State = BTreeMap<String, Vec<u8>>;
 
 /// An operation in a directory of its own, and how to look at what it did.
+#[expect(missing_debug_implementations, reason = "functions have none")]
 pub struct Story<'s> {
     /// For messages.
     pub name: &'s str,
@@ -40,8 +41,8 @@ impl Story<'_> {
         self.cut_the_power_after_a_second_attempt();
     }
 
-    /// The n-th call fails, for every n: the state is the old one or the new one, the new one if it was
-    /// said, and doing it again brings it about and leaves nothing behind.
+    /// The n-th call fails, for every n: the state is the old one or the new one, the new one if it
+    /// was said, and doing it again brings it about and leaves nothing behind.
     pub fn fail_at_every_call(&self) {
         let (old, new) = self.ends();
         for fault in [ONCE, FOR_EVER] {
@@ -63,8 +64,8 @@ impl Story<'_> {
         }
     }
 
-    /// The power is cut after the n-th call, for every n: what was said to be done is there, and of the
-    /// rest the old state or the new one.
+    /// The power is cut after the n-th call, for every n: what was said to be done is there, and of
+    /// the rest the old state or the new one.
     pub fn cut_the_power_after_every_call(&self) {
         let (old, new) = self.ends();
         let directory = self.begin();
@@ -180,7 +181,10 @@ fn leftovers(directory: &Path) -> Vec<String> {
     found
 }
 
-/// The error in words, of those that have the outcome of a story.
+/// The outcome of a story, its error in words.
+///
+/// # Errors
+/// That of `outcome`.
 pub fn said<T, E: Debug>(outcome: Result<T, E>) -> Result<(), String> {
     outcome.map(drop).map_err(|error| format!("{error:?}"))
 }

@@ -1,14 +1,15 @@
 //! What may be on the disk when the power was cut after the n-th call.
 //!
-//! The rules are those of POSIX read strictly, with the one promise that every journalling file system adds
-//! (ext4 in all its modes, XFS, btrfs, F2FS, APFS): a change of names happens as a whole or not at all, a
-//! rename across two directories too.
-//! - What a file holds lasts from its last sync on. What was written after that may be there, be missing, be
-//!   zeros or be there in part, whatever the length says.
-//! - A change of a name lasts once a directory that it changed was synced. Syncing a file says nothing of
-//!   its name. Changes that are not synced may be there or not; those that came first rather.
-//! - After a sync that failed, what it should have brought to the disk may be lost for good, though the next one
-//!   succeeds.
+//! The rules are those of POSIX read strictly, with the one promise that every journalling file
+//! system adds (ext4 in all its modes, XFS, btrfs, F2FS, APFS): a change of names happens as a
+//! whole or not at all, a rename across two directories too.
+//! - What a file holds lasts from its last sync on. What was written after that may be there, be
+//!   missing, be zeros or be there in part, whatever the length says.
+//! - A change of a name lasts once a directory that it changed was synced. Syncing a file says
+//!   nothing of its name. Changes that are not synced may be there or not; those that came first
+//!   rather.
+//! - After a sync that failed, what it should have brought to the disk may be lost for good, though
+//!   the next one succeeds.
 //!
 //! File systems without a journal (ext2, FAT) promise less.
 
@@ -17,7 +18,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::book::{Event, Node, Place};
+use super::event::{Event, Node, Place};
 
 /// Files and directories on a disk.
 #[derive(Clone, Debug, Default)]
@@ -196,7 +197,8 @@ impl Tree {
         }
     }
 
-    /// Everything that has a name, by its path: what a file holds, nothing of a directory; and the mode.
+    /// Everything that has a name, by its path: what a file holds, nothing of a directory; and the
+    /// mode.
     pub(super) fn paths(&self) -> BTreeMap<String, (Option<Vec<u8>>, u32)> {
         let mut found = BTreeMap::new();
         let mut open = vec![(String::new(), self.root)];

@@ -1,7 +1,8 @@
 //! The keys of an account: a list in its record, beside what the legacy server wrote.
 //!
-//! An entry that is not understood in full disables itself and nothing else: a restriction that was misspelt
-//! must not become no restriction. Whether a connection has a key is proved in its handshake, not here.
+//! An entry that is not understood in full disables itself and nothing else: a restriction that was
+//! misspelt must not become no restriction. Whether a connection has a key is proved in its
+//! handshake, not here.
 
 use std::net::IpAddr;
 

@@ -1,7 +1,7 @@
 //! A folder of the old server as it was copied: file by file, each with its own outcome.
 //!
-//! Text is UTF-8, with or without a byte order mark, or GBK, which old Windows programs wrote. What is
-//! not a small regular file is not opened, and links are not followed.
+//! Text is UTF-8, with or without a byte order mark, or GBK, which old Windows programs wrote. What
+//! is not a small regular file is not opened, and links are not followed.
 
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt;

@@ -1,7 +1,7 @@
 //! Bringing a legacy folder in: first a plan, record by record, then the records that are good.
 //!
-//! It never replaces an account that is there, so it can be run again at any time: after a crash, or
-//! when what was refused has been repaired.
+//! It never replaces an account that is there, so it can be run again at any time: after a crash,
+//! or when what was refused has been repaired.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -47,8 +47,8 @@ pub enum ImportVerdict {
 }
 
 impl AccountManager {
-    /// Looks at every record of a legacy folder. Nothing is changed. With `allow_shared`, homes that
-    /// overlap are no reason to refuse.
+    /// Looks at every record of a legacy folder. Nothing is changed. With `allow_shared`, homes
+    /// that overlap are no reason to refuse.
     ///
     /// # Errors
     /// [`ManageError::Account`] if the folder or the store cannot be listed.
@@ -72,8 +72,8 @@ impl AccountManager {
         Ok(entries)
     }
 
-    /// Stores the record of an entry that is ready. Says whether it did: false if it is not ready, or
-    /// an account of that name came first.
+    /// Stores the record of an entry that is ready. Says whether it did: false if it is not ready,
+    /// or an account of that name came first.
     ///
     /// # Errors
     /// [`ManageError::Account`] if it cannot be written; nothing is stored then.

@@ -1,7 +1,7 @@
 //! What an administrator has: how records are stored, which passwords are weak, what is odd.
 //!
-//! It compares stored MD5 values with one another and with a few well-known passwords. It never holds
-//! or gives a stored value, and it knows a password only if it is one of those few.
+//! It compares stored MD5 values with one another and with a few well-known passwords. It never
+//! holds or gives a stored value, and it knows a password only if it is one of those few.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;

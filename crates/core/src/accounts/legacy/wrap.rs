@@ -9,7 +9,8 @@ use crate::accounts::manage::{AccountManager, ManageError};
 use crate::accounts::password::StoredPassword;
 use sealane_base::types::Username;
 
-/// A stored password and what is to replace it. Both let whoever has them guess; `Debug` shows stars.
+/// A stored password and what is to replace it. Both let whoever has them guess; `Debug` shows
+/// stars.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Wrapping {
     /// The account.
@@ -27,8 +28,8 @@ impl fmt::Debug for Wrapping {
 }
 
 impl AccountManager {
-    /// The accounts that store a raw MD5, sorted, and those whose records cannot be read: nobody knows
-    /// what they store, and [`AccountManager::prepare_wrap`] says why.
+    /// The accounts that store a raw MD5, sorted, and those whose records cannot be read: nobody
+    /// knows what they store, and [`AccountManager::prepare_wrap`] says why.
     ///
     /// # Errors
     /// [`ManageError::Account`] if the store cannot be listed.
@@ -41,8 +42,8 @@ impl AccountManager {
         Ok(names)
     }
 
-    /// Computes what is to replace a raw MD5; `None` if there is none, or no such account, any more.
-    /// Nothing is changed. One argon2 evaluation.
+    /// Computes what is to replace a raw MD5; `None` if there is none, or no such account, any
+    /// more. Nothing is changed. One argon2 evaluation.
     ///
     /// # Errors
     /// [`ManageError`].

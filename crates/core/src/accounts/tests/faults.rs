@@ -1,4 +1,5 @@
-//! Changes of records, when any call fails and when the power is cut anywhere: see `fsio::rehearsal`.
+//! Changes of records, when any call fails and when the power is cut anywhere: see
+//! `fsio::rehearsal`.
 
 use std::path::Path;
 

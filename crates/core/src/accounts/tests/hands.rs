@@ -1,5 +1,5 @@
-//! Other hands at the records: programs that take no lock, holders of the lock that do not let go, and
-//! what was typed in another encoding.
+//! Other hands at the records: programs that take no lock, holders of the lock that do not let go,
+//! and what was typed in another encoding.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! In steady state no chunk costs an allocation, at either end: a file of many chunks takes no more of
-//! them than one of few.
+//! In steady state no chunk costs an allocation, at either end: a file of many chunks takes no more
+//! of them than one of few.
 
 use allocation_counter::measure;
 use tokio::net::UnixStream;
@@ -81,7 +81,8 @@ fn allocations(chunks: u64) -> u64 {
 
 #[test]
 fn chunks_cost_no_allocations() {
-    // What the queues of tokio take now and then, a block for 32 frames each: a quarter of one for each chunk.
+    // What the queues of tokio take now and then, a block for 32 frames each: a quarter of one for
+    // each chunk.
     const SLACK: u64 = 16;
     let (few, many) = (allocations(16), allocations(80));
     assert!(many <= few + SLACK, "{few} for 16 chunks, {many} for 80");

@@ -1,4 +1,5 @@
-//! What is held is announced in order, from two threads; where data has shifted, from another place.
+//! What is held is announced in order, from two threads; where data has shifted, from another
+//! place.
 
 use std::sync::mpsc::{Receiver, Sender, channel};
 

@@ -1,4 +1,5 @@
-//! What arrives in several sessions shares memory: who finds it used up waits, and none waits for another's peer.
+//! What arrives in several sessions shares memory: who finds it used up waits, and none waits for
+//! another's peer.
 
 use tokio::time::timeout;
 

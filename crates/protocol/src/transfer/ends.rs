@@ -1,0 +1,96 @@
+//! The two ends of a transfer, and what the tasks that read connections hand to them.
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::lanes::Lanes;
+use crate::frame::{ChunkPrefix, ClaimsPage};
+use crate::pieces::PiecesPage;
+use crate::wire::{ChunkBuffer, FrameSender};
+use sealane_base::types::{Digest, Layout};
+
+/// What a receiver tells the sender.
+#[derive(Debug)]
+pub(super) enum PeerEvent {
+    /// By lane and index.
+    Acknowledged(u32, u32),
+    /// The recipe for this chunk did not make it.
+    Again(u32),
+    /// Lanes have come or gone.
+    Lanes,
+    Claims(ClaimsPage),
+    Pieces(PiecesPage),
+}
+
+/// What a sender tells the receiver.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// With the lane over which it came, if it was one.
+    Chunk(ChunkPrefix, ChunkBuffer, Option<FrameSender>),
+    /// The buffer holds the steps.
+    Recipe(ChunkPrefix, ChunkBuffer),
+    /// The pieces of the present version are wanted, by the log2 of their average.
+    Seek(u8),
+    End(Digest),
+}
+
+/// The receiving transfer's end of a route.
+#[derive(Debug)]
+pub struct ReceivingEnd {
+    pub(super) id: u32,
+    pub(super) layout: Layout,
+    pub(super) incoming: mpsc::Receiver<Incoming>,
+    pub(super) closed: CancellationToken,
+    pub(super) lanes: Lanes,
+}
+
+impl ReceivingEnd {
+    /// Id of the transfer.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    /// Layout of the file.
+    #[must_use]
+    pub fn layout(&self) -> Layout {
+        self.layout
+    }
+
+    /// Cancelled when the route is closed.
+    pub(super) fn closed(&self) -> CancellationToken {
+        self.closed.clone()
+    }
+
+    pub(super) fn next(&mut self) -> Option<Incoming> {
+        self.incoming.blocking_recv()
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+}
+
+/// The sending transfer's end of a route.
+#[derive(Debug)]
+pub struct SendingEnd {
+    pub(super) id: u32,
+    pub(super) events: mpsc::Receiver<PeerEvent>,
+    pub(super) lanes: Lanes,
+}
+
+impl SendingEnd {
+    /// Id of the transfer.
+    #[must_use]
+    pub fn id(&self) -> u32 {
+        self.id
+    }
+
+    pub(super) fn next_event(&mut self) -> Option<PeerEvent> {
+        self.events.blocking_recv()
+    }
+
+    pub(super) fn lanes(&self) -> &Lanes {
+        &self.lanes
+    }
+}
