@@ -78,7 +78,11 @@ fn read_ahead(file: &File) {
 }
 
 /// Fills `buffer`; a file that is shorter than it was has changed.
-pub(super) fn read_exactly(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
+pub(super) fn read_exactly(
+    file: &File,
+    offset: u64,
+    buffer: &mut [u8],
+) -> Result<(), StorageError> {
     file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => StorageError::Changed,
         _ => error.into(),
