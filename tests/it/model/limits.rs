@@ -126,7 +126,7 @@ async fn obeyed(settings: config::Settings, features: Vec<u64>, boasts: Vec<(u8,
         sessions.push(session);
     }
     if most <= 5 {
-        assert!(!log_in(&mut peer(), &features, &boasts).await, "one more than {}", most);
+        assert!(!log_in(&mut peer(), &features, &boasts).await, "one more than {most}");
     }
     // Pings are no requests.
     let mut idle = sessions.pop().unwrap();

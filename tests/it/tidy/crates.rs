@@ -106,7 +106,7 @@ fn dependencies(text: &str) -> Vec<String> {
     };
     let targets = manifest.get("target").and_then(toml::Value::as_table).cloned();
     let special = targets.unwrap_or_default().into_iter();
-    let special = special.filter_map(|(_, target)| target.as_table().map(|table| of(table)));
+    let special = special.filter_map(|(_, target)| target.as_table().map(&of));
     of(&manifest).chain(special.flatten()).collect()
 }
 

@@ -27,8 +27,13 @@ pub(super) fn functions_are_short(source: &Source) -> Vec<String> {
 }
 
 /// Directories whose comments are still to be reflowed.
-const WIDE: [&str; 4] =
-    ["crates/client/", "crates/core/src/storage/", "crates/server/", "src/cli/client/"];
+const WIDE: [&str; 5] = [
+    "crates/client/",
+    "crates/core/src/service/",
+    "crates/core/src/storage/",
+    "crates/server/",
+    "src/cli/client/",
+];
 
 /// A comment fits beside another file.
 pub(super) fn comments_are_narrow(source: &Source) -> Vec<String> {

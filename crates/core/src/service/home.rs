@@ -67,6 +67,9 @@ pub struct Home {
     grant: Grant,
 }
 
+/// One of many files.
+type Opened = Result<Arc<dyn Source>, StorageError>;
+
 /// What a grant lets its holder see.
 pub(crate) fn view_of(grant: &Grant) -> View {
     let may_read = grant.permissions.allows(Permission::Read);
@@ -121,10 +124,7 @@ impl Home {
     }
 
     /// Opens many files for reading.
-    pub fn sources(
-        &self,
-        paths: &[RemotePath],
-    ) -> Result<Vec<Result<Arc<dyn Source>, StorageError>>, StorageError> {
+    pub fn sources(&self, paths: &[RemotePath]) -> Result<Vec<Opened>, StorageError> {
         Ok(self.may(Operation::Read)?.sources(paths))
     }
 

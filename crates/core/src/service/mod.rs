@@ -15,6 +15,7 @@ use std::time::SystemTime;
 use tracing::{info, warn};
 
 pub use self::connections::{Connection, SessionInfo, Transfer};
+#[cfg(test)]
 pub(crate) use self::home::view_of;
 pub use self::home::{Home, Operation};
 pub use self::login::{Credential, Login, LoginRefusal};

@@ -1,7 +1,6 @@
 //! Uploads whose size is not known when they begin.
 
 use super::*;
-use sealane_base::files::Sink as _;
 
 fn begin(fixture: &Fixture, name: &str) -> Arc<dyn Upload> {
     fixture.home.upload(&path(name), None, FileMeta::default(), PATIENCE).unwrap()
