@@ -1,8 +1,10 @@
 //! The door: takes connections as long as there is room, secures each, hands it to a session.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -13,7 +15,8 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::gate::Gate;
-use super::keys::{Current, Keys};
+use super::keys::Current;
+use super::live::Keys;
 use crate::net::{self, Congestion};
 use crate::protocol::join;
 use crate::session::{self, Registry, Service, Terms, Visit};
@@ -35,10 +38,10 @@ pub(super) struct Door {
 }
 
 impl Door {
-    pub(super) async fn accept_forever(&mut self, listener: &TcpListener) -> Infallible {
-        let serial = AtomicU64::new(1);
+    pub(super) async fn accept_forever(&mut self, listeners: &[TcpListener]) -> Infallible {
+        let (serial, mut first) = (AtomicU64::new(1), 0);
         loop {
-            let (stream, peer) = match listener.accept().await {
+            let (stream, peer) = match accept_any(listeners, &mut first).await {
                 Ok(accepted) => accepted,
                 Err(error) => {
                     warn!(%error, "accept failed");
@@ -55,7 +58,7 @@ impl Door {
                 continue;
             };
             let id = serial.fetch_add(1, Ordering::Relaxed);
-            let span = info_span!("connection", id, %peer);
+            let span = info_span!("connection", id, %peer, user = tracing::field::Empty);
             let visit = self.registry.enter(id, peer);
             let must_leave = stranger.must_leave();
             visit.at_login(move || stranger.leave_as_known());
@@ -79,6 +82,24 @@ impl Door {
     }
 }
 
+/// The next connection to any of `listeners`; who was asked first is asked last the next time.
+async fn accept_any(
+    listeners: &[TcpListener],
+    first: &mut usize,
+) -> std::io::Result<(TcpStream, SocketAddr)> {
+    std::future::poll_fn(|context| {
+        let (before, after) = listeners.split_at((*first).min(listeners.len()));
+        for (place, listener) in after.iter().chain(before).enumerate() {
+            if let Poll::Ready(accepted) = listener.poll_accept(context) {
+                *first = (*first + place + 1) % listeners.len();
+                return Poll::Ready(accepted);
+            }
+        }
+        Poll::Pending
+    })
+    .await
+}
+
 struct Guest {
     keys: Arc<Current>,
     service: Arc<Service>,
@@ -89,7 +110,6 @@ struct Guest {
 
 impl Guest {
     async fn serve(self, stream: TcpStream, visit: &Visit) {
-        let peer = visit.peer();
         match net::prepare(&stream, self.congestion) {
             Ok(congestion) => debug!(congestion, "connected"),
             Err(error) => warn!(%error, "socket options"),
@@ -98,8 +118,12 @@ impl Guest {
             timeout_at(self.deadline, tls::accept(self.keys.config.clone(), stream)).await;
         let stream = match secured {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return info!(%peer, %error, "handshake failed"),
-            Err(_) => return info!(%peer, "no handshake in time"),
+            // A probe, of a monitor say, which is not worth a line each time.
+            Ok(Err(error)) if error.is_silence() => {
+                return debug!("closed before it said anything");
+            }
+            Ok(Err(error)) => return info!(%error, "handshake failed"),
+            Err(_) => return info!("no handshake in time"),
         };
         let (keys, client_key) = (self.keys.announce(&stream), tls::peer_pin(&stream));
         let terms = Terms {

@@ -14,6 +14,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::live::Keys;
 use super::questions::{
     AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
 };
@@ -34,6 +35,7 @@ pub(super) struct Control {
     pub(super) authenticator: Authenticator,
     pub(super) registry: Registry,
     pub(super) vault: Arc<Vault>,
+    pub(super) keys: Keys,
 }
 
 /// Binds the socket at `path`, taking the place of one that an earlier server left.
@@ -93,6 +95,7 @@ impl Control {
 
     async fn answer(&self, question: Question) -> Answer {
         match question {
+            Question::Keys {} => Answer::Keys(self.keys.status()),
             Question::Status {} => Answer::Status(self.status().await),
             Question::CheckQuota { name, repair } => match Username::parse(&name) {
                 Ok(name) => self.check_quota(name, repair).await,

@@ -1,12 +1,13 @@
 //! `sealaned` without its command line: accepts connections, secures them, serves sessions, drains.
 //!
-//! The caller binds the listener and decides when to stop, so that tests use any port and no
+//! The caller binds the listeners and decides when to stop, so that tests use any port and no
 //! signal. Byte layouts and requests are for the rooms below; nothing is printed here.
 
 mod accept;
 mod control;
 mod gate;
 mod keys;
+mod live;
 mod questions;
 
 use std::sync::Arc;
@@ -14,9 +15,10 @@ use std::time::{Duration, SystemTime};
 
 pub use control::bind_control;
 pub use gate::StrangerLimits;
-pub use keys::{KeyError, KeyFiles, Keys};
+pub use keys::{KeyError, KeyFiles};
+pub use live::Keys;
 pub use questions::{
-    AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
+    AccountsStatus, Answer, KeysStatus, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
 };
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
@@ -67,32 +69,35 @@ pub struct Settings {
 /// Why a server could not run.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    /// The listener has no address.
-    #[error("the listening socket failed: {0}")]
+    /// There is none, or one has no address.
+    #[error("the listening sockets failed: {0}")]
     Listener(#[from] std::io::Error),
 }
 
 /// How often expired partials are looked for.
 const SWEEP: Duration = Duration::from_secs(3600);
 
-/// Serves until `shutdown` completes and sessions have ended or `drain` has passed.
+/// Serves what comes to any of `listeners` until `shutdown` completes and sessions have ended or `drain` has passed.
 ///
 /// Cancel safety: dropping the future stops accepting; sessions that run go on until they end.
 ///
 /// # Errors
 /// [`ServerError`] before the first connection is accepted, never later.
 pub async fn run(
-    listener: TcpListener,
+    listeners: Vec<TcpListener>,
     settings: Settings,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), ServerError> {
-    let local = listener.local_addr()?;
-    let exposure = if local.ip().is_loopback() { Exposure::Loopback } else { Exposure::Network };
+    let places = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    // One that other machines reach is enough: what is for this one alone is refused everywhere then.
+    let is_alone = places.iter().all(|local| local.ip().is_loopback());
+    let exposure = if is_alone { Exposure::Loopback } else { Exposure::Network };
     let registry = Registry::default();
     let control = Control {
         authenticator: settings.authenticator.clone(),
         registry: registry.clone(),
         vault: settings.vault.clone(),
+        keys: settings.keys.clone(),
     };
     let authenticator = settings.authenticator.clone();
     // Nobody waits for it: logins are checked one by one whatever it finds.
@@ -108,7 +113,7 @@ pub async fn run(
     };
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
     let mut door = accept::Door {
-        keys: settings.keys,
+        keys: settings.keys.clone(),
         registry,
         service: Arc::new(service),
         login_deadline: settings.login_deadline,
@@ -118,18 +123,22 @@ pub async fn run(
         tasks: tasks.clone(),
         drain: drain.clone(),
     };
-    if settings.congestion == Congestion::Bbr && !net::offers_bbr(&listener) {
+    let lacks_bbr = listeners.first().is_some_and(|listener| !net::offers_bbr(listener));
+    if settings.congestion == Congestion::Bbr && lacks_bbr {
         info!("this system offers no BBR: connections use its own congestion control");
     }
-    info!(%local, ?exposure, "serving");
+    for local in places {
+        info!(%local, ?exposure, "serving");
+    }
     tokio::select! {
-        never = door.accept_forever(&listener) => match never {},
+        never = door.accept_forever(&listeners) => match never {},
+        never = settings.keys.watch_forever() => match never {},
         never = answer_forever(&control, settings.control) => match never {},
         never = recheck_forever(&control, settings.recheck) => match never {},
         never = sweep_forever(settings.vault, settings.partial_expiry) => match never {},
         () = shutdown => {}
     }
-    drop(listener);
+    drop(listeners);
     tasks.close();
     drain.cancel();
     info!(sessions = tasks.len(), "draining");

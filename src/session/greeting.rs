@@ -12,7 +12,7 @@ use crate::protocol::frame::FrameError;
 use crate::protocol::message::{Hello, LoggedIn, Login, Refused, Welcome};
 use crate::protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, limits};
 use crate::storage::StorageError;
-use crate::types::{Pin, Secret, text};
+use crate::types::{Pin, text};
 use crate::wire::{FrameReader, FrameSender, WireError};
 
 /// Protocol version in which `KEYS` came.
@@ -102,7 +102,7 @@ async fn admit(
     let Login { user: typed, password } = login;
     let (logins, exposure, peer) = (&service.authenticator, service.exposure, visit.peer().ip());
     let by_key = password.is_none();
-    let outcome = match password.map(Secret::new) {
+    let outcome = match password {
         Some(password) => logins.login_from(peer, &typed, password, exposure).await,
         None => logins.login_with_key(peer, &typed, client_key, exposure).await,
     };

@@ -208,7 +208,8 @@ pub(super) async fn serve<R: AsyncRead + Unpin>(
     limits: Limits,
 ) -> Result<Ended, WireError> {
     let shared = &seat.shared;
-    info!(user = %seat.principal().name(), "joined a session");
+    tracing::Span::current().record("user", seat.principal().name().as_str());
+    info!(session = seat.session(), "joined a session");
     let lane = shared.routes.join(out.clone());
     out.send(ServerMessage::Joined(Empty {}).encode(0)).await?;
     loop {

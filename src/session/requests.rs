@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Span, info_span};
 
 use super::notary::Notary;
 use super::refusal::Refusal;
@@ -14,6 +15,7 @@ use super::small_files::SmallFiles;
 use crate::protocol::{ClientMessage, Kind, Status, limits};
 use crate::storage::StorageError;
 use crate::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
+use crate::types::text::printable;
 use crate::types::{Layout, Username};
 use crate::wire::{FrameSender, Loan, Memory, Share};
 
@@ -48,6 +50,8 @@ type Cancels = Arc<Mutex<HashMap<u32, CancellationToken>>>;
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) id: u32,
+    /// Where the log says what it is about.
+    pub(super) span: Span,
     pub(super) home: SharedHome,
     pub(super) caller: Arc<Caller>,
     pub(super) out: FrameSender,
@@ -184,7 +188,10 @@ impl Requests {
     }
 
     /// Registers request `id` and gives it what it needs.
-    pub(super) fn context(&self, id: u32) -> Context {
+    pub(super) fn context(&self, id: u32, message: &ClientMessage) -> Context {
+        let (path, to) = message.paths();
+        let (path, to) = (path.map(printable), to.map(printable));
+        let span = info_span!("request", id, kind = ?message.kind(), path, to);
         let cancelled = CancellationToken::new();
         lock(&self.cancels).insert(id, cancelled.clone());
         let registration = Registration {
@@ -194,6 +201,7 @@ impl Requests {
         };
         Context {
             id,
+            span,
             home: Arc::clone(&self.home),
             caller: Arc::clone(&self.caller),
             out: self.out.clone(),

@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::greeting::{Greeted, greet};
 use super::keep_alive::pong;
@@ -223,7 +223,8 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         drain: CancellationToken,
     ) -> Result<Ended, WireError> {
         let key = principal.key().map(|key| tracing::field::display(key.pin));
-        info!(user = %principal.name(), key, "logged in");
+        tracing::Span::current().record("user", principal.name().as_str());
+        info!(key, "logged in");
         let result = self.requests_until_the_end(&drain).await;
         self.requests.end_all();
         self.host = None;
@@ -297,7 +298,10 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         let message = ClientMessage::decode(header.kind, &body)?;
         drop(body);
         match self.requests.admit(&message, draining) {
-            Err(refusal) => self.out.send(refusal.into_message().encode(header.id)).await,
+            Err(refusal) => {
+                let context = self.requests.context(header.id, &message);
+                self.out.send(refuse(&context, refusal).encode(header.id)).await
+            }
             Ok(held) => self.begin(header.id, message, held, room.flatten()).await,
         }
     }
@@ -310,32 +314,34 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         held: Vec<OwnedSemaphorePermit>,
         room: Option<Room>,
     ) -> Result<(), WireError> {
-        let context = self.requests.context(id);
+        let context = self.requests.context(id, &message);
         match message {
             ClientMessage::PutSmall(request, bytes) => {
                 let arrived = Arrived { context, request, bytes, held: (held, room) };
                 if let Some(work) = self.requests.small_files.store(arrived) {
-                    self.tasks.spawn(work);
+                    self.tasks.spawn(work.in_current_span());
                 }
             }
             ClientMessage::Get(Get { path, small: Some(true), .. }) => {
                 let wanted = Wanted { context, path, held };
                 if let Some(work) = self.requests.small_files.send(wanted) {
-                    self.tasks.spawn(work);
+                    self.tasks.spawn(work.in_current_span());
                 }
             }
             ClientMessage::Tokens(request) => {
                 let reply = self.tokens(request);
-                let reply = reply.unwrap_or_else(|no| refuse(Kind::Tokens, id, no));
+                let reply = reply.unwrap_or_else(|no| refuse(&context, no));
                 self.out.send(reply.encode(id)).await?;
             }
             message => {
                 let moves = matches!(message.kind(), Kind::Put | Kind::Get);
                 let transfer = moves.then(|| self.visit.transfer());
-                self.tasks.spawn(async move {
+                let span = context.span.clone();
+                let work = async move {
                     let _held = (held, transfer);
                     answer(context, message).await;
-                });
+                };
+                self.tasks.spawn(work.instrument(span));
             }
         }
         Ok(())
@@ -351,14 +357,13 @@ impl<R> Authenticated<'_, R> {
 
 /// Runs one request to its end and queues the answer.
 async fn answer(context: Context, message: ClientMessage) {
-    let kind = message.kind();
     let reply = match super::verbs::serve(&context, message).await {
         Ok(reply) => reply,
         Err(refusal) if context.cancelled.is_cancelled() => {
-            info!(?kind, id = context.id, "given up");
+            info!("given up");
             (!context.is_over()).then(|| refusal.into_message())
         }
-        Err(refusal) => Some(refuse(kind, context.id, refusal)),
+        Err(refusal) => Some(refuse(&context, refusal)),
     };
     if let Some(reply) = reply {
         // The session may have ended meanwhile: then nobody waits for this answer.
@@ -367,12 +372,12 @@ async fn answer(context: Context, message: ClientMessage) {
 }
 
 /// Writes a refusal to the log and gives what the peer may know of it.
-pub(super) fn refuse(kind: Kind, id: u32, refusal: Refusal) -> ServerMessage {
+pub(super) fn refuse(context: &Context, refusal: Refusal) -> ServerMessage {
     let (status, internal) = (refusal.status(), refusal.internal.as_deref());
-    match internal {
-        Some(internal) => warn!(?kind, id, ?status, internal, "refused"),
-        None => info!(?kind, id, ?status, "refused"),
-    }
+    context.span.in_scope(|| match internal {
+        Some(internal) => warn!(?status, internal, "refused"),
+        None => info!(?status, "refused"),
+    });
     refusal.into_message()
 }
 

@@ -14,7 +14,7 @@ use super::requests::{Context, Room};
 use super::server::{SharedHome, refuse};
 use super::verbs::get::load_small;
 use crate::protocol::message::{PutSmall, SizeRoot};
-use crate::protocol::{Kind, ServerMessage, Status, limits};
+use crate::protocol::{ServerMessage, Status, limits};
 use crate::storage::{FileMeta, SmallFile, StorageError};
 use crate::transfer;
 use crate::types::{Digest, RemotePath};
@@ -132,20 +132,19 @@ async fn send(batch: Vec<Wanted>) {
         let mut sources = home.sources();
         paths.iter().map(|path| load_small(&mut sources, path)).collect()
     };
-    deal(Kind::Get, askers, load).await;
+    deal(askers, load).await;
 }
 
 async fn store(batch: Vec<Arrived>) {
     let Some(home) = batch.first().map(|first| Arc::clone(&first.context.home)) else { return };
     let (askers, files): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), (one.request, one.bytes))).unzip();
-    deal(Kind::PutSmall, askers, move || store_all(&home, files)).await;
+    deal(askers, move || store_all(&home, files)).await;
 }
 
 /// Does `work` for a batch, on a thread that may block, and answers each of `askers`, for whom something is held
 /// until then.
 async fn deal<Held>(
-    kind: Kind,
     askers: Vec<(Context, Held)>,
     work: impl FnOnce() -> Vec<Result<ServerMessage, Refusal>> + Send + 'static,
 ) {
@@ -159,7 +158,7 @@ async fn deal<Held>(
     let mut answers = Vec::new();
     for (context, _) in &askers {
         let result = results.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
-        let answer = result.unwrap_or_else(|refusal| refuse(kind, context.id, refusal));
+        let answer = result.unwrap_or_else(|refusal| refuse(context, refusal));
         answers.extend(answer.encode(context.id));
         let waits = answers.len() >= TOGETHER;
         if waits && context.out.send(std::mem::take(&mut answers)).await.is_err() {

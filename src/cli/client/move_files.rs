@@ -13,7 +13,7 @@ use crate::client::{Arrived, Download, Link, Upload, UploadSource, download_all,
 use crate::protocol::Status;
 use crate::session::SessionError;
 use crate::storage::{self, FileMeta, Sink, StorageError, StreamSink, Tree};
-use crate::transfer::Meter;
+use crate::transfer::{Meter, TransferError};
 use crate::types::path::PathError;
 use crate::types::{Address, RemotePath};
 
@@ -313,7 +313,14 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     let result = client.download(&address.path, false, open, meter).await;
     drop(progress);
     remote::close(client).await;
-    result.map(|_| ()).map_err(|error| errors::session(&address.path.to_string(), &error))
+    match result {
+        Ok(_) => Ok(()),
+        // Whoever reads it has seen enough, as `head` has.
+        Err(SessionError::Transfer(TransferError::Storage(error))) if error.is_broken_pipe() => {
+            Ok(())
+        }
+        Err(error) => Err(errors::session(&address.path.to_string(), &error)),
+    }
 }
 
 /// The first of `addresses`, which all name one account of one server.

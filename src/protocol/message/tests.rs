@@ -3,6 +3,7 @@
 use super::*;
 use crate::protocol::frame::Side;
 use crate::protocol::status::Status;
+use crate::types::Secret;
 use proptest::prelude::*;
 
 fn put() -> Put {
@@ -18,7 +19,10 @@ fn body(frame: &[u8], side: Side) -> (Header, Vec<u8>) {
 fn messages_of_both_directions_read_back() {
     let client = [
         ClientMessage::Hello(Hello { version: 1, agent: Some("sealane/0.1".into()) }),
-        ClientMessage::Login(Login { user: "ahpu".into(), password: Some("111111".into()) }),
+        ClientMessage::Login(Login {
+            user: "ahpu".into(),
+            password: Some(Secret::new("111111".into())),
+        }),
         ClientMessage::Put(put()),
         ClientMessage::PutSmall(
             PutSmall {
@@ -86,7 +90,10 @@ fn a_full_page_fits_its_bound() {
 
 #[test]
 fn a_login_does_not_print_its_password() {
-    let login = ClientMessage::Login(Login { user: "u".into(), password: Some("hunter2".into()) });
+    let login = ClientMessage::Login(Login {
+        user: "u".into(),
+        password: Some(Secret::new("hunter2".into())),
+    });
     assert!(!format!("{login:?}").contains("hunter2"));
 }
 

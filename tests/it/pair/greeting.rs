@@ -9,7 +9,7 @@ use sealane::protocol::message::{
 use sealane::protocol::pieces::{self, Piece, PiecesPage, Step};
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
-use sealane::types::Digest;
+use sealane::types::{Digest, Secret};
 use sealane::wire::WireError;
 
 use crate::support::pair::USER;
@@ -266,7 +266,8 @@ async fn an_account_that_is_none_is_refused_like_a_wrong_password() {
         [(USER, "wrong"), ("bob", PASSWORD), ("../ann", PASSWORD), ("\u{1b}[2J", "x")]
     {
         let mut peer = pair.peer();
-        let login = Login { user: user.to_owned(), password: Some(password.to_owned()) };
+        let login =
+            Login { user: user.to_owned(), password: Some(Secret::new(password.to_owned())) };
         peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
         answers.push(peer.answer_to(2).await);
         assert_eq!(peer.closed().await.unwrap(), Ended::NotLoggedIn);

@@ -11,7 +11,7 @@ use sealane::protocol::message::{
 use sealane::protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use sealane::session::Ended;
 use sealane::types::digest::chunk_digest;
-use sealane::types::{Digest, Layout};
+use sealane::types::{Digest, Layout, Secret};
 use sealane::wire::{FrameReader, WireError};
 use tokio::io::{AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf, split};
 
@@ -212,7 +212,7 @@ pub fn hello(id: u32) -> Vec<u8> {
 }
 
 pub fn login(id: u32, password: &str) -> Vec<u8> {
-    let login = Login { user: USER.to_owned(), password: Some(password.to_owned()) };
+    let login = Login { user: USER.to_owned(), password: Some(Secret::new(password.to_owned())) };
     ClientMessage::Login(login).encode(id)
 }
 

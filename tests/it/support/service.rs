@@ -90,7 +90,7 @@ impl Service {
         self.stop = CancellationToken::new();
         let stopped = self.stop.clone().cancelled_owned();
         self.running = Some(tokio::spawn(async move {
-            server::run(listener, settings, stopped).await.unwrap();
+            server::run(vec![listener], settings, stopped).await.unwrap();
         }));
     }
 
