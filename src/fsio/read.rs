@@ -251,4 +251,18 @@ mod tests {
         }
         assert_eq!(list_names(dir.path()).unwrap(), [".c", "a", "b"]);
     }
+
+    #[test]
+    fn a_file_that_has_just_changed_is_young() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, b"x").unwrap();
+        let (stamp, now) = (Stamp::of(&path).unwrap(), SystemTime::now());
+        assert!(stamp.is_young(now) && !stamp.is_young(now + YOUNG + Duration::from_secs(1)));
+        // A clock that was set back makes nothing old.
+        assert!(stamp.is_young(now - Duration::from_secs(3600)));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_ne!(Stamp::of(&path), Some(stamp));
+        assert_eq!(Stamp::of(&dir.path().join("none")), None);
+    }
 }

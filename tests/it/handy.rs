@@ -63,12 +63,12 @@ fn ls_lists_what_is_below_by_its_path() {
 #[test]
 fn the_bar_keeps_to_one_line_of_the_terminal() {
     let stage = Stage::new();
-    let file = stage.site.file("large", &noise(6 << 20, 1));
-    let mut command = client(["put", "--limit-rate", "4M", text(&file), &stage.at("large")]);
+    let file = stage.site.file("large", &noise(12 << 20, 1));
+    let mut command = client(["put", "--limit-rate", "10M", text(&file), &stage.at("large")]);
     command.env("TERM", "xterm").env_remove("NO_COLOR");
     let screen = Person::new().types(command, "no such question", |_| String::new());
     assert_eq!(screen.code, Some(0), "{}", screen.text);
-    assert!(screen.text.contains("MiB of 6.00 MiB"), "{}", screen.text);
+    assert!(screen.text.contains("MiB of 12.00 MiB"), "{}", screen.text);
     // What was broken into two lines is drawn over by going up.
     assert!(!screen.text.contains("\u{1b}[1A"), "{:?}", screen.text);
 }

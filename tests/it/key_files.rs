@@ -74,9 +74,14 @@ fn pairs_that_follow_one_another_at_once_are_taken_up_in_place() {
         for (certificate, key, pin) in
             [(&certificate, &key, new.as_str()), (&old[0], &old[1], site.pin())]
         {
-            std::fs::write(place("server.key"), key).unwrap();
-            let _ = std::net::TcpStream::connect(server.address);
-            std::fs::write(place("server.crt"), certificate).unwrap();
+            let mut files = [("server.key", key), ("server.crt", certificate)];
+            if round % 2 == 1 {
+                files.reverse();
+            }
+            for (name, bytes) in files {
+                std::fs::write(place(name), bytes).unwrap();
+                let _ = std::net::TcpStream::connect(server.address);
+            }
             let listed = ls(pin);
             assert!(listed.status.success(), "{round}: {}{}", stderr(&listed), server.log());
         }

@@ -53,6 +53,13 @@ impl Logged {
     }
 }
 
+impl Drop for Logged {
+    fn drop(&mut self) {
+        let _ = self.server.kill();
+        let _ = self.server.wait();
+    }
+}
+
 fn log_to_file(site: &Site) {
     std::fs::create_dir_all(site.root().join("log")).unwrap();
     site.append("[log]\nfile = \"log/sealaned.log\"\n");
