@@ -50,7 +50,7 @@ pub(super) fn store(error: &TrustError) -> Failure {
         | TrustError::Revoked(..) => Exit::Trust,
         _ => Exit::Other,
     };
-    Failure { message: error.to_string(), hint: error.hint(), exit }
+    Failure::new(exit, error.to_string()).maybe_hint(error.hint())
 }
 
 /// The server is not known, and nobody can be asked.

@@ -13,12 +13,13 @@ use crate::cli::{Exit, Failure, Ui, errors};
 use sealane_base::files::{FileMeta, Sink, StorageError, StreamSink, Tree};
 use sealane_base::types::path::PathError;
 use sealane_base::types::{Address, RemotePath};
+use sealane_client::session::SessionError;
 use sealane_client::tree::{
     Arrived, Compare, Copy, Destination, Exclude, FileJob, LocalFile, Preserve, Rules, TreeError,
     download_files, upload_files,
 };
 use sealane_protocol::Status;
-use sealane_protocol::transfer::Meter;
+use sealane_protocol::transfer::{Meter, TransferError};
 
 /// Sends files and, with `-r`, directories.
 pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
@@ -270,7 +271,14 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     };
     let result = remote.client.download(&address.path, false, open, meter).await;
     drop(progress);
-    let result = result.map(drop).map_err(|error| remote.failure(&address.path, &error));
+    let result = match result {
+        Ok(_) => Ok(()),
+        // Its reader has seen enough, as `head` has.
+        Err(SessionError::Transfer(TransferError::Storage(error))) if error.is_broken_pipe() => {
+            Ok(())
+        }
+        Err(error) => Err(remote.failure(&address.path, &error)),
+    };
     remote.close().await;
     result
 }

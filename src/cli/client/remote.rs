@@ -143,8 +143,7 @@ impl Prompts for Terminal {
     }
 
     fn has_password(&self) -> bool {
-        let given = password::given(self.password_file.as_deref());
-        !matches!(given, Ok(None)) || password::can_be_asked()
+        password::is_given(self.password_file.as_deref()) || password::can_be_asked()
     }
 
     fn can_confirm(&self) -> bool {

@@ -189,7 +189,7 @@ async fn the_administrator_sees_a_session_once_and_how_many_connections_it_has()
 
 async fn logged_in_as(service: &Service, user: &str) -> Peer {
     let (mut session, _) = named(service).await;
-    let login = Login { user: user.to_owned(), password: Some(PASSWORD.to_owned()) };
+    let login = Login { user: user.to_owned(), password: Some(Secret::new(PASSWORD.to_owned())) };
     session.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
     assert!(matches!(session.answer_to(1).await, ServerMessage::Welcome(_)));
     assert!(matches!(session.answer_to(2).await, ServerMessage::LoggedIn(_)));

@@ -66,7 +66,7 @@ impl Session {
             reader::read_answers(frames, shared.clone(), out.clone(), settings.silence, on_login);
         let reader = AbortOnDropHandle::new(tokio::spawn(reading));
         // If the connection has ended already, the reader says why.
-        let _ = out.send(reader::first_messages(user, password)).await;
+        let _ = out.send_secret(reader::first_messages(user, password)).await;
         let next_id = Arc::new(Mutex::new(LOGIN + 1));
         let joiner = Joiner { shared, out, next_id, silence: settings.silence };
         Self { joiner, reader, writer, companion: None }

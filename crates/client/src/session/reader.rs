@@ -12,6 +12,8 @@ use sealane_base::types::Secret;
 use sealane_protocol::AGENT;
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::keep_alive::{heard, pong};
+use zeroize::Zeroizing;
+
 use sealane_protocol::message::{Hello, Keys, Login, Refused};
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION};
@@ -24,12 +26,17 @@ pub(super) const LOGIN: u32 = 2;
 /// announced; nothing in them is verified.
 pub type OnLogin = Box<dyn FnOnce(Option<Keys>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// `HELLO` and `LOGIN`, which leave together.
-pub(super) fn first_messages(user: &str, password: Option<&Secret>) -> Vec<u8> {
+/// `HELLO` and `LOGIN`, which leave together. One buffer of exactly their size, so that nothing which
+/// holds the password grows or is copied.
+pub(super) fn first_messages(user: &str, password: Option<&Secret>) -> Zeroizing<Vec<u8>> {
     let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()), features: None };
-    let password = password.map(|password| password.expose().to_owned());
-    let login = Login { user: user.to_owned(), password };
-    [ClientMessage::Hello(hello).encode(HELLO), ClientMessage::Login(login).encode(LOGIN)].concat()
+    let hello = ClientMessage::Hello(hello).encode(HELLO);
+    let login = Login { user: user.to_owned(), password: password.cloned() };
+    let login = Zeroizing::new(ClientMessage::Login(login).encode(LOGIN));
+    let mut both = Zeroizing::new(Vec::with_capacity(hello.len() + login.len()));
+    both.extend_from_slice(&hello);
+    both.extend_from_slice(&login);
+    both
 }
 
 /// Reads until the login fails or the connection ends, and then fails all that still waits with the reason;

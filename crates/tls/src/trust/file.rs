@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::error::TrustError;
 use super::name::{Place, ServerName};
-use super::server::{KnownKey, KnownServer, MAX_KEYS};
+use super::server::{Alias, KnownKey, KnownServer, MAX_KEYS, MAX_NAMES};
 use super::state::{Source, State};
 use super::store::KnownServers;
 use sealane_base::types::text::printable;
@@ -79,9 +79,19 @@ struct Server {
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    aliases: Vec<OtherName>,
     epoch: u64,
     signed_epoch: u64,
     keys: Vec<Key>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct OtherName {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -169,7 +179,7 @@ fn counts(entries: &[(KnownServer, Value)]) -> (Counts<Place>, Counts<ServerName
     let (mut places, mut names) = (Counts::new(), Counts::new());
     for (server, _) in entries {
         *places.entry(server.place.clone()).or_default() += 1;
-        if let Some(name) = &server.name {
+        for name in server.names() {
             *names.entry(name.clone()).or_default() += 1;
         }
     }
@@ -194,6 +204,10 @@ fn server(server: Server) -> Result<KnownServer, String> {
         .ok_or_else(|| format!("'{}' is not host:port", server.server))?;
     let name = server.name.as_deref().map(ServerName::parse).transpose();
     let user = server.user.as_deref().map(Username::parse).transpose();
+    let aliases = server.aliases.into_iter().map(alias).collect::<Result<Vec<_>, _>>()?;
+    if aliases.len() >= MAX_NAMES || (server.name.is_none() && !aliases.is_empty()) {
+        return Err(format!("{place} has too many names, or others but no first one"));
+    }
     let keys: Vec<_> = server.keys.into_iter().map(key).collect();
     let repeated = |key: &KnownKey| keys.iter().filter(|other| other.pin == key.pin).count() != 1;
     if keys.is_empty() || keys.len() > MAX_KEYS || keys.iter().any(repeated) {
@@ -202,10 +216,19 @@ fn server(server: Server) -> Result<KnownServer, String> {
     Ok(KnownServer {
         name: name.map_err(|error| error.to_string())?,
         user: user.map_err(|error| error.to_string())?,
+        aliases,
         place,
         epoch: server.epoch,
         signed_epoch: server.signed_epoch,
         keys,
+    })
+}
+
+fn alias(alias: OtherName) -> Result<Alias, String> {
+    let user = alias.user.as_deref().map(Username::parse).transpose();
+    Ok(Alias {
+        name: ServerName::parse(&alias.name).map_err(|error| error.to_string())?,
+        user: user.map_err(|error| error.to_string())?,
     })
 }
 
@@ -229,10 +252,15 @@ fn to_file(server: &KnownServer) -> Server {
         last_seen: key.last_seen,
         since: key.since,
     });
+    let aliases = server.aliases.iter().map(|alias| OtherName {
+        name: alias.name.to_string(),
+        user: alias.user.as_ref().map(ToString::to_string),
+    });
     Server {
         server: server.place.to_string(),
         name: server.name.as_ref().map(ToString::to_string),
         user: server.user.as_ref().map(ToString::to_string),
+        aliases: aliases.collect(),
         epoch: server.epoch,
         signed_epoch: server.signed_epoch,
         keys: keys.collect(),

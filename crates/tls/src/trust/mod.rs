@@ -24,6 +24,6 @@ pub use error::TrustError;
 pub use file::DamagedEntry;
 pub use name::{Place, ServerName, ServerNameError};
 pub use ring::{KeyRing, RingKey, Statement};
-pub use server::{KnownKey, KnownServer};
+pub use server::{Alias, KnownKey, KnownServer};
 pub use state::{Source, State};
 pub use store::{KnownServers, MAX_FILE, Store};
