@@ -73,7 +73,7 @@ async fn run(door: Sealane, input: &[u8]) {
     let (reader, mut writer) = split(near);
     let mut reader = FrameReader::new(reader, Side::Server, DEADLINE);
     let hello = Hello { version: VERSION, agent: None, features: None };
-    let login = Login { user: USER.to_owned(), password: Some(PASSWORD.to_owned()) };
+    let login = Login { user: USER.to_owned(), password: Some(Secret::new(PASSWORD.to_owned())) };
     let greeting = [ClientMessage::Hello(hello).encode(1), ClientMessage::Login(login).encode(2)];
     // Passwords are checked on threads that the clock does not know of: it must not move meanwhile.
     let (logged_in, until_then) = mpsc::channel::<()>();

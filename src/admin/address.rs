@@ -2,7 +2,7 @@
 
 use super::{AdminError, Pins, Reach};
 use sealane_base::types::text::printable;
-use sealane_base::types::{Address, PinSet, RemotePath, Username};
+use sealane_base::types::{Address, ListenAddress, PinSet, RemotePath, Username};
 
 /// The address of a server with all its pins; the server's own comes first.
 ///
@@ -22,12 +22,18 @@ pub fn address(reach: &Reach, pins: &Pins, user: Option<Username>) -> Result<Add
 pub(super) fn host_and_port(reach: &Reach) -> Result<(String, u16), AdminError> {
     match &reach.public {
         Some(public) => Ok((public.host.clone(), public.port)),
-        None => Ok((listening_host(reach)?, reach.listen.port())),
+        None => match reach.listen.first() {
+            Some(first) => Ok((listening_host(first)?, first.port())),
+            None => Err(AdminError::HostName(String::new())),
+        },
     }
 }
 
-fn listening_host(reach: &Reach) -> Result<String, AdminError> {
-    let ip = reach.listen.ip();
+fn listening_host(address: &ListenAddress) -> Result<String, AdminError> {
+    let ip = match address {
+        ListenAddress::Ip(address) => address.ip(),
+        ListenAddress::Name(name, _) => return Ok(name.clone()),
+    };
     if ip.is_unspecified() {
         machine_name()
     } else if ["127.0.0.1", "::1"].contains(&ip.to_string().as_str()) {
@@ -61,7 +67,8 @@ mod tests {
 
     fn host(listen: &str, public: Option<&str>) -> String {
         let public = public.map(|text| Address::parse(text).unwrap());
-        let reach = Reach { listen: listen.parse().unwrap(), public };
+        let listen = listen.split(' ').map(|one| ListenAddress::parse(one).unwrap()).collect();
+        let reach = Reach { listen, public };
         address(&reach, &pins(), None).unwrap().host_port()
     }
 
@@ -72,6 +79,7 @@ mod tests {
         assert_eq!(host("127.0.0.2:9901", None), "127.0.0.2:9901");
         assert_eq!(host("[fe80::1]:7", None), "[fe80::1]:7");
         assert_eq!(host("127.0.0.1:0", None), "localhost:0");
+        assert_eq!(host("files.example:7 127.0.0.1:9901", None), "files.example:7");
         assert_eq!(host("0.0.0.0:1", Some("sealane://files.example:2")), "files.example:2");
         let name = rustix::system::uname().nodename().to_str().unwrap().to_owned();
         assert_eq!(host("0.0.0.0:9901", None), format!("{name}:9901"));
@@ -80,7 +88,8 @@ mod tests {
 
     #[test]
     fn it_reads_back_with_both_pins_and_the_account() {
-        let reach = Reach { listen: "127.0.0.1:9901".parse().unwrap(), public: None };
+        let listen = ListenAddress::parse("127.0.0.1:9901").into_iter().collect();
+        let reach = Reach { listen, public: None };
         let user = Some(Username::parse("ahpu").unwrap());
         let made = address(&reach, &pins(), user).unwrap();
         assert_eq!(Address::parse(&made.to_string()).unwrap(), made);

@@ -17,7 +17,6 @@ mod rotate_faults;
 mod tests;
 mod wrap;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 pub use accounts::{open_accounts, remove_account};
@@ -30,13 +29,14 @@ pub use init::{InitReport, init};
 pub use rotate::{Rotated, activate, prepare, recover, retire, revoke};
 pub use wrap::{WrapReport, backups, failures, undo_wrap, wrap};
 
-use sealane_base::types::{Address, Pin};
+use sealane_base::types::{Address, ListenAddress, Pin};
 
 /// Where a server listens, and how clients reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach {
-    /// IP address and port it listens on. Port 0 is one that the system picks at each start.
-    pub listen: SocketAddr,
+    /// Where it listens, the first place being the one that clients are told. Port 0 is one that the system picks
+    /// at each start.
+    pub listen: Vec<ListenAddress>,
     /// Host and port for clients, if they are not those it listens on; nothing else is looked at.
     pub public: Option<Address>,
 }

@@ -7,12 +7,12 @@ use std::path::{Path, PathBuf};
 use time::OffsetDateTime;
 
 use super::*;
-use sealane_base::types::Address;
+use sealane_base::types::{Address, ListenAddress};
 
 const NOW: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 
 fn reach() -> Reach {
-    Reach { listen: "127.0.0.1:9901".parse().unwrap(), public: None }
+    Reach { listen: ListenAddress::parse("127.0.0.1:9901").into_iter().collect(), public: None }
 }
 
 fn make(directory: &Path) -> Result<InitReport, AdminError> {
@@ -162,7 +162,8 @@ fn a_key_that_the_server_would_refuse_is_reported() {
 fn a_machine_name_is_asked_for_before_anything_is_made() {
     // Whatever the machine is called, the address must read back.
     let dir = tempfile::tempdir().unwrap();
-    let everywhere = Reach { listen: "0.0.0.0:9901".parse().unwrap(), public: None };
+    let everywhere =
+        Reach { listen: ListenAddress::parse("0.0.0.0:9901").into_iter().collect(), public: None };
     match init(dir.path(), &everywhere, NOW, |_| String::new()) {
         Ok(report) => {
             let text = report.address.to_string();

@@ -70,7 +70,7 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         Status::TooLarge => failure(Exit::Space, format!("{what}: {text}")),
         Status::NotFound => failure(Exit::NotFound, format!("{what}: {text}"))
             .hint("'sealane ls' shows what is there"),
-        Status::Exists => failure(Exit::Other, format!("{what}: {text}")),
+        Status::Exists => failure(Exit::Other, format!("{what}: {text}")).because_it_exists(),
         Status::NotEmpty => {
             failure(Exit::Other, format!("{what}: {text}")).hint("-r removes all it holds")
         }
@@ -122,8 +122,9 @@ pub(super) fn storage(what: &str, error: &StorageError) -> Failure {
         _ => (Exit::Other, None),
     };
     let failure = Failure::new(exit, format!("{what}: {error}"));
-    match hint {
-        Some(hint) => failure.hint(hint),
-        None => failure,
-    }
+    let failure = match error {
+        StorageError::Exists => failure.because_it_exists(),
+        _ => failure,
+    };
+    failure.maybe_hint(hint.map(str::to_owned))
 }

@@ -32,6 +32,26 @@ pub enum Exit {
     Interrupted = 130,
 }
 
+impl Exit {
+    /// The word for it.
+    #[must_use]
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Success => "ok",
+            Self::Other => "other",
+            Self::Usage => "usage",
+            Self::NotFound => "not-found",
+            Self::Login => "login",
+            Self::Trust => "trust",
+            Self::Network => "network",
+            Self::Space => "space",
+            Self::Integrity => "integrity",
+            Self::Partial => "partial",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 impl From<Exit> for process::ExitCode {
     fn from(exit: Exit) -> Self {
         Self::from(exit as u8)
@@ -48,12 +68,36 @@ pub struct Failure {
     pub hint: Option<String>,
     /// The exit status.
     pub exit: Exit,
+    /// What kind of failure it is, for programs: a word that does not change (docs/JSON.md).
+    pub code: &'static str,
 }
 
+/// The code of a failure whose reason is that something has that name already.
+pub const EXISTS: &str = "exists";
+
 impl Failure {
-    /// A failure without a hint.
+    /// A failure without a hint, whose code is that of its exit status.
     pub fn new(exit: Exit, message: impl Into<String>) -> Self {
-        Self { message: message.into(), hint: None, exit }
+        Self { message: message.into(), hint: None, exit, code: exit.code() }
+    }
+
+    /// The same with a hint if there is one.
+    #[must_use]
+    pub fn maybe_hint(self, hint: Option<String>) -> Self {
+        Self { hint, ..self }
+    }
+
+    /// The same because something has that name already.
+    #[must_use]
+    pub fn because_it_exists(self) -> Self {
+        Self { code: EXISTS, ..self }
+    }
+
+    /// The lines in which people read it.
+    #[must_use]
+    pub fn lines(&self) -> Vec<String> {
+        let hint = self.hint.as_ref().map(|hint| format!("hint: {hint}"));
+        [Some(format!("error: {}", self.message)), hint].into_iter().flatten().collect()
     }
 
     /// A failure whose words were printed already; only the exit status is left to give.

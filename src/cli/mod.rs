@@ -7,6 +7,7 @@ pub mod client;
 mod confine;
 mod errors;
 pub mod failure;
+mod log_queue;
 mod logging;
 mod manager;
 mod password;

@@ -10,7 +10,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::confine::{self, Confined};
-use super::{Exit, Failure, Ui, logging};
+use super::logging::Log;
+use super::{Exit, Failure, ui};
 use crate::config::{self, Settings};
 use sealane_base::fsio::FsError;
 use sealane_core::accounts::{AccountStore, Authenticator, DirectoryStore};
@@ -23,9 +24,10 @@ const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serve homes over pinned TLS 1.3.
 ///
-/// Says "listening on ADDR:PORT" on stderr when it is ready. SIGTERM and SIGINT let transfers under
-/// way end, for at most `limits.drain_seconds`; a second one ends at once. SIGHUP reads
-/// `login.legacy_deadline` again; everything else in the configuration is read at the start.
+/// Says "listening on ADDR:PORT" on stderr when it is ready, once for each place. SIGTERM and SIGINT let
+/// transfers under way end, for at most `limits.drain_seconds`; a second one ends at once. SIGHUP reads
+/// `login.legacy_deadline`, certificate and key again and opens the log file anew, SIGUSR1 the log file alone;
+/// everything else in the configuration is read at the start.
 ///
 /// Example: `sealaned --config /srv/sealane/config.toml`
 #[derive(Debug, Parser)]
@@ -39,19 +41,24 @@ struct Arguments {
 /// Runs the server with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let ui = Ui::default();
-    match run(ui, &arguments.config) {
-        Ok(()) => Exit::Success.into(),
+    let arguments = match ui::parse::<Arguments>(std::env::args_os()) {
+        Ok((arguments, _)) => arguments,
+        Err(exit) => return exit.into(),
+    };
+    let log = Log::default();
+    let exit = match run(&log, &arguments.config) {
+        Ok(()) => Exit::Success,
         Err(failure) => {
-            ui.failure(&failure);
-            failure.exit.into()
+            failure.lines().iter().for_each(|line| log.line(line));
+            failure.exit
         }
-    }
+    };
+    log.finish();
+    exit.into()
 }
 
-fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
-    logging::start("info")?;
+fn run(log: &Log, path: &Path) -> Result<(), Failure> {
+    log.start("info")?;
     let settings = config::load(path).map_err(|error| {
         let failure = Failure::new(Exit::Usage, error.to_string());
         match error.hint() {
@@ -59,33 +66,47 @@ fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
             None => failure,
         }
     })?;
-    let confined = confine::confine(&settings, path)?;
+    let confined = confine::confine(&settings, path, log)?;
     // The runtime's threads inherit the walls, and could no longer look up how many there should be.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(confined.processors)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
-    let served = runtime.block_on(serve(ui, path, settings, confined));
+    let served = runtime.block_on(serve(log, path, settings, confined));
     runtime.shutdown_background();
     served
 }
 
-async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> Result<(), Failure> {
-    let Confined { listener, store, manager, .. } = confined;
+async fn serve(
+    log: &Log,
+    path: &Path,
+    settings: Settings,
+    confined: Confined,
+) -> Result<(), Failure> {
+    let Confined { listeners, store, manager, .. } = confined;
     let server = prepare(settings, store)?;
-    reload_at_hangup(ui, path.to_owned(), server.authenticator.clone())?;
+    let again = Again {
+        log: log.clone(),
+        config: path.to_owned(),
+        logins: server.authenticator.clone(),
+        keys: server.keys.clone(),
+    };
+    again.at_signals()?;
     let broken = |error| Failure::new(Exit::Other, format!("cannot listen: {error}"));
-    let listener = TcpListener::from_std(listener).map_err(broken)?;
+    let listeners = listeners.into_iter().map(TcpListener::from_std);
+    let listeners = listeners.collect::<Result<Vec<_>, _>>().map_err(broken)?;
     let stop = stop_signal()?;
-    let local = listener.local_addr().map_err(broken)?;
-    ui.status(&format!("listening on {local}"));
+    for listener in &listeners {
+        let local = listener.local_addr().map_err(broken)?;
+        log.line(&format!("listening on {local}"));
+    }
     manager.tell("READY=1");
     let stop = async {
         stop.await;
         manager.tell("STOPPING=1");
     };
-    server::run(vec![listener], server, stop)
+    server::run(listeners, server, stop)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
 }
@@ -143,25 +164,44 @@ fn watch(kind: SignalKind) -> Result<Signal, Failure> {
         .map_err(|error| Failure::new(Exit::Other, format!("cannot watch signals: {error}")))
 }
 
-/// Takes a changed deadline for old records up at each SIGHUP: moving it must not end a transfer.
-fn reload_at_hangup(ui: Ui, path: PathBuf, logins: Authenticator) -> Result<(), Failure> {
-    let mut hangup = watch(SignalKind::hangup())?;
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            ui.status(&reload(&path, &logins));
-        }
-    });
-    Ok(())
+/// What is read or opened again while the server runs: none of it may end a transfer.
+struct Again {
+    log: Log,
+    config: PathBuf,
+    logins: Authenticator,
+    keys: Keys,
 }
 
-fn reload(path: &Path, logins: &Authenticator) -> String {
-    let last = match config::load(path) {
-        Ok(settings) => settings.login.legacy_deadline,
-        Err(error) => return format!("configuration not read again: {error}"),
-    };
-    let what = last.map_or_else(|| "none".to_owned(), |day| day.to_string());
-    logins.set_legacy_deadline(last);
-    format!("configuration read again: legacy_deadline is {what}")
+impl Again {
+    /// All of it at each SIGHUP, the log file alone at each SIGUSR1.
+    fn at_signals(self) -> Result<(), Failure> {
+        let (mut hangup, mut user) =
+            (watch(SignalKind::hangup())?, watch(SignalKind::user_defined1())?);
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    Some(()) = hangup.recv() => {
+                        self.log.reopen();
+                        self.keys.reload();
+                        self.log.line(&self.configuration());
+                    }
+                    Some(()) = user.recv() => self.log.reopen(),
+                    else => return,
+                }
+            }
+        });
+        Ok(())
+    }
+
+    fn configuration(&self) -> String {
+        let last = match config::load(&self.config) {
+            Ok(settings) => settings.login.legacy_deadline,
+            Err(error) => return format!("configuration not read again: {error}"),
+        };
+        let what = last.map_or_else(|| "none".to_owned(), |day| day.to_string());
+        self.logins.set_legacy_deadline(last);
+        format!("configuration read again: legacy_deadline is {what}")
+    }
 }
 
 /// Completes at the first SIGTERM or SIGINT; the second one ends the process at once.

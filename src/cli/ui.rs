@@ -1,17 +1,25 @@
 //! The only room that prints.
 //!
 //! Results go to stdout, everything else to stderr. Text that came from a peer or a file name is made
-//! printable here, whoever passes it. A reader that went away (`| head`) is not an error.
+//! printable here, whoever passes it. A result that could not be written is remembered, and [`Ui::end`] makes an
+//! error of it; a reader that went away (`| head`) is none.
 
+use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
+use std::sync::OnceLock;
 
+use clap::error::ErrorKind;
+use clap::{ArgMatches, Parser};
 use serde::Serialize;
 
-use super::failure::Failure;
+use super::failure::{Exit, Failure};
 use sealane_base::types::text::printable;
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 1024;
+
+/// Why stdout could not be written to, the first time.
+static BROKEN: OnceLock<io::Error> = OnceLock::new();
 
 /// Where a program's words go.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -28,23 +36,39 @@ impl Ui {
     /// A line of the result, on stdout; not with `--json`.
     pub fn line(&self, text: &str) {
         if !self.json {
-            write_line(io::stdout().lock(), &printable(text));
+            remember(write_line(io::stdout().lock(), &printable(text)));
         }
     }
 
     /// An object of the result, on stdout; only with `--json`.
     pub fn object(&self, value: &impl Serialize) {
-        if self.json
-            && let Ok(text) = serde_json::to_string(value)
-        {
-            write_line(io::stdout().lock(), &text);
+        if self.json {
+            let text = serde_json::to_string(value).map_err(io::Error::other);
+            remember(text.and_then(|text| write_line(io::stdout().lock(), &text)));
         }
+    }
+
+    /// What exists nowhere else: `text`, or with `--json` the object, on stdout. It has left the program on return.
+    ///
+    /// # Errors
+    /// It could not be written, to whomever; or stdout is the null device, which keeps nothing.
+    pub fn only_copy(&self, text: &str, value: &impl Serialize) -> Result<(), Failure> {
+        let text = if self.json {
+            serde_json::to_string(value).map_err(io::Error::other)
+        } else {
+            Ok(printable(text))
+        };
+        let written = match text {
+            Ok(_) if is_null_device() => Err(io::Error::other("it is /dev/null, or closed")),
+            text => text.and_then(|text| write_line(io::stdout().lock(), &text)),
+        };
+        written.map_err(|error| unwritten(&error))
     }
 
     /// A remark on stderr, with `--json` also an object on stdout; not with `--quiet`.
     pub fn note(&self, text: &str) {
         if !self.quiet {
-            write_line(io::stderr().lock(), &format!("note: {}", printable(text)));
+            let _ = write_line(io::stderr().lock(), &format!("note: {}", printable(text)));
             self.object(&serde_json::json!({ "type": "note", "text": text }));
         }
     }
@@ -56,25 +80,41 @@ impl Ui {
         }
     }
 
-    /// A line on stderr as it is, without a prefix: what a program says when it is ready.
+    /// A line on stderr as it is, without a prefix: a sum, for people.
     pub fn status(&self, text: &str) {
-        write_line(io::stderr().lock(), &printable(text));
+        let _ = write_line(io::stderr().lock(), &printable(text));
     }
 
     /// An error on stderr, with its hint; with `--json` also an object on stdout.
     pub fn failure(&self, failure: &Failure) {
         let mut stderr = io::stderr().lock();
-        write_line(&mut stderr, &format!("error: {}", printable(&failure.message)));
-        if let Some(hint) = &failure.hint {
-            write_line(&mut stderr, &format!("hint: {}", printable(hint)));
+        for line in failure.lines() {
+            let _ = write_line(&mut stderr, &printable(&line));
         }
         drop(stderr);
-        self.object(&serde_json::json!({
-            "type": "error",
-            "error": failure.message,
-            "hint": failure.hint,
-            "exit": failure.exit as u8,
-        }));
+        self.object(&error_object(failure));
+    }
+
+    /// How the program ends whose work ended with `result`, which is told unless it was. Results that nobody has got
+    /// are no success.
+    #[must_use]
+    pub fn end(&self, result: Result<(), Failure>) -> Exit {
+        let exit = match result {
+            Ok(()) => Exit::Success,
+            Err(failure) => {
+                if !failure.is_told() {
+                    self.failure(&failure);
+                }
+                failure.exit
+            }
+        };
+        match BROKEN.get() {
+            Some(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                self.failure(&unwritten(error));
+                if exit == Exit::Success { Exit::Other } else { exit }
+            }
+            _ => exit,
+        }
     }
 
     /// True if a person can be asked: stdin and stderr are terminals.
@@ -97,6 +137,13 @@ impl Ui {
         Ok(line.trim().to_owned())
     }
 
+    /// Columns of the terminal that stderr is; 80 if it is none or does not say.
+    #[must_use]
+    pub fn columns() -> u16 {
+        let size = rustix::termios::tcgetwinsize(io::stderr());
+        size.map_or(80, |size| if size.ws_col == 0 { 80 } else { size.ws_col })
+    }
+
     /// True if progress may be drawn: stderr is a terminal and nobody asked for quiet.
     #[must_use]
     pub fn draws(&self) -> bool {
@@ -104,8 +151,87 @@ impl Ui {
     }
 }
 
-fn write_line(mut stream: impl Write, text: &str) {
-    // A closed pipe means that nobody reads on.
-    let _ = writeln!(stream, "{text}");
-    let _ = stream.flush();
+/// The command line as `P`, and as it was typed. Help and the version are printed here, and so is what is wrong with
+/// it: with `--json` in it as an object, too.
+///
+/// # Errors
+/// How the program ends, with everything said.
+pub fn parse<P: Parser>(
+    arguments: impl IntoIterator<Item = OsString>,
+) -> Result<(P, ArgMatches), Exit> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let matches = P::command().try_get_matches_from(&arguments);
+    let parsed = matches.and_then(|matches| Ok((P::from_arg_matches(&matches)?, matches)));
+    let error = match parsed {
+        Ok(parsed) => return Ok(parsed),
+        Err(error) => error,
+    };
+    let mut before = arguments.iter().take_while(|argument| *argument != "--");
+    let json = before.any(|argument| argument == "--json");
+    let ui = Ui { json, ..Ui::default() };
+    let is_asked = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
+    if is_asked {
+        remember(flushed(io::stdout().lock(), &error));
+        return Err(ui.end(Ok(())));
+    }
+    let _ = error.print();
+    let failure = Failure::new(Exit::Usage, complaint(&error));
+    ui.object(&error_object(&failure));
+    Err(ui.end(Err(Failure::told(Exit::Usage))))
+}
+
+/// What is wrong with a command line, in one line.
+fn complaint(error: &clap::Error) -> String {
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return "a command is missing; --help lists them".to_owned();
+    }
+    let text = error.render().to_string();
+    let is_advice = |line: &&str| !line.starts_with("Usage:") && !line.starts_with("For more info");
+    let lines = text.lines().map(str::trim).take_while(is_advice).filter(|line| !line.is_empty());
+    let line = lines.collect::<Vec<_>>().join(" ");
+    line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+fn error_object(failure: &Failure) -> serde_json::Value {
+    serde_json::json!({
+        "type": "error",
+        "error": failure.message,
+        "hint": failure.hint,
+        "exit": failure.exit as u8,
+        "code": failure.code,
+    })
+}
+
+fn flushed(mut stream: impl Write, text: &clap::Error) -> io::Result<()> {
+    // Through clap where there are colours to be shown.
+    if io::stdout().is_terminal() {
+        return text.print();
+    }
+    write!(stream, "{}", text.render())?;
+    stream.flush()
+}
+
+fn write_line(mut stream: impl Write, text: &str) -> io::Result<()> {
+    writeln!(stream, "{text}")?;
+    stream.flush()
+}
+
+fn remember(written: io::Result<()>) {
+    if let Err(error) = written {
+        let _ = BROKEN.set(error);
+    }
+}
+
+fn unwritten(error: &io::Error) -> Failure {
+    Failure::new(Exit::Other, format!("cannot write to standard output: {error}"))
+}
+
+/// What is written there is lost; so it is if stdout was closed, for then that is opened in its place.
+fn is_null_device() -> bool {
+    let (Ok(stdout), Ok(null)) = (rustix::fs::fstat(io::stdout()), rustix::fs::stat("/dev/null"))
+    else {
+        return false;
+    };
+    let is_device = rustix::fs::FileType::from_raw_mode(stdout.st_mode).is_char_device();
+    is_device && stdout.st_rdev == null.st_rdev
 }

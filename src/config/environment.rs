@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use thiserror::Error;
 
 use sealane_base::types::Secret;
+use sealane_base::types::text::printable;
 
 /// A variable whose value cannot be used.
 #[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
@@ -59,14 +60,38 @@ pub fn notify_socket() -> Option<OsString> {
     read("NOTIFY_SOCKET")
 }
 
-/// The socket that a service manager has opened for us: the first of `LISTEN_FDS`
-/// (`sd_listen_fds(3)`). `None` if it has not; the second time always.
+/// A socket that a service manager has opened for us.
+#[derive(Debug)]
+pub struct PassedListener {
+    /// What the manager calls it (`FileDescriptorName=` of systemd).
+    pub name: Option<String>,
+    /// The socket.
+    pub listener: TcpListener,
+}
+
+/// Every socket that a service manager has opened for us, in its order: `LISTEN_FDS` and `LISTEN_FDNAMES`
+/// (`sd_listen_fds_with_names(3)`). None if it has not; the second time always.
 ///
 /// # Errors
-/// What was passed is no TCP socket that listens.
-pub fn passed_listener() -> std::io::Result<Option<TcpListener>> {
+/// One of them, which is named, is no TCP socket that listens.
+pub fn passed_listeners() -> std::io::Result<Vec<PassedListener>> {
     let mut passed = listenfd::ListenFd::from_env();
-    if passed.len() == 0 { Ok(None) } else { passed.take_tcp_listener(0) }
+    let names = read("LISTEN_FDNAMES").map(|names| names.to_string_lossy().into_owned());
+    let mut names = names.as_deref().unwrap_or_default().split(':');
+    let mut listeners = Vec::new();
+    let count = passed.len();
+    for place in 0..count {
+        let name = names.next().filter(|name| !name.is_empty()).map(printable);
+        let called = name.as_deref().map(|name| format!(" ('{name}')")).unwrap_or_default();
+        let wrong = |error: std::io::Error| {
+            let text = format!("number {} of {count}{called}: {error}", place + 1);
+            std::io::Error::new(error.kind(), text)
+        };
+        if let Some(listener) = passed.take_tcp_listener(place).map_err(wrong)? {
+            listeners.push(PassedListener { name, listener });
+        }
+    }
+    Ok(listeners)
 }
 
 /// Where the client keeps what it can do without: `sealane` in `XDG_CACHE_HOME`, or in `HOME/.cache`. `None`

@@ -8,7 +8,7 @@ use time::Date;
 
 use super::values::{self, Count};
 use sealane_base::types::address::DEFAULT_PORT;
-use sealane_base::types::{Address, Pin};
+use sealane_base::types::{Address, ListenAddress, Pin};
 use sealane_core::accounts::PasswordEncoding;
 use sealane_server::sandbox::Mode;
 use sealane_tls::socket::Congestion;
@@ -21,8 +21,8 @@ pub(super) type Seconds = Count<YEAR>;
 #[derive(Debug, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 pub(super) struct File {
-    #[serde(deserialize_with = "values::socket_address")]
-    pub(super) listen: SocketAddr,
+    #[serde(deserialize_with = "values::listen_addresses")]
+    pub(super) listen: Vec<ListenAddress>,
     #[serde(deserialize_with = "values::host_and_port")]
     pub(super) public_address: Option<Address>,
     #[serde(deserialize_with = "values::congestion")]
@@ -33,7 +33,15 @@ pub(super) struct File {
     pub(super) home_map: Vec<HomeRule>,
     pub(super) login: Login,
     pub(super) limits: Limits,
+    pub(super) log: Log,
     pub(super) process: Process,
+}
+
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Log {
+    #[serde(deserialize_with = "values::optional_path")]
+    pub(super) file: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -116,7 +124,7 @@ pub(super) struct Process {
 impl Default for File {
     fn default() -> Self {
         Self {
-            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)),
+            listen: vec![ListenAddress::Ip(SocketAddr::from((Ipv4Addr::LOCALHOST, DEFAULT_PORT)))],
             public_address: None,
             congestion: Congestion::default(),
             tls: Tls::default(),
@@ -125,6 +133,7 @@ impl Default for File {
             home_map: Vec::new(),
             login: Login::default(),
             limits: Limits::default(),
+            log: Log::default(),
             process: Process::default(),
         }
     }

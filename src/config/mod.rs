@@ -49,6 +49,8 @@ pub struct Settings {
     pub migration: PathBuf,
     /// Data directory, for the store.
     pub data: PathBuf,
+    /// A file for the log, besides stderr.
+    pub log_file: Option<PathBuf>,
     /// Age at which the partial of an interrupted upload is removed.
     pub partial_expiry: Duration,
     /// How logins are checked, the rules for homes included.

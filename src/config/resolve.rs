@@ -34,6 +34,7 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
         accounts: base.join(file.accounts.directory),
         migration: base.join(file.accounts.migration),
         data: base.join(file.storage.data),
+        log_file: file.log.file.map(|path| base.join(path)),
         partial_expiry: DAY.saturating_mul(file.storage.partial_expiry_days.0),
         login,
         login_deadline,
@@ -120,6 +121,13 @@ fn keep_apart(settings: &Settings) -> Result<(), Problem> {
             let [what, place] = keys;
             return Err(problem(keys, format!("{what} must not lie among the homes in {place}")));
         }
+    }
+    let log = settings.log_file.as_deref();
+    if log.is_some_and(|log| log.starts_with(&homes)) {
+        return Err(problem(
+            &["log.file", "storage.data"],
+            "log.file must not lie among the homes in storage.data",
+        ));
     }
     // What was replaced must not lie on among what replaced it.
     if settings.migration.starts_with(&settings.accounts) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::file::File;
 use super::template::SHIPPED;
 use super::*;
-use sealane_base::types::Pin;
+use sealane_base::types::{ListenAddress, Pin};
 
 const FILE: &str = "/etc/sealane/config.toml";
 
@@ -56,7 +56,8 @@ fn defaults_are_those_of_the_rooms() {
     assert_eq!((settings.limits.idle, settings.limits.stall), (limits.idle, limits.stall));
     assert_eq!((settings.limits.slowest, settings.caps), (limits.slowest, Caps::default()));
     assert_eq!(settings.partial_expiry, Duration::from_secs(7 * 24 * 3600));
-    assert_eq!(settings.reach.listen, SocketAddr::from(([127, 0, 0, 1], 9901)));
+    let listen = ListenAddress::Ip(SocketAddr::from(([127, 0, 0, 1], 9901)));
+    assert_eq!((settings.reach.listen, settings.log_file), (vec![listen], None));
 }
 
 #[test]
@@ -64,7 +65,7 @@ fn every_key_arrives_where_it_belongs() {
     let pin = Pin::of_public_key(b"k");
     let settings = read(&format!(
         r#"
-        listen = "[::]:1"
+        listen = ["[::]:1", "files.example:3"]
         public_address = "files.example:2"
         [tls]
         certificate = "a.crt"
@@ -100,6 +101,8 @@ fn every_key_arrives_where_it_belongs() {
         partials_per_account = 17
         transfer_memory_mib = 18
         drain_seconds = 12
+        [log]
+        file = "log/s.log"
         [process]
         user = "sealane"
         sandbox = "required"
@@ -107,7 +110,9 @@ fn every_key_arrives_where_it_belongs() {
     ))
     .unwrap();
     let seconds = Duration::from_secs;
-    assert_eq!(settings.reach.listen.to_string(), "[::]:1");
+    let listen: Vec<_> = settings.reach.listen.iter().map(ToString::to_string).collect();
+    assert_eq!(listen, ["[::]:1", "files.example:3"]);
+    assert_eq!(settings.log_file.as_deref(), Some(Path::new("/etc/sealane/log/s.log")));
     assert_eq!(settings.reach.public.unwrap().host_port(), "files.example:2");
     assert_eq!(settings.certificates.certificate, Path::new("/etc/sealane/a.crt"));
     assert_eq!(settings.certificates.key, Path::new("/b.key"));
@@ -184,7 +189,12 @@ fn wrong_values_say_what_was_expected() {
             "listen = 'localhost'",
             "line 1, listen: invalid value: string \"localhost\", expected an IP address and port such as",
         ),
-        ("listen = 9901", "line 1, listen: invalid type: integer `9901`, expected a string"),
+        ("listen = 9901", "line 1, listen: invalid type: integer `9901`, expected an IP address"),
+        ("listen = []", "expected an IP address and port such as"),
+        ("listen = ['1.2.3.4']", "string \"1.2.3.4\", expected an IP address and port such as"),
+        ("[login]\nlegacy_password_encodings = []", "expected some of \"utf-8\", \"gbk\""),
+        ("[login]\nlegacy_password_encodings = ['cp437']", "expected some of \"utf-8\", \"gbk\""),
+        ("[log]\nfile = ''", "line 2, log.file: invalid value: string \"\", expected a path"),
         ("public_address = 'u@h'", "expected a host and port"),
         ("congestion = 'cubic'", "expected \"bbr\" or \"system\""),
         ("public_address = 'h:0'", "expected a host and port"),
@@ -227,6 +237,7 @@ fn keys_that_contradict_one_another_are_refused() {
             "[accounts]\ndirectory='data/homes/a'",
             "line 2, accounts.directory: accounts.directory must not lie",
         ),
+        ("[log]\nfile='data/homes/l'", "line 2, log.file: log.file must not lie among the homes"),
         ("[storage]\ndata='.'\n[tls]\nkey='homes/k'", "line 4, tls.key: tls.key must not lie"),
         (
             "[tls]\nkey='x'\ncertificate='x'",
@@ -255,7 +266,10 @@ fn the_template_is_the_shipped_file_with_two_values() {
     let (listen, pin) = ("[::1]:4433".parse().unwrap(), Pin::of_public_key(b"k"));
     let text = template(listen, &pin);
     let settings = read(&text).unwrap();
-    assert_eq!((settings.reach.listen, settings.certificates.backup_pin), (listen, Some(pin)));
+    assert_eq!(
+        (settings.reach.listen, settings.certificates.backup_pin),
+        (vec![ListenAddress::Ip(listen)], Some(pin))
+    );
     let changed = text.lines().zip(SHIPPED.lines()).filter(|(new, old)| new != old).count();
     assert_eq!((changed, text.lines().count()), (2, SHIPPED.lines().count()));
 }

@@ -1,14 +1,13 @@
 //! Values of single keys: read, checked, and if wrong refused with what was expected.
 
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use serde::de::{Deserialize, Deserializer, Error, Unexpected, Visitor};
+use serde::de::{Deserialize, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 use time::Date;
 
-use sealane_base::types::{Address, Pin, day};
+use sealane_base::types::{Address, ListenAddress, Pin, day};
 use sealane_core::accounts::PasswordEncoding;
 use sealane_server::sandbox::Mode;
 use sealane_tls::socket::Congestion;
@@ -55,10 +54,40 @@ impl<const MAX: u32> Visitor<'_> for CountVisitor<MAX> {
     }
 }
 
-pub(super) fn socket_address<'de, D: Deserializer<'de>>(from: D) -> Result<SocketAddr, D::Error> {
-    text(from, "an IP address and port such as 127.0.0.1:9901 or [::]:9901", |text| {
-        text.parse().ok()
-    })
+/// One place to listen, or a list of them.
+pub(super) fn listen_addresses<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Vec<ListenAddress>, D::Error> {
+    from.deserialize_any(ListenVisitor)
+}
+
+struct ListenVisitor;
+
+impl<'de> Visitor<'de> for ListenVisitor {
+    type Value = Vec<ListenAddress>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(
+            "an IP address and port such as 127.0.0.1:9901 or [::]:9901, a host name and port, \
+             or a list of these",
+        )
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Self::Value, E> {
+        let parsed = ListenAddress::parse(value);
+        parsed.map(|one| vec![one]).ok_or_else(|| E::invalid_value(Unexpected::Str(value), &self))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+        let mut addresses = Vec::new();
+        while let Some(text) = list.next_element::<String>()? {
+            addresses.append(&mut ListenVisitor.visit_str(&text)?);
+        }
+        match addresses.is_empty() {
+            true => Err(A::Error::invalid_length(0, &self)),
+            false => Ok(addresses),
+        }
+    }
 }
 
 pub(super) fn host_and_port<'de, D: Deserializer<'de>>(
@@ -102,17 +131,25 @@ pub(super) fn day<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Date>, D:
 pub(super) fn encodings<'de, D: Deserializer<'de>>(
     from: D,
 ) -> Result<Vec<PasswordEncoding>, D::Error> {
-    let expected = "one or both of \"utf-8\" and \"gbk\"";
+    let expected = "some of \"utf-8\", \"gbk\", \"cp1252\", \"cp1251\", \"shift_jis\", \"euc-kr\" and \"big5\"";
     let names = Vec::<String>::deserialize(from)?;
     let encodings: Option<Vec<_>> =
         names.iter().map(|name| PasswordEncoding::parse(name)).collect();
     match encodings {
-        Some(encodings) if matches!(encodings.len(), 1 | 2) => Ok(encodings),
+        Some(encodings) if (1..=PasswordEncoding::ALL.len()).contains(&encodings.len()) => {
+            Ok(encodings)
+        }
         _ => {
             let names = format!("{names:?}");
             Err(D::Error::invalid_value(Unexpected::Other(&names), &expected))
         }
     }
+}
+
+pub(super) fn optional_path<'de, D: Deserializer<'de>>(
+    from: D,
+) -> Result<Option<PathBuf>, D::Error> {
+    path(from).map(Some)
 }
 
 pub(super) fn path<'de, D: Deserializer<'de>>(from: D) -> Result<PathBuf, D::Error> {

@@ -69,7 +69,8 @@ fn inside_the_sandbox_there_is_its_data_and_nothing_else() {
     let address = outside.local_addr().unwrap();
     TcpStream::connect(address).unwrap();
     Command::new("true").status().unwrap();
-    let plan = Plan { read_write: vec![place.join("data")], read_only: vec![place.join("certs")] };
+    let (read_write, read_only) = (vec![place.join("data")], vec![place.join("certs")]);
+    let plan = Plan { read_write, read_only, ..Plan::default() };
     let state = sandbox::enter(Mode::BestEffort, &plan, &System).unwrap();
     assert!(state.seccomp);
 
@@ -159,7 +160,7 @@ fn landlock_alone_keeps_from_programs_networks_and_other_processes() {
     rustix::process::test_kill_process(parent).unwrap();
     // What a program needs to be loaded can be read.
     let read_only = ["/usr", "/lib", "/lib64"].map(PathBuf::from).to_vec();
-    let plan = Plan { read_write: vec![place.clone()], read_only };
+    let plan = Plan { read_write: vec![place.clone()], read_only, ..Plan::default() };
     let state = sandbox::enter(Mode::BestEffort, &plan, &Half::Landlock).unwrap();
     if state.landlock.is_none_or(|version| version < 6) {
         println!("no Landlock");

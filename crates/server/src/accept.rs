@@ -11,11 +11,13 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tracing::field::Empty;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::door::{Accepted, Door};
 use super::gate::Gate;
-use super::keys::{Current, Keys};
+use super::keys::Current;
+use super::live::Keys;
 use sealane_core::service::{Connection, Service};
 use sealane_tls as tls;
 use sealane_tls::socket::{self, Congestion};
@@ -61,7 +63,7 @@ impl Acceptor {
             return debug!(%peer, "turned away: too many connections");
         };
         let connection = Arc::new(self.service.connect(peer, door.name()));
-        let span = info_span!("connection", id = connection.id(), %peer);
+        let span = info_span!("connection", id = connection.id(), %peer, user = Empty);
         let must_leave = stranger.must_leave();
         connection.at_login(move || stranger.leave_as_known());
         let opening = Opening {
@@ -121,6 +123,10 @@ impl Opening {
         let config = self.door.tls(&self.keys.config);
         let stream = match timeout_at(self.deadline, tls::accept(config, stream)).await {
             Ok(Ok(stream)) => stream,
+            // A probe, of a monitor say, which is not worth a line each time.
+            Ok(Err(error)) if error.is_silence() => {
+                return debug!("closed before it said anything");
+            }
             Ok(Err(error)) => return info!(%error, "handshake failed"),
             Err(_) => return info!("no handshake in time"),
         };

@@ -13,6 +13,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::time::timeout;
 use tracing::{info, warn};
 
+use super::live::Keys;
 use super::questions::{
     AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
 };
@@ -30,6 +31,7 @@ const PAUSE: Duration = Duration::from_millis(200);
 #[derive(Clone, Debug)]
 pub(super) struct Control {
     pub(super) service: Service,
+    pub(super) keys: Keys,
 }
 
 /// Binds the socket at `path`, taking the place of one that an earlier server left.
@@ -89,6 +91,7 @@ impl Control {
 
     async fn answer(&self, question: Question) -> Answer {
         match question {
+            Question::Keys {} => Answer::Keys(self.keys.status()),
             Question::Status {} => Answer::Status(self.status().await),
             Question::CheckQuota { name, repair } => match Username::parse(&name) {
                 Ok(name) => self.check_quota(name, repair).await,

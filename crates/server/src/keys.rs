@@ -1,7 +1,7 @@
-//! The server's keys: read at the start, read again when they change, announced to whoever logs in.
+//! The server's keys as its files name them, and as they are announced to whoever logs in.
 //!
 //! `tls.certificate` names the key in use; once `keys.json` beside it knows that key, the ring there
-//! says which one is. A ring about other keys is left alone.
+//! says which one is. A ring about other keys is left alone. When files are read again, `live` decides.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::ServerConfig;
 use thiserror::Error;
-use tracing::{info, warn};
+use tracing::warn;
 
 use crate::sealane::Signer;
 use sealane_base::fsio::{self, FsError};
+use sealane_base::types::Pin;
 use sealane_base::types::text::printable;
 use sealane_protocol::keys::{EXPORTER, proof};
 use sealane_protocol::message::{AnnouncedKey, KeySignature, Keys as Announcement};
@@ -54,69 +55,33 @@ pub enum KeyError {
     Tls(#[from] TlsError),
 }
 
-/// The keys of a running server.
-#[derive(Clone, Debug)]
-pub struct Keys {
-    files: Option<KeyFiles>,
-    stamp: Stamp,
-    current: Arc<Current>,
-}
-
-/// When the files that say which key is in use were last changed.
-type Stamp = [Option<(u64, SystemTime)>; 2];
-
 /// What is shown and announced now.
 #[derive(Debug)]
 pub(super) struct Current {
     pub(super) config: Arc<ServerConfig>,
-    epoch: u64,
+    /// The pin of the key in use.
+    pub(super) pin: Pin,
+    /// The certificate in use, PEM.
+    certificate: String,
+    pub(super) epoch: u64,
     /// Every key that is announced, with what proves it if it is here.
     keys: Vec<(AnnouncedKey, Option<Identity>)>,
     statements: Vec<KeySignature>,
     signer: Signer,
 }
 
-impl Keys {
-    /// One key that never changes.
-    ///
-    /// # Errors
-    /// [`KeyError::Tls`].
-    pub fn fixed(identity: Identity) -> Result<Self, KeyError> {
-        let current = Arc::new(Current::of(identity, Vec::new(), None)?);
-        Ok(Self { files: None, stamp: Stamp::default(), current })
-    }
-
-    /// The keys that `files` and the ring beside them name.
-    ///
-    /// # Errors
-    /// [`KeyError`].
-    pub fn load(files: KeyFiles) -> Result<Self, KeyError> {
-        let (stamp, current) = (stamp(&files), Arc::new(read(&files)?));
-        Ok(Self { files: Some(files), stamp, current })
-    }
-
-    /// What is to be used for the next connection. Files that changed are read again; if they cannot be
-    /// used, what was used before goes on.
-    pub(super) fn current(&mut self) -> Arc<Current> {
-        if let Some(files) = &self.files {
-            let now = stamp(files);
-            if now != self.stamp {
-                self.stamp = now;
-                match read(files) {
-                    Ok(read) => {
-                        info!(epoch = read.epoch, "keys read again");
-                        self.current = Arc::new(read);
-                    }
-                    Err(error) => warn!(%error, "changed keys cannot be used; the old ones are"),
-                }
-            }
-        }
-        self.current.clone()
-    }
-}
-
 impl Current {
-    fn of(
+    /// True if nothing that a client could see differs.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        let keys = |current: &Self| -> Vec<_> {
+            current.keys.iter().map(|(key, here)| (key.clone(), here.is_some())).collect()
+        };
+        (self.pin, self.epoch, &self.certificate) == (other.pin, other.epoch, &other.certificate)
+            && self.statements == other.statements
+            && keys(self) == keys(other)
+    }
+
+    pub(super) fn of(
         active: Identity,
         others: Vec<Identity>,
         ring: Option<&KeyRing>,
@@ -147,7 +112,9 @@ impl Current {
             None => keys.push((key(active.public_key(), State::Active), Some(active.clone()))),
         }
         let epoch = ring.map_or(0, |ring| ring.epoch);
-        Ok(Self { config: tls::server_config_of(active, others)?, epoch, keys, statements, signer })
+        let (pin, (certificate, _)) = (active.pin(), active.to_pem());
+        let config = tls::server_config_of(active, others)?;
+        Ok(Self { config, pin, certificate, epoch, keys, statements, signer })
     }
 
     /// What signs receipts.
@@ -175,7 +142,8 @@ fn seconds() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }
 
-fn read(files: &KeyFiles) -> Result<Current, KeyError> {
+/// Reads what `files` and the ring beside them name.
+pub(super) fn read(files: &KeyFiles) -> Result<Current, KeyError> {
     let directory = files.certificate.parent().unwrap_or_else(|| Path::new(""));
     let configured = || identity(&files.certificate, &files.key);
     let Some(ring) = KeyRing::load(directory)? else {
@@ -216,9 +184,4 @@ fn identity(certificate: &Path, key: &Path) -> Result<Identity, KeyError> {
     let secret = zeroize::Zeroizing::new(fsio::read_private(key, MAX_PEM)?);
     Identity::from_pem(&pem, &secret)
         .map_err(|problem| KeyError::Identity { path: key.to_owned(), problem })
-}
-
-fn stamp(files: &KeyFiles) -> Stamp {
-    let ring = files.certificate.with_file_name("keys.json");
-    [&files.certificate, &ring].map(|path| fsio::stamp(path))
 }

@@ -1,6 +1,6 @@
 //! `sealaned` without its command line: accepts connections, secures them, serves sessions, drains.
 //!
-//! The caller binds the listener and decides when to stop, so that tests use any port and no
+//! The caller binds the listeners and decides when to stop, so that tests use any port and no
 //! signal. Byte layouts and requests are for the rooms below; nothing is printed here.
 
 mod accept;
@@ -8,6 +8,7 @@ mod control;
 pub mod door;
 mod gate;
 mod keys;
+mod live;
 mod questions;
 pub mod sandbox;
 pub mod sealane;
@@ -17,9 +18,10 @@ use std::time::{Duration, SystemTime};
 
 pub use control::bind_control;
 pub use gate::StrangerLimits;
-pub use keys::{KeyError, KeyFiles, Keys};
+pub use keys::{KeyError, KeyFiles};
+pub use live::Keys;
 pub use questions::{
-    AccountsStatus, Answer, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
+    AccountsStatus, Answer, KeysStatus, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
 };
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
@@ -76,8 +78,8 @@ pub struct Settings {
 /// Why a server could not run.
 #[derive(Debug, Error)]
 pub enum ServerError {
-    /// The listener has no address.
-    #[error("the listening socket failed: {0}")]
+    /// There is none, or one has no address.
+    #[error("the listening sockets failed: {0}")]
     Listener(#[from] std::io::Error),
 }
 
@@ -104,7 +106,7 @@ pub async fn run(
     // Nothing waits for it: logins are checked one by one whatever it finds.
     tokio::task::spawn_blocking(move || report_accounts(&authenticator));
     let service = Service::new(settings.authenticator, settings.store, exposure, settings.sessions);
-    let control = Control { service: service.clone() };
+    let control = Control { service: service.clone(), keys: settings.keys.clone() };
     let sealane: Arc<dyn Door> = Arc::new(Sealane {
         service: service.clone(),
         limits: settings.limits,
@@ -116,7 +118,7 @@ pub async fn run(
     let listeners: Vec<_> = listeners.chain(settings.doors).collect();
     let (tasks, drain) = (TaskTracker::new(), CancellationToken::new());
     let mut acceptor = accept::Acceptor {
-        keys: settings.keys,
+        keys: settings.keys.clone(),
         service: service.clone(),
         login_deadline: settings.login_deadline,
         congestion: settings.congestion,
@@ -134,6 +136,7 @@ pub async fn run(
     }
     tokio::select! {
         never = acceptor.accept_forever(&listeners) => match never {},
+        never = settings.keys.watch_forever() => match never {},
         never = answer_forever(&control, settings.control) => match never {},
         never = recheck_forever(&service, settings.recheck) => match never {},
         never = sweep_forever(service.clone(), settings.partial_expiry) => match never {},

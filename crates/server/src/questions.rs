@@ -13,6 +13,8 @@ pub const MOST_NAMED: usize = 50;
 pub enum Question {
     /// Everything about the running server.
     Status {},
+    /// Which key it uses.
+    Keys {},
     /// Hold what an account has on the disk against its ledger.
     CheckQuota {
         /// The account.
@@ -36,6 +38,15 @@ pub enum Question {
         /// The account.
         name: Option<String>,
     },
+}
+
+/// The key that a server uses.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub struct KeysStatus {
+    /// Its pin.
+    pub pin: String,
+    /// Why the files as they are now cannot be used, if so; the key is then that of earlier files.
+    pub problem: Option<String>,
 }
 
 /// One session in a [`Status`].
@@ -126,6 +137,8 @@ pub struct Status {
 pub enum Answer {
     /// To [`Question::Status`].
     Status(Status),
+    /// To [`Question::Keys`].
+    Keys(KeysStatus),
     /// To [`Question::CheckQuota`]; `None` if nobody has the home open, and so there is no ledger.
     Quota(Option<QuotaStatus>),
     /// It was done, to so many.

@@ -159,6 +159,23 @@ impl From<Error> for TlsError {
 }
 
 impl TlsError {
+    /// True if the peer went away in the middle of the handshake and gave no reason, as probes of a port do.
+    #[must_use]
+    pub fn is_silence(&self) -> bool {
+        match self {
+            Self::Closed => true,
+            Self::Io(error) => matches!(
+                error.kind(),
+                io::ErrorKind::BrokenPipe
+                    | io::ErrorKind::ConnectionAborted
+                    | io::ErrorKind::ConnectionReset
+                    | io::ErrorKind::NotConnected
+                    | io::ErrorKind::UnexpectedEof
+            ),
+            _ => false,
+        }
+    }
+
     /// The alert that a server broke a connection off with after the client's handshake was over, if `error`,
     /// of a later read or write, is one.
     #[must_use]

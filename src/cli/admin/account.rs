@@ -109,8 +109,15 @@ impl Desk<'_> {
             return self.done(name, what);
         }
         let password = generated()?;
-        keep(&password)?;
-        self.ui.line(password.expose());
+        // Before anything is changed: a password that replaced another one and was lost would shut the account.
+        let copy =
+            json!({ "type": "password", "name": name.as_str(), "password": password.expose() });
+        self.ui.only_copy(password.expose(), &copy).map_err(|failure| {
+            failure.hint("nothing was changed; the new password must have a place to go to")
+        })?;
+        keep(&password).inspect_err(|_| {
+            self.ui.note("the password that was printed counts for nothing");
+        })?;
         self.ui.note(&format!("the new password of {name}; it is stored nowhere in this form"));
         self.ui.object(&json!({
             "type": "result",

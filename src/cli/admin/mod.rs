@@ -19,41 +19,31 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use clap::parser::ValueSource;
-use clap::{CommandFactory as _, FromArgMatches as _};
 
 use self::arguments::{Arguments, Command, QuotaCommand, SessionsCommand};
-use super::{Exit, Failure, Ui};
+use super::{Exit, Failure, Ui, ui};
 use crate::admin::AdminError;
 use crate::config::{self, ConfigError, Settings};
 use sealane_core::accounts::{AccountError, ManageError};
+use sealane_server::sandbox;
 
 /// Runs the program; `arguments` begin with its name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
-    let matches = Arguments::command().try_get_matches_from(arguments);
-    let parsed = matches.and_then(|matches| Ok((Arguments::from_arg_matches(&matches)?, matches)));
-    let (arguments, matches) = match parsed {
+    let (arguments, matches) = match ui::parse::<Arguments>(arguments) {
         Ok(parsed) => parsed,
-        Err(error) => {
-            // Help and version end up here too. A closed pipe means that nobody reads on.
-            let _ = error.print();
-            return if error.use_stderr() { Exit::Usage } else { Exit::Success }.into();
-        }
+        Err(exit) => return exit.into(),
     };
     let ui = Ui { json: arguments.json, quiet: arguments.quiet, verbose: false };
+    // Passwords and keys are in memory. A system that cannot do it is no reason not to go on.
+    let _ = sandbox::keep_secrets();
     // What a hint tells to run must work when it is pasted.
     let is_typed = matches.value_source("config") == Some(ValueSource::CommandLine);
     let config = is_typed.then(|| arguments.config.clone());
-    match run(ui, arguments) {
-        Ok(()) => Exit::Success.into(),
-        Err(failure) => {
-            let failure = match config {
-                Some(config) => naming(failure, &config),
-                None => failure,
-            };
-            ui.failure(&failure);
-            failure.exit.into()
-        }
-    }
+    let result = run(ui, arguments).map_err(|failure| match config {
+        Some(config) => naming(failure, &config),
+        None => failure,
+    });
+    ui.end(result).into()
 }
 
 fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
@@ -87,7 +77,7 @@ fn load(path: &Path) -> Result<Settings, Failure> {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self { message: error.to_string(), hint: error.hint(), exit: Exit::Usage }
+        Self::new(Exit::Usage, error.to_string()).maybe_hint(error.hint())
     }
 }
 
@@ -100,7 +90,12 @@ impl From<AdminError> for Failure {
             _ if error.is_not_found() => Exit::NotFound,
             _ => Exit::Other,
         };
-        Self { message: error.to_string(), hint: error.hint(), exit }
+        let failure = Self::new(exit, error.to_string()).maybe_hint(error.hint());
+        match error {
+            AdminError::Exists(_) => failure.because_it_exists(),
+            AdminError::File(file) if file.is_exists() => failure.because_it_exists(),
+            _ => failure,
+        }
     }
 }
 
@@ -138,6 +133,10 @@ impl From<ManageError> for Failure {
             }
             ManageError::TypedPassword(_) => (Exit::Usage, None),
         };
-        Self { message: error.to_string(), hint, exit }
+        let failure = Self::new(exit, error.to_string()).maybe_hint(hint);
+        match error {
+            ManageError::Account(AccountError::Exists(_)) => failure.because_it_exists(),
+            _ => failure,
+        }
     }
 }

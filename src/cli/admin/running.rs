@@ -12,7 +12,7 @@ use crate::cli::{Exit, Failure, Ui};
 use crate::config::{CONTROL_SOCKET, Settings};
 use sealane_base::types::{Username, size};
 use sealane_core::accounts::HashState;
-use sealane_server::{Answer, Question, Status};
+use sealane_server::{Answer, KeysStatus, Question, Status};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -147,6 +147,14 @@ pub(super) fn recheck(ui: Ui, settings: &Settings) {
             "the server could not be told; it notices within {} s",
             settings.recheck.as_secs()
         )),
+    }
+}
+
+/// Which key the server uses, if one is running and may be asked.
+pub(super) fn keys(settings: &Settings) -> Option<KeysStatus> {
+    match ask_within(settings, &Question::Keys {}, PATIENCE) {
+        Ok(Some(Answer::Keys(keys))) => Some(keys),
+        _ => None,
     }
 }
 

@@ -8,14 +8,16 @@ use serde_json::json;
 use time::OffsetDateTime;
 
 use super::arguments::{BackupKey, CertCommand, RotateCommand};
+use super::running;
 use crate::admin::{self, Pins, Reach};
 use crate::cli::{Exit, Failure, Ui};
 use crate::config::{self, Settings};
-use sealane_base::types::{Address, Pin, Username, size};
+use sealane_base::types::{Address, ListenAddress, Pin, Username, size};
 use sealane_core::accounts::HashCost;
+use sealane_server::KeysStatus;
 
 pub(super) fn init(ui: Ui, directory: &Path, listen: SocketAddr) -> Result<(), Failure> {
-    let reach = Reach { listen, public: None };
+    let reach = Reach { listen: vec![ListenAddress::Ip(listen)], public: None };
     let config = |backup: &Pin| config::template(listen, backup);
     let made = admin::init(directory, &reach, OffsetDateTime::now_utc(), config)?;
     let file = directory.join("config.toml");
@@ -40,6 +42,7 @@ pub(super) fn init(ui: Ui, directory: &Path, listen: SocketAddr) -> Result<(), F
 
 pub(super) fn address(ui: Ui, settings: &Settings, user: Option<Username>) -> Result<(), Failure> {
     let pins = admin::pins(&settings.certificates).map_err(missing_certificate)?;
+    let (pins, live) = with_live(pins, running::keys(settings));
     if let Some(user) = &user
         && let Ok(manager) = admin::open_accounts(&settings.accounts, &settings.login)
         && manager.show(user).is_err()
@@ -49,10 +52,38 @@ pub(super) fn address(ui: Ui, settings: &Settings, user: Option<Username>) -> Re
     let address = admin::address(&settings.reach, &pins, user)?;
     ui.line(&address.to_string());
     remark_on_host(ui, &settings.reach);
+    remark_on_keys(ui, settings, live.as_ref())?;
     if pins.backup.is_none() {
         ui.note("there is no backup pin: if the server's key is lost, every client must be told");
     }
     ui.object(&address_object(&address));
+    Ok(())
+}
+
+/// The pins that clients need now: where a server is running, the key that it uses comes first, whatever the files
+/// say meanwhile, and theirs is the next one.
+fn with_live(pins: Pins, live: Option<KeysStatus>) -> (Pins, Option<KeysStatus>) {
+    let used = live.as_ref().and_then(|live| Pin::parse(&live.pin).ok());
+    match used.filter(|used| *used != pins.server) {
+        Some(server) => (Pins { server, next: Some(pins.server), ..pins }, live),
+        None => (pins, live),
+    }
+}
+
+/// Says so if the files cannot be used as they are, and what a running server uses instead.
+fn remark_on_keys(ui: Ui, settings: &Settings, live: Option<&KeysStatus>) -> Result<(), Failure> {
+    match live {
+        Some(KeysStatus { pin, problem: Some(problem) }) => {
+            ui.note(&format!("the server still uses {pin}: {problem}"));
+        }
+        Some(_) => {}
+        None => {
+            let report = admin::show(&settings.certificates).map_err(missing_certificate)?;
+            if let Some(problem) = report.key_problem {
+                ui.note(&format!("no server can use the files as they are: {problem}"));
+            }
+        }
+    }
     Ok(())
 }
 
@@ -98,6 +129,11 @@ fn show(ui: Ui, settings: &Settings) -> Result<(), Failure> {
     print_pins(ui, &report.pins);
     ui.line(&format!("certificate  {}", files.certificate.display()));
     ui.line(&format!("key          {}", files.key.display()));
+    let live = running::keys(settings);
+    if let Some(KeysStatus { pin, problem }) = &live {
+        let why = problem.as_ref().map(|problem| format!(", because {problem}"));
+        ui.line(&format!("in use       {pin} by the running server{}", why.unwrap_or_default()));
+    }
     if let Some(key) = &report.backup_key {
         remark_on_backup(ui, key);
     }
@@ -109,6 +145,8 @@ fn show(ui: Ui, settings: &Settings) -> Result<(), Failure> {
         "certificate": files.certificate,
         "key": files.key,
         "backup_key": report.backup_key,
+        "live_pin": live.as_ref().map(|live| &live.pin),
+        "live_problem": live.as_ref().and_then(|live| live.problem.as_ref()),
     }));
     report.key_problem.map_or(Ok(()), |problem| Err(problem.into()))
 }
@@ -190,12 +228,13 @@ fn remark_on_host(ui: Ui, reach: &Reach) {
     if reach.public.is_some() {
         return;
     }
-    if reach.listen.ip().is_unspecified() {
+    let Some(first) = reach.listen.first() else { return };
+    if matches!(first, ListenAddress::Ip(address) if address.ip().is_unspecified()) {
         ui.note(
             "the host is this machine's own name: set public_address if clients know another one",
         );
     }
-    if reach.listen.port() == 0 {
+    if first.port() == 0 {
         ui.note("port 0 stands for the one that sealaned says when it starts");
     }
 }

@@ -1,5 +1,6 @@
 //! The command line of `sealane`, as typed. Parsing has no effect on anything.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -55,6 +56,25 @@ pub(super) struct Arguments {
     pub(super) verbose: bool,
     #[command(subcommand)]
     pub(super) command: Command,
+}
+
+/// The arguments with `./` before each name behind `--` that begins with a dash: the parser would take it for an
+/// option, unless it is the first.
+pub(super) fn with_dashes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut is_behind = false;
+    let mark = |argument: OsString| {
+        let bytes = argument.as_encoded_bytes();
+        // A dash alone is standard input or output.
+        let is_name = is_behind && bytes.len() > 1 && bytes.starts_with(b"-");
+        is_behind |= argument == "--";
+        if !is_name {
+            return argument;
+        }
+        let mut marked = OsString::from("./");
+        marked.push(argument);
+        marked
+    };
+    arguments.map(mark).collect()
 }
 
 /// Bytes a second, at least one.
@@ -183,6 +203,9 @@ pub(super) struct List {
     /// With kind, mode, size and time
     #[arg(short, long)]
     pub(super) long: bool,
+    /// With all that is below, by paths from there
+    #[arg(short, long)]
+    pub(super) recursive: bool,
     #[arg(value_parser = names::address)]
     pub(super) address: Address,
 }

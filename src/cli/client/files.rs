@@ -19,17 +19,53 @@ pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Fail
     let client = access.login(&args.address).await?;
     let all = client.list_whole(path).await;
     let all = all.map_err(|error| errors::session(&path.to_string(), &error))?;
-    for entry in &all.entries {
+    let (mut count, mut hidden, mut failed) = (0, all.hidden, 0_u64);
+    let show = |entry: &Entry| {
         ui.object(&object("entry", entry));
         ui.line(&if args.long { long_line(entry) } else { short_line(entry) });
+    };
+    // One directory at a time, each before what is in it: no more is held than what lies beside the way down.
+    let mut waiting = vec![(RemotePath::default(), all.entries.into_iter())];
+    while let Some((below, entries)) = waiting.last_mut() {
+        let Some(entry) = entries.next() else {
+            waiting.pop();
+            continue;
+        };
+        count += 1;
+        let seen = below.join(&entry.name);
+        let shown = seen.as_ref().map_or_else(|_| entry.name.clone(), ToString::to_string);
+        show(&Entry { name: shown.clone(), ..entry.clone() });
+        if !args.recursive || entry.kind != 1 {
+            continue;
+        }
+        // What a listing says comes from the server: a path that cannot be is not asked for.
+        let (Ok(seen), Ok(inside)) = (&seen, seen.as_ref().map(|seen| path.prefix(seen))) else {
+            hidden += 1;
+            continue;
+        };
+        let Ok(inside) = inside else {
+            hidden += 1;
+            continue;
+        };
+        match client.list_whole(&inside).await {
+            Ok(more) => {
+                hidden += more.hidden;
+                waiting.push((seen.clone(), more.entries.into_iter()));
+            }
+            Err(error) => {
+                failed += 1;
+                ui.failure(&errors::session(&inside.to_string(), &error));
+            }
+        }
     }
-    let (count, hidden) = (all.entries.len(), all.hidden);
     remote::close(client).await;
-    ui.object(&json!({ "type": "result", "ok": true, "entries": count, "hidden": hidden }));
+    ui.object(&json!({
+        "type": "result", "ok": failed == 0, "entries": count, "hidden": hidden, "failed": failed,
+    }));
     if hidden > 0 {
         ui.note(&format!("{hidden} more with names that cannot be shown or fetched"));
     }
-    Ok(())
+    if failed > 0 { Err(Failure::told(Exit::Partial)) } else { Ok(()) }
 }
 
 /// Shows one entry.
@@ -90,7 +126,7 @@ pub(super) async fn rename(ui: Ui, access: &Access, args: Rename) -> Result<(), 
         same_server(&args.address, &to)?;
         to.path
     } else {
-        RemotePath::parse(&args.to).map_err(|error| wrong(error.to_string()))?
+        RemotePath::parse_typed(&args.to).map_err(|error| wrong(error.to_string()))?
     };
     let from = &args.address.path;
     let client = access.login(&args.address).await?;

@@ -76,6 +76,7 @@ fn make(ui: Ui, access: &Access, p256: bool) -> Result<(), Failure> {
         let failure = Failure::new(Exit::Other, error.to_string());
         if error.is_exists() {
             failure
+                .because_it_exists()
                 .hint("a key is never overwritten: 'sealane key show' shows it; move it away first")
         } else {
             failure

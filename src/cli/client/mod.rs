@@ -23,14 +23,14 @@ mod verify;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::Parser;
 use indicatif::ProgressBar;
 
 use self::args::{Arguments, Command, Partial, ReceiptCommand};
 use self::doorman::doorman;
 use self::remote::Access;
-use super::{Exit, Failure, Ui};
+use super::{Exit, Failure, Ui, ui};
 use sealane_client::{RateLimit, Retry};
+use sealane_server::sandbox;
 
 /// Time within which a Ctrl-C is heeded.
 const HEEDED: Duration = Duration::from_secs(2);
@@ -38,8 +38,13 @@ const HEEDED: Duration = Duration::from_secs(2);
 /// Runs the client with the arguments of the process.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match ui::parse::<Arguments>(args::with_dashes(std::env::args_os())) {
+        Ok((arguments, _)) => arguments,
+        Err(exit) => return exit.into(),
+    };
     let ui = Ui { json: arguments.json, quiet: arguments.quiet, verbose: arguments.verbose };
+    // Passwords and keys are in memory. A system that cannot do it is no reason not to go on.
+    let _ = sandbox::keep_secrets();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -57,15 +62,7 @@ pub fn main() -> ExitCode {
     });
     // Threads of an interrupted transfer may still wait for the network: they need not be waited for.
     runtime.shutdown_background();
-    match result {
-        Ok(()) => Exit::Success.into(),
-        Err(failure) => {
-            if !failure.is_told() {
-                ui.failure(&failure);
-            }
-            failure.exit.into()
-        }
-    }
+    ui.end(result).into()
 }
 
 async fn interrupted() {

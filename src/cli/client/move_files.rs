@@ -16,7 +16,7 @@ use sealane_client::session::SessionError;
 use sealane_client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
 use sealane_core::storage::{self};
 use sealane_protocol::Status;
-use sealane_protocol::transfer::Meter;
+use sealane_protocol::transfer::{Meter, TransferError};
 
 /// Sends files and, with `-r`, directories.
 pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
@@ -314,7 +314,14 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
     let result = client.download(&address.path, false, open, meter).await;
     drop(progress);
     remote::close(client).await;
-    result.map(|_| ()).map_err(|error| errors::session(&address.path.to_string(), &error))
+    match result {
+        Ok(_) => Ok(()),
+        // Whoever reads it has seen enough, as `head` has.
+        Err(SessionError::Transfer(TransferError::Storage(error))) if error.is_broken_pipe() => {
+            Ok(())
+        }
+        Err(error) => Err(errors::session(&address.path.to_string(), &error)),
+    }
 }
 
 /// The first of `addresses`, which all name one account of one server.

@@ -76,15 +76,16 @@ fn split(text: &str) -> Option<Named<'_>> {
 
 impl Named<'_> {
     fn resolve(self, known: &KnownServers) -> Result<Address, NameError> {
-        let Some(KnownServer { place, user, .. }) = known.named(&self.name) else {
+        let Some(server @ KnownServer { place, .. }) = known.named(&self.name) else {
             return Err(NameError::Unknown(self.name));
         };
+        let user = server.user_of(&self.name);
         Ok(Address {
-            user: self.user.map(Username::parse).transpose()?.or_else(|| user.clone()),
+            user: self.user.map(Username::parse).transpose()?.or_else(|| user.cloned()),
             host: place.host().to_owned(),
             port: place.port(),
-            path: RemotePath::parse(self.path)?,
-            is_directory: self.path.is_empty() || self.path.ends_with('/'),
+            path: RemotePath::parse_typed(self.path)?,
+            is_directory: RemotePath::means_directory(self.path),
             pins: Vec::new(),
         })
     }

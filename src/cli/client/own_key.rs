@@ -45,7 +45,7 @@ impl OwnKey {
             Err(error) => {
                 let exit = if error.is_not_found() { Exit::NotFound } else { Exit::Usage };
                 let hint = error.hint();
-                return Err(Failure { message: error.to_string(), hint, exit });
+                return Err(Failure::new(exit, error.to_string()).maybe_hint(hint));
             }
         };
         let wrong = |why: String| {

@@ -2,7 +2,7 @@
 //! the receiver has checked. With `--json`, the same as objects.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -35,6 +35,44 @@ struct Shown {
     durable: Arc<AtomicU64>,
     /// Those are what the bar shows.
     by_durable: bool,
+    /// Columns that it was fitted to last.
+    width: Arc<AtomicU32>,
+}
+
+/// How much there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Width {
+    Everything,
+    WithoutRemark,
+    Short,
+    Percent,
+}
+
+impl Width {
+    /// What fits into so many columns, with the longest values and a bar that can be seen.
+    fn of(columns: u16) -> Self {
+        match columns {
+            108.. => Self::Everything,
+            76.. => Self::WithoutRemark,
+            36.. => Self::Short,
+            _ => Self::Percent,
+        }
+    }
+
+    fn template(self) -> &'static str {
+        match self {
+            Self::Everything => {
+                "{wide_bar} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  \
+                 {binary_bytes_per_sec}  {eta} left{msg}"
+            }
+            Self::WithoutRemark => {
+                "{wide_bar} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  \
+                 {binary_bytes_per_sec}  {eta} left"
+            }
+            Self::Short => "{wide_bar} {percent:>3}%  {eta} left",
+            Self::Percent => "{percent:>3}%",
+        }
+    }
 }
 
 impl Progress {
@@ -47,7 +85,8 @@ impl Progress {
     ) -> Self {
         let (ui, bar) = (access.ui, access.bar.clone());
         let by_durable = access.durable_progress;
-        let shown = Shown { bar, meter, durable: Arc::default(), by_durable };
+        let (durable, width) = (Arc::default(), Arc::default());
+        let shown = Shown { bar, meter, durable, by_durable, width };
         let draws = ui.draws();
         let told = shown.clone();
         let task = match draws {
@@ -97,9 +136,18 @@ impl Shown {
     fn show(&self) {
         self.bar.set_length(0);
         self.bar.set_draw_target(ProgressDrawTarget::stderr_with_hz(RATE));
-        let template = "{bar:32} {percent:>3}%  {binary_bytes} of {binary_total_bytes}  \
-                        {binary_bytes_per_sec}  {eta} left{msg}";
-        if let Ok(style) = ProgressStyle::with_template(template) {
+        self.fit();
+    }
+
+    /// Shows what fits into a line of the terminal as wide as it is now: one that were broken could not be drawn
+    /// over.
+    fn fit(&self) {
+        let columns = Ui::columns();
+        let width = Width::of(columns);
+        if self.width.swap(columns.into(), Ordering::Relaxed) == u32::from(columns) {
+            return;
+        }
+        if let Ok(style) = ProgressStyle::with_template(width.template()) {
             self.bar.set_style(style);
         }
     }
@@ -111,6 +159,7 @@ impl Shown {
     }
 
     fn draw(&self) {
+        self.fit();
         let [verified, durable, total, held] = self.numbers();
         self.bar.set_length(total);
         self.bar.set_position(if self.by_durable { durable } else { verified });

@@ -134,10 +134,12 @@ impl Access {
                 None => return Err(door.failure(&error)),
             },
         };
-        match password::given(self.password_file.as_deref())? {
-            Some(_) => self.ui.detail(&refused.message),
-            None if password::can_be_asked() => self.ui.note(&refused.message),
-            None => return Err(refused),
+        if password::is_given(self.password_file.as_deref()) {
+            self.ui.detail(&refused.message);
+        } else if password::can_be_asked() {
+            self.ui.note(&refused.message);
+        } else {
+            return Err(refused);
         }
         let password = self.password(&door)?;
         self.with_password(door, password, reception.start).await
@@ -145,8 +147,7 @@ impl Access {
 
     /// Whether there is anything else if the server does not take the user's key.
     fn may_have_password(&self) -> bool {
-        let given = password::given(self.password_file.as_deref());
-        !matches!(given, Ok(None)) || password::can_be_asked()
+        password::is_given(self.password_file.as_deref()) || password::can_be_asked()
     }
 
     /// Logs in with the password over a connection that proves `key`, too.

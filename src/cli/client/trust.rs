@@ -32,7 +32,7 @@ pub(super) enum TrustCommand {
     ///
     /// Example: `sealane trust add --name work 'sealane://ahpu@host/?pin=sha256.…&pin=sha256.…'`
     Add {
-        /// Call it so: NAME:PATH then works wherever an address does
+        /// Call it so: NAME:PATH then works wherever an address does; names that it has already stay
         #[arg(long, value_name = "NAME", value_parser = ServerName::parse)]
         name: Option<ServerName>,
         /// Its address, or host:port
@@ -90,7 +90,8 @@ fn list(ui: Ui) -> Result<(), Failure> {
     let known = load()?;
     for server in known.iter() {
         ui.object(&object("server", server));
-        let name = server.name.as_ref().map_or("-", ServerName::as_str);
+        let names: Vec<_> = server.names().map(ServerName::as_str).collect();
+        let name = if names.is_empty() { "-".to_owned() } else { names.join(",") };
         let keys: Vec<_> =
             server.pins().iter().flat_map(PinSet::iter).map(Pin::to_string).collect();
         ui.line(&format!("{name:<12}  {}  {}", server.place, keys.join(" ")));
@@ -119,8 +120,8 @@ fn show(ui: Ui, server: Option<&str>) -> Result<(), Failure> {
 
 fn print(ui: Ui, server: &KnownServer) {
     ui.line(&server.place.to_string());
-    if let Some(name) = &server.name {
-        let user = server.user.as_ref().map(|user| format!(", account {user}"));
+    for name in server.names() {
+        let user = server.user_of(name).map(|user| format!(", account {user}"));
         ui.line(&format!("  name {name}{}", user.unwrap_or_default()));
     }
     for key in &server.keys {
@@ -147,6 +148,7 @@ fn object(of: &str, server: &KnownServer) -> serde_json::Value {
     json!({
         "type": of, "server": server.place.to_string(), "epoch": server.epoch,
         "name": server.name.as_ref().map(ServerName::as_str),
+        "names": server.names().map(ServerName::as_str).collect::<Vec<_>>(),
         "user": server.user.as_ref().map(Username::as_str), "keys": keys.collect::<Vec<_>>(),
     })
 }

@@ -33,7 +33,7 @@ pub(super) fn failure(error: &TrustError) -> Failure {
         TrustError::File(_) | TrustError::Damaged { .. } | TrustError::Newer { .. } => Exit::Trust,
         _ => Exit::Other,
     };
-    Failure { message: error.to_string(), hint: error.hint(), exit }
+    Failure::new(exit, error.to_string()).maybe_hint(error.hint())
 }
 
 /// Decides which keys the server of `address` may have; asks, if it is not known and there is somebody to ask.

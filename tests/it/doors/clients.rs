@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sealane_base::types::Secret;
 use sealane_protocol::message::{LoggedIn, Login};
 use sealane_protocol::{ClientMessage, ServerMessage, Side};
 use sealane_tls::Identity;
@@ -57,6 +58,7 @@ impl Client {
                 let (near, mut far) = duplex(4 * MIB);
                 tokio::spawn(async move { copy_bidirectional(&mut stream, &mut far).await });
                 let mut peer = Peer::new(near, Side::Server, None);
+                let password = password.map(Secret::new);
                 let login = Login { user: user.to_owned(), password };
                 peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
                 match peer.answer_to(2).await {

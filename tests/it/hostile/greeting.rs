@@ -100,7 +100,7 @@ async fn row_17_every_verb_stays_in_its_own_home() {
     assert!(content(&home) == before);
     // And its partials: not even whether there are any can be told.
     let mut bob = stranger(service.address, &service.pins).await;
-    let login = Login { user: "bob".to_owned(), password: Some(PASSWORD.to_owned()) };
+    let login = Login { user: "bob".to_owned(), password: Some(Secret::new(PASSWORD.to_owned())) };
     bob.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
     assert!(matches!(bob.answer_to(2).await, ServerMessage::LoggedIn(_)));
     let bytes = noise(3 * MIB, 4);
@@ -128,7 +128,8 @@ async fn row_18_uploads_side_by_side_share_one_quota() {
     let mut sessions = Vec::new();
     for _ in 0..4 {
         let mut bob = stranger(service.address, &service.pins).await;
-        let login = Login { user: "bob".to_owned(), password: Some(PASSWORD.to_owned()) };
+        let login =
+            Login { user: "bob".to_owned(), password: Some(Secret::new(PASSWORD.to_owned())) };
         bob.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
         assert!(matches!(bob.answer_to(2).await, ServerMessage::LoggedIn(_)));
         sessions.push(bob);
@@ -203,7 +204,8 @@ async fn row_19_an_empty_password_opens_nothing() {
         for typed in ["", stored] {
             let before = service.authenticator.evaluations();
             let mut peer = stranger(service.address, &service.pins).await;
-            let login = Login { user: "old".to_owned(), password: Some(typed.to_owned()) };
+            let login =
+                Login { user: "old".to_owned(), password: Some(Secret::new(typed.to_owned())) };
             peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
             let answer = peer.answer_to(2).await;
             assert_eq!(status(&answer), Some(Status::LoginRefused), "{stored:?} {typed:?}");

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
-use sealane_base::types::{Digest, RemotePath};
+use sealane_base::types::{Digest, RemotePath, Secret};
 use sealane_protocol::message::{Entry, Login, PutSmall, Refused};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 use tracing::field::{Field, Visit};
@@ -204,7 +204,10 @@ async fn row_14_only_the_exact_name_logs_in() {
         let service = service().await; // a new one, because it slows guessing down
         for user in users {
             let mut peer = super::stranger(service.address, &service.pins).await;
-            let login = Login { user: (*user).to_owned(), password: Some(PASSWORD.to_owned()) };
+            let login = Login {
+                user: (*user).to_owned(),
+                password: Some(Secret::new(PASSWORD.to_owned())),
+            };
             peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
             let answer = peer.answer_to(2).await;
             assert_eq!(status(&answer), Some(Status::LoginRefused), "{user:?}");
@@ -291,7 +294,7 @@ async fn row_16_no_name_forges_a_line_of_the_log() {
     let address = site.address(&server, USER, "");
     let pins = super::pins_of(&address);
     let mut bad = super::stranger(server.address, &pins).await;
-    let login = Login { user: forged.to_owned(), password: Some("x".to_owned()) };
+    let login = Login { user: forged.to_owned(), password: Some(Secret::new("x".to_owned())) };
     bad.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
     assert_eq!(status(&bad.answer_to(2).await), Some(Status::LoginRefused));
     let mut good = super::stranger(server.address, &pins).await;
@@ -343,7 +346,7 @@ async fn row_16_a_name_is_escaped_before_it_is_logged() {
     for password in [Some("x".to_owned()), None] {
         let (near, far) = tokio::io::duplex(64 * 1024);
         let mut peer = Peer::new(near, Side::Server, Some(pair.serve(far)));
-        let login = Login { user: forged.to_owned(), password };
+        let login = Login { user: forged.to_owned(), password: password.map(Secret::new) };
         peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
         assert!(status(&peer.answer_to(2).await).is_some());
     }

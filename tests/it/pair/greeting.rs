@@ -1,6 +1,6 @@
 //! Before the login: two frames in one order, and nothing else has any effect.
 
-use sealane_base::types::Digest;
+use sealane_base::types::{Digest, Secret};
 use sealane_protocol::frame::{self, ChunkPrefix, ClaimsPage, FrameError};
 use sealane_protocol::message::{
     Accepted, DiscardPartial, Empty, Enroll, Entries, Entry, File, Hello, Join, Keys, LoggedIn,
@@ -274,7 +274,8 @@ async fn an_account_that_is_none_is_refused_like_a_wrong_password() {
         [(USER, "wrong"), ("bob", PASSWORD), ("../ann", PASSWORD), ("\u{1b}[2J", "x")]
     {
         let mut peer = pair.peer();
-        let login = Login { user: user.to_owned(), password: Some(password.to_owned()) };
+        let login =
+            Login { user: user.to_owned(), password: Some(Secret::new(password.to_owned())) };
         peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
         answers.push(peer.answer_to(2).await);
         assert_eq!(peer.closed().await.unwrap(), Ended::NotLoggedIn);

@@ -4,7 +4,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use sealane_base::types::digest::chunk_digest;
-use sealane_base::types::{Digest, Layout};
+use sealane_base::types::{Digest, Layout, Secret};
 use sealane_protocol::frame::{self, ChunkPrefix, ClaimsPage};
 use sealane_protocol::message::{
     Empty, Get, Hello, List, LoggedIn, Login, PathFlag, PathOnly, Put, PutSmall, Rename, SetMeta,
@@ -216,7 +216,7 @@ pub fn hello(id: u32) -> Vec<u8> {
 }
 
 pub fn login(id: u32, password: &str) -> Vec<u8> {
-    let login = Login { user: USER.to_owned(), password: Some(password.to_owned()) };
+    let login = Login { user: USER.to_owned(), password: Some(Secret::new(password.to_owned())) };
     ClientMessage::Login(login).encode(id)
 }
 

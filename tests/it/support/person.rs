@@ -8,6 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::termios::{Winsize, tcsetwinsize};
 use tempfile::TempDir;
 
 use super::site::client;
@@ -47,25 +48,40 @@ impl Person {
         arguments: impl IntoIterator<Item = I>,
         answer: &str,
     ) -> Screen {
+        self.types(self.command(arguments), "to abort:", |text| {
+            let key = text.split("sha256//").nth(1).unwrap()[..8].to_owned();
+            answer.replace("{key}", &key)
+        })
+    }
+
+    /// Runs `command` at a terminal of 80 columns and types an answer whenever the screen ends with `question` and maybe
+    /// more on that line.
+    pub fn types(
+        &self,
+        mut command: Command,
+        question: &str,
+        answer: impl Fn(&str) -> String,
+    ) -> Screen {
         let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
         grantpt(&master).unwrap();
         unlockpt(&master).unwrap();
+        let size = Winsize { ws_row: 24, ws_col: 80, ws_xpixel: 0, ws_ypixel: 0 };
+        tcsetwinsize(&master, size).unwrap();
         let name = ptsname(&master, Vec::new()).unwrap();
         let flags = OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC;
         let open = || Stdio::from(rustix::fs::open(&name, flags, Mode::empty()).unwrap());
-        let mut command = self.command(arguments);
         let mut child = command.stdin(open()).stdout(open()).stderr(open()).spawn().unwrap();
         drop(command); // its ends of the terminal
         let mut terminal = File::from(master);
-        let (mut text, mut buffer, mut is_answered) = (String::new(), [0; 4096], false);
+        let (mut text, mut buffer, mut answered) = (String::new(), [0; 4096], 0);
         // Reading fails once the last program at the terminal has ended.
         while let Ok(count @ 1..) = terminal.read(&mut buffer) {
             text.push_str(&String::from_utf8_lossy(&buffer[..count]));
-            if !is_answered && text.contains("to abort:") {
-                let key = text.split("sha256//").nth(1).unwrap()[..8].to_owned();
-                terminal.write_all(answer.replace("{key}", &key).as_bytes()).unwrap();
+            let asked = text.matches(question).count();
+            if asked > answered {
+                terminal.write_all(answer(&text).as_bytes()).unwrap();
                 terminal.write_all(b"\n").unwrap();
-                is_answered = true;
+                answered = asked;
             }
         }
         Screen { code: child.wait().unwrap().code(), text }

@@ -55,6 +55,20 @@ impl Site {
         std::fs::write(self.config(), text).unwrap();
     }
 
+    /// Adds to the configuration what it does not have yet.
+    pub fn append(&self, text: &str) {
+        let config = self.config();
+        let whole = std::fs::read_to_string(&config).unwrap();
+        // A table may stand in a file once.
+        let table = text.lines().next().unwrap();
+        assert!(table.starts_with('['));
+        let whole = match whole.split_once(&format!("{table}\n")) {
+            Some((before, after)) => format!("{before}{text}{after}"),
+            None => whole + text,
+        };
+        std::fs::write(config, whole).unwrap();
+    }
+
     /// The place of a file in an account's home.
     pub fn home(&self, name: &str) -> PathBuf {
         self.root().join("data/homes").join(name)
@@ -145,12 +159,15 @@ pub struct Server {
 
 impl Server {
     fn start(mut command: Command) -> Result<Self, String> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::run(command)
+    }
+
+    /// Runs a command that is to become a server, whose stderr is a pipe.
+    pub fn run(mut command: Command) -> Result<Self, String> {
+        let mut child = command.spawn().unwrap();
+        // Its ends of what was passed.
+        drop(command);
         let log = Arc::new(Mutex::new(String::new()));
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let mut address = None;

@@ -125,6 +125,7 @@ fn nothing_turns_verification_off() {
     variables.dedup();
     let expected = [
         "HOME",
+        "LISTEN_FDNAMES",
         "NOTIFY_SOCKET",
         "NO_COLOR",
         "SEALANE_KEY",

@@ -1,6 +1,6 @@
 //! Every message that has a CBOR map: with all its optional fields, and with none.
 
-use sealane_base::types::Digest;
+use sealane_base::types::{Digest, Secret};
 use sealane_protocol::message::{
     Accepted, AnnouncedKey, DiscardPartial, Empty, Enroll, Entries, Entry, File, Get, Hello, Join,
     KeySignature, Keys, List, LoggedIn, Login, Offer, Partial, Partials, PartialsAre, PathFlag,
@@ -65,7 +65,7 @@ fn greeting() -> Vec<Sample> {
         client(
             "login",
             both(|all| {
-                let password = all.then(|| text("secret"));
+                let password = all.then(|| Secret::new(text("secret")));
                 ClientMessage::Login(Login { user: text("ann"), password })
             }),
         ),

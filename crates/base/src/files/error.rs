@@ -103,6 +103,14 @@ pub enum StorageError {
     Root,
 }
 
+impl StorageError {
+    /// True if who was to read what is written has gone.
+    #[must_use]
+    pub fn is_broken_pipe(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+}
+
 impl From<Errno> for StorageError {
     fn from(errno: Errno) -> Self {
         match errno {

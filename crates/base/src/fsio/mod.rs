@@ -6,6 +6,7 @@
 mod append;
 mod error;
 mod lock;
+mod log_file;
 mod owner;
 mod read;
 #[cfg(any(test, feature = "rehearsal"))]
@@ -21,7 +22,10 @@ pub use system as disk;
 pub use append::AppendFile;
 pub use error::{FsError, FsErrorKind};
 pub use lock::{LockGuard, PATIENCE, lock_exclusive, lock_within, try_lock_exclusive};
-pub use read::{list_names, read_bounded, read_bounded_no_follow, read_private, stamp};
+pub use log_file::LogFile;
+pub use read::{
+    Stamp, line_of, list_names, read_bounded, read_bounded_no_follow, read_line, read_private,
+};
 pub use write::{
     create_directories, create_directory, create_new, remove_durably, remove_temporaries,
     remove_temporaries_of, sync_directory, write_atomic,

@@ -3,15 +3,19 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Read;
+use std::os::fd::AsFd;
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use rustix::fs::{FileType, Mode, OFlags};
+use zeroize::Zeroizing;
 
 use super::error::{FsError, FsErrorKind};
 
 /// Permission bits that let the group or others read or write.
 const OTHERS: u32 = 0o066;
+/// As coarse as any file system keeps its times.
+const YOUNG: Duration = Duration::from_secs(3);
 
 /// Reads a whole regular file of at most `max_bytes` bytes. Symbolic links are followed; a FIFO or
 /// device is refused without waiting for it.
@@ -46,12 +50,92 @@ pub fn read_private(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
     read_to_limit(file, path, max_bytes)
 }
 
-/// What changes when a file is replaced: its inode and time of modification. `None` if there is none.
-#[must_use]
-pub fn stamp(path: &Path) -> Option<(u64, SystemTime)> {
-    use std::os::unix::fs::MetadataExt;
-    let metadata = path.metadata().ok()?;
-    Some((metadata.ino(), metadata.modified().ok()?))
+/// The first line in `path`, with its end: of a file, or of what a pipe, terminal or other stream gives, which is
+/// waited for. No more than `max_bytes` bytes are read, of a stream none behind the line.
+///
+/// # Errors
+/// [`FsErrorKind::NotPrivate`] if `private` and it is a file that the group or others may read or write;
+/// [`FsErrorKind::NotRegular`] for a directory, [`FsErrorKind::TooLarge`], [`FsErrorKind::Io`].
+pub fn read_line(
+    path: &Path,
+    max_bytes: u64,
+    private: bool,
+) -> Result<Zeroizing<Vec<u8>>, FsError> {
+    let failed = |error: rustix::io::Errno| FsError::new("read", path, error);
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOCTTY;
+    let handle = rustix::fs::open(path, flags, Mode::empty()).map_err(failed)?;
+    let stat = rustix::fs::fstat(&handle).map_err(failed)?;
+    let mode = stat.st_mode & 0o7777;
+    match FileType::from_raw_mode(stat.st_mode) {
+        FileType::Directory => Err(FsError::new("read", path, FsErrorKind::NotRegular)),
+        // A stream belongs to those who hold its ends.
+        FileType::RegularFile if private && mode & OTHERS != 0 => {
+            Err(FsError::new("use", path, FsErrorKind::NotPrivate { mode }))
+        }
+        _ => line_of(&handle, max_bytes)
+            .map_err(failed)?
+            .ok_or_else(|| FsError::new("read", path, FsErrorKind::TooLarge { limit: max_bytes })),
+    }
+}
+
+/// The first line that `stream` gives, byte by byte, so that what follows is left to others; `None` if it is longer
+/// than `max_bytes`.
+///
+/// # Errors
+/// What the system says.
+pub fn line_of(
+    stream: impl AsFd,
+    max_bytes: u64,
+) -> Result<Option<Zeroizing<Vec<u8>>>, rustix::io::Errno> {
+    let limit = usize::try_from(max_bytes).unwrap_or(usize::MAX);
+    // All of it at once: a vector that grows leaves copies behind.
+    let mut line = Zeroizing::new(Vec::with_capacity(limit.saturating_add(1)));
+    let mut byte = Zeroizing::new([0; 1]);
+    loop {
+        match rustix::io::read(&stream, byte.as_mut_slice()) {
+            Ok(0) => return Ok(Some(line)),
+            Ok(_) if line.len() >= limit => return Ok(None),
+            Ok(_) => line.extend_from_slice(byte.as_slice()),
+            Err(rustix::io::Errno::INTR) => continue,
+            Err(error) => return Err(error),
+        }
+        if line.ends_with(b"\n") {
+            return Ok(Some(line));
+        }
+    }
+}
+
+/// What changes when a file is replaced, written to, or gets another mode.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    inode: u64,
+    size: u64,
+    modified: (i64, i64),
+    changed: (i64, i64),
+}
+
+impl Stamp {
+    /// The stamp of the file at `path` now; `None` if there is none.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = path.metadata().ok()?;
+        Some(Self {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            modified: (metadata.mtime(), metadata.mtime_nsec()),
+            changed: (metadata.ctime(), metadata.ctime_nsec()),
+        })
+    }
+
+    /// True if the file changed so shortly before `now` that another change could leave the same stamp.
+    #[must_use]
+    pub fn is_young(&self, now: SystemTime) -> bool {
+        let seconds = u64::try_from(self.changed.0).unwrap_or(0);
+        let changed = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        // A change that lies ahead is one too: the clock may have been set.
+        now.duration_since(changed).is_ok_and(|age| age < YOUNG) || now < changed
+    }
 }
 
 /// The names in a directory, sorted by bytes, hidden ones included.
@@ -166,5 +250,19 @@ mod tests {
             fs::write(dir.path().join(name), b"").unwrap();
         }
         assert_eq!(list_names(dir.path()).unwrap(), [".c", "a", "b"]);
+    }
+
+    #[test]
+    fn a_file_that_has_just_changed_is_young() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        fs::write(&path, b"x").unwrap();
+        let (stamp, now) = (Stamp::of(&path).unwrap(), SystemTime::now());
+        assert!(stamp.is_young(now) && !stamp.is_young(now + YOUNG + Duration::from_secs(1)));
+        // A clock that was set back makes nothing old.
+        assert!(stamp.is_young(now - Duration::from_secs(3600)));
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        assert_ne!(Stamp::of(&path), Some(stamp));
+        assert_eq!(Stamp::of(&dir.path().join("none")), None);
     }
 }

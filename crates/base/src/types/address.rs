@@ -101,8 +101,8 @@ impl Address {
             user,
             host,
             port,
-            path: RemotePath::parse(&decode(path)?)?,
-            is_directory: path.ends_with('/'),
+            path: RemotePath::parse_typed(&decode(path)?)?,
+            is_directory: RemotePath::means_directory(path),
             pins: parse_query(query)?,
         })
     }

@@ -73,6 +73,22 @@ impl RemotePath {
         Ok(Self(text.to_owned()))
     }
 
+    /// As [`RemotePath::parse`], for a path as people type it: empty components and `.` mean nothing, as to a shell.
+    ///
+    /// # Errors
+    /// [`PathError`].
+    pub fn parse_typed(text: &str) -> Result<Self, PathError> {
+        let components: Vec<_> =
+            text.split('/').filter(|component| !matches!(*component, "" | ".")).collect();
+        Self::parse(&components.join("/"))
+    }
+
+    /// True if a path as it is typed means a directory: nothing, or a slash or `.` at its end.
+    #[must_use]
+    pub fn means_directory(text: &str) -> bool {
+        text.rsplit('/').next().is_none_or(|last| matches!(last, "" | "."))
+    }
+
     /// True for the home itself.
     #[must_use]
     pub fn is_root(&self) -> bool {
@@ -251,5 +267,21 @@ mod tests {
                 prop_assert_eq!(RemotePath::parse(path.as_str()), Ok(path.clone()));
             }
         }
+    }
+
+    #[test]
+    fn what_is_typed_may_have_slashes_and_dots_that_mean_nothing() {
+        for typed in ["n//f", "./n/f", "n/./f", "/n/f", "//n/f//", "n/f/."] {
+            assert_eq!(RemotePath::parse_typed(typed).unwrap().as_str(), "n/f", "{typed}");
+        }
+        for root in ["", "/", ".", "./", "//"] {
+            assert!(RemotePath::parse_typed(root).unwrap().is_root(), "{root}");
+            assert!(RemotePath::means_directory(root), "{root}");
+        }
+        assert_eq!(RemotePath::parse_typed("n/../f"), Err(PathError::Dots));
+        assert!(RemotePath::means_directory("n/") && RemotePath::means_directory("n/."));
+        assert!(!RemotePath::means_directory("n") && !RemotePath::means_directory("n/.x"));
+        // From a peer, none of it is taken.
+        assert!(RemotePath::parse("n//f").is_err() && RemotePath::parse("./n").is_err());
     }
 }

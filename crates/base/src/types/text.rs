@@ -1,6 +1,9 @@
-//! Which characters may reach a terminal or a log.
+//! Which characters may reach a terminal or a log; and one spelling of letters that have two.
 //!
-//! It escapes; it does not decide where text goes.
+//! It escapes and composes; it does not decide where text goes.
+
+use unicode_normalization::UnicodeNormalization as _;
+use zeroize::Zeroizing;
 
 /// True for control characters and for those that change the direction of text around them
 /// (U+061C, U+200E–F, U+2028–E, U+2066–9): they can make a name look like another one.
@@ -24,9 +27,27 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
+/// `text` with its letters composed (NFC): `é` as one character, as most keyboards give it. Wiped when dropped.
+#[must_use]
+pub fn composed(text: &str) -> Zeroizing<String> {
+    // No character grows beyond three times its bytes; a string that grew would leave copies behind.
+    let mut composed = Zeroizing::new(String::with_capacity(text.len().saturating_mul(3)));
+    composed.extend(text.nfc());
+    composed
+}
+
 #[cfg(test)]
 mod tests {
-    use super::printable;
+    use super::{composed, printable};
+
+    #[test]
+    fn letters_are_composed_and_nothing_grows_beyond_what_was_reserved() {
+        assert_eq!(composed("cafe\u{301}").as_str(), "caf\u{e9}");
+        for character in '\0'..=char::MAX {
+            let text = character.to_string();
+            assert!(composed(&text).len() <= 3 * text.len(), "{character:?}");
+        }
+    }
 
     #[test]
     fn nothing_that_moves_a_cursor_survives() {

@@ -8,11 +8,12 @@ use std::fmt;
 use thiserror::Error;
 
 use super::path::check_name;
+use super::text;
 
 /// Longest name in bytes of UTF-8.
 pub const MAX_USERNAME: usize = 64;
 
-/// A validated account name: 1 to [`MAX_USERNAME`] bytes, compared byte by byte.
+/// A validated account name: 1 to [`MAX_USERNAME`] bytes, composed (NFC) and compared byte by byte.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Username(String);
 
@@ -24,12 +25,14 @@ pub struct Username(String);
 pub struct UsernameError;
 
 impl Username {
-    /// Parses a name.
+    /// Parses a name; the same letters composed or not (`é` as one character or as two) make the same one.
     ///
     /// # Errors
     /// [`UsernameError`] if it is empty, longer than [`MAX_USERNAME`] bytes, not one valid path
     /// component, starts with a dot, has white space at an end, or has a `:` or `@`.
     pub fn parse(text: &str) -> Result<Self, UsernameError> {
+        let composed = text::composed(text);
+        let text = composed.as_str();
         let fits = text.len() <= MAX_USERNAME
             && check_name(text).is_ok()
             && !text.starts_with('.')
@@ -54,6 +57,14 @@ impl fmt::Display for Username {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_the_same_is_the_same() {
+        let (composed, apart) = ("jos\u{e9}", "jose\u{301}");
+        assert_eq!(Username::parse(composed), Username::parse(apart));
+        assert_eq!(Username::parse(apart).unwrap().as_str(), composed);
+        assert_ne!(Username::parse("jose"), Username::parse(composed));
+    }
 
     #[test]
     fn names_are_file_names_and_nothing_else() {

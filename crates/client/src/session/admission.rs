@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, oneshot};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
+use zeroize::Zeroizing;
 
 use super::answers::{Shared, read_answers};
 use super::client::{Client, ClientSettings};
@@ -62,12 +63,16 @@ impl Client {
         let reading = read_answers(reader, shared.clone(), out.clone(), settings, tell);
         let reader = Arc::new(AbortOnDropHandle::new(tokio::spawn(reading)));
         let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()), features: None };
-        let password = password.map(|password| password.expose().to_owned());
-        let login = Login { user: user.to_owned(), password };
-        let first =
-            [ClientMessage::Hello(hello).encode(HELLO), ClientMessage::Login(login).encode(LOGIN)];
+        let login = Login { user: user.to_owned(), password: password.cloned() };
+        let login = Zeroizing::new(ClientMessage::Login(login).encode(LOGIN));
+        let hello = ClientMessage::Hello(hello).encode(HELLO);
+        // One write for both, of exactly their size: nothing that holds the password grows or is copied.
+        let mut first = Zeroizing::new(Vec::with_capacity(hello.len() + login.len()));
+        first.extend_from_slice(&hello);
+        first.extend_from_slice(&login);
+        drop(login);
         // If the connection has ended already, the reader says why.
-        let _ = out.send(first.concat()).await;
+        let _ = out.send_secret(first).await;
         let next_id = Arc::new(Mutex::new(LOGIN + 1));
         let companion = Arc::<Companion>::default();
         let control = LaneControl { shared, out, next_id, settings };

@@ -15,8 +15,9 @@ use subtle::ConstantTimeEq;
 use thiserror::Error;
 use zeroize::Zeroizing;
 
-use super::encodings::{PasswordEncoding, forms};
+use super::encodings::{PasswordEncoding, forms, native_forms};
 use super::password::{CostError, HashCost, StoredPassword, WRAPPED_PREFIX, md5_of};
+use sealane_base::types::text::composed;
 
 /// Bytes of a new hash.
 const OUTPUT: usize = 32;
@@ -106,7 +107,7 @@ impl Hasher {
         MEMORY.with_borrow_mut(|memory| memory.resize(blocks, Block::default()));
     }
 
-    /// A new native hash (`$argon2id$…`) with a random salt. One evaluation.
+    /// A new native hash (`$argon2id$…`) with a random salt, of the password with composed letters. One evaluation.
     ///
     /// # Errors
     /// [`HashError::Failed`].
@@ -115,7 +116,7 @@ impl Hasher {
         getrandom::fill(&mut salt).map_err(|_| password_hash::Error::Crypto)?;
         self.count();
         let mut output = Zeroizing::new([0; OUTPUT]);
-        self.fill(password.as_bytes(), &salt, &self.params, self.cost, output.as_mut())?;
+        self.fill(composed(password).as_bytes(), &salt, &self.params, self.cost, output.as_mut())?;
         Ok(phc(&self.params, &salt, output.as_ref())?.to_string())
     }
 
@@ -129,10 +130,11 @@ impl Hasher {
     }
 
     /// How many evaluations a refusal of `password` is worth: one for each of its forms in which it may
-    /// have been hashed with MD5, for whatever record. At least 1.
+    /// have been hashed, for whatever record. At least 1.
     #[must_use]
     pub fn attempts(&self, password: &str) -> usize {
-        forms(&self.encodings, password).len().max(1)
+        let (old, native) = (forms(&self.encodings, password), native_forms(password));
+        old.len().max(native.len()).max(1)
     }
 
     /// What [`Hasher::verify`] evaluates for these two, one cost each.
@@ -140,13 +142,13 @@ impl Hasher {
         let times = match stored {
             StoredPassword::Md5(_) => 0,
             StoredPassword::Wrapped(_) => forms(&self.encodings, password).len(),
-            StoredPassword::Argon2id(_) => 1,
+            StoredPassword::Argon2id(_) => native_forms(password).len(),
         };
         stored.cost().into_iter().cycle().take(times).collect()
     }
 
-    /// True if `password` is the one stored. One evaluation at the stored cost; none for raw MD5, and
-    /// for a wrapped one as many as the password has forms: none is left out once one matches.
+    /// True if `password` is the one stored. An evaluation at the stored cost for each form the password has; none
+    /// for raw MD5. None is left out once one matches.
     ///
     /// # Errors
     /// [`HashError::Failed`].
@@ -163,7 +165,13 @@ impl Hasher {
                 }
                 Ok(is_same)
             }
-            StoredPassword::Argon2id(hash) => self.evaluate(password.as_bytes(), hash),
+            StoredPassword::Argon2id(hash) => {
+                let mut is_same = false;
+                for form in native_forms(password) {
+                    is_same |= self.evaluate(&form, hash)?;
+                }
+                Ok(is_same)
+            }
         }
     }
 
@@ -275,6 +283,37 @@ mod tests {
                 assert_eq!(hasher.verify(&stored, password).unwrap(), matches, "{text}");
                 assert_eq!(hasher.evaluations() - before, cost);
             }
+        }
+    }
+
+    #[test]
+    fn a_password_is_the_same_composed_and_apart_in_every_form() {
+        let hasher = Hasher::new(CHEAP).unwrap();
+        let (composed, apart) = ("caf\u{e9}", "cafe\u{301}");
+        let of_raw = |text: &str| {
+            let salt = [7; 16];
+            let mut output = [0; OUTPUT];
+            hasher.fill(text.as_bytes(), &salt, &hasher.params, CHEAP, &mut output).unwrap();
+            phc(&hasher.params, &salt, &output).unwrap().to_string()
+        };
+        let hex = |text: &str| lower_hex(&md5_of(text)).to_string();
+        for (text, typed, matches) in [
+            (hasher.hash(apart).unwrap(), composed, true),
+            (hasher.hash(composed).unwrap(), apart, true),
+            // Of before, and of old programs, which took what they got.
+            (of_raw(apart), apart, true),
+            (hex(apart), apart, true),
+            (hex(composed), apart, true),
+            (hasher.wrap(&md5_of(apart)).unwrap(), apart, true),
+            (hasher.wrap(&md5_of(composed)).unwrap(), apart, true),
+            (hasher.hash(composed).unwrap(), "cafe", false),
+        ] {
+            let stored = StoredPassword::parse(&text).unwrap();
+            let before = hasher.evaluations();
+            assert_eq!(hasher.verify(&stored, typed).unwrap(), matches, "{text} {typed}");
+            let costs = hasher.costs(&stored, typed).len() as u64;
+            assert_eq!(hasher.evaluations() - before, costs);
+            assert!(costs <= hasher.attempts(typed) as u64);
         }
     }
 

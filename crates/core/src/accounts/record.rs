@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use thiserror::Error;
 
 use sealane_base::types::Username;
-use sealane_base::types::text::printable;
+use sealane_base::types::text::{composed, printable};
 
 use super::password::{PasswordProblem, StoredPassword};
 use super::strict_json;
@@ -95,7 +95,7 @@ impl Record {
             .map_err(|error| RecordProblem::Json(printable(&error.to_string())))?;
         let Value::Object(fields) = value else { return Err(RecordProblem::NotObject) };
         match fields.get(USERNAME) {
-            Some(Value::String(text)) if text == name.as_str() => {
+            Some(Value::String(text)) if *composed(text) == name.as_str() => {
                 Ok(Self { name: name.clone(), fields })
             }
             _ => Err(RecordProblem::Username(name.to_string())),

@@ -233,7 +233,9 @@ impl AccountStore for DirectoryStore {
 }
 
 fn account_of(file: &OsStr) -> Option<Username> {
-    Username::parse(file.to_str()?.strip_suffix(EXTENSION)?).ok()
+    let stem = file.to_str()?.strip_suffix(EXTENSION)?;
+    // A file whose letters are written apart would never be found again under the account's name.
+    Username::parse(stem).ok().filter(|name| name.as_str() == stem)
 }
 
 fn looks_like_record(file: &OsStr) -> bool {

@@ -2,7 +2,8 @@
 
 use minicbor::{Decode, Encode};
 
-use sealane_base::types::Digest;
+use super::ClientMessage;
+use sealane_base::types::{Digest, Secret};
 
 /// Body of `HELLO`.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -28,12 +29,51 @@ pub struct Login {
     pub user: String,
     /// Password as typed; without one, the key that the connection's handshake proved is meant.
     #[n(1)]
-    pub password: Option<String>,
+    #[cbor(with = "secret", has_nil)]
+    pub password: Option<Secret>,
 }
 
 impl std::fmt::Debug for Login {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.write_str("Login(***)")
+    }
+}
+
+/// A text that is wiped from memory when it is dropped.
+mod secret {
+    use minicbor::decode::{self, Decoder};
+    use minicbor::encode::{self, Encoder, Write};
+
+    use sealane_base::types::Secret;
+
+    pub(super) fn encode<C, W: Write>(
+        value: &Option<Secret>,
+        encoder: &mut Encoder<W>,
+        _: &mut C,
+    ) -> Result<(), encode::Error<W::Error>> {
+        match value {
+            Some(secret) => encoder.str(secret.expose())?.ok(),
+            None => encoder.null()?.ok(),
+        }
+    }
+
+    pub(super) fn decode<C>(
+        decoder: &mut Decoder<'_>,
+        _: &mut C,
+    ) -> Result<Option<Secret>, decode::Error> {
+        if decoder.datatype()? == minicbor::data::Type::Null {
+            decoder.null()?;
+            return Ok(None);
+        }
+        Ok(Some(Secret::new(decoder.str()?.to_owned())))
+    }
+
+    pub(super) fn nil() -> Option<Option<Secret>> {
+        Some(None)
+    }
+
+    pub(super) fn is_nil(value: &Option<Secret>) -> bool {
+        value.is_none()
     }
 }
 
@@ -224,4 +264,27 @@ pub struct ReceiptOf {
     /// Pin of the key to sign with; another one signs if the server does not have it.
     #[n(1)]
     pub pin: Option<Digest>,
+}
+
+impl ClientMessage {
+    /// The path that it is about, and the one that something is to get, as they were sent.
+    #[must_use]
+    pub fn paths(&self) -> (Option<&str>, Option<&str>) {
+        let path = match self {
+            Self::Put(Put { path, .. })
+            | Self::PutSmall(PutSmall { path, .. }, _)
+            | Self::Get(Get { path, .. })
+            | Self::List(List { path, .. })
+            | Self::Stat(PathOnly { path })
+            | Self::DigestOf(PathOnly { path })
+            | Self::MakeDirectory(PathFlag { path, .. })
+            | Self::Remove(PathFlag { path, .. })
+            | Self::SetMeta(SetMeta { path, .. })
+            | Self::ReceiptOf(ReceiptOf { path, .. }) => path,
+            Self::Rename(Rename { from, to, .. }) => return (Some(from), Some(to)),
+            Self::DiscardPartial(DiscardPartial { id }) => id,
+            _ => return (None, None),
+        };
+        (Some(path), None)
+    }
 }

@@ -4,6 +4,7 @@ use super::*;
 use crate::frame::Side;
 use crate::status::Status;
 use proptest::prelude::*;
+use sealane_base::types::Secret;
 
 fn put() -> Put {
     Put { path: "a/b".into(), size: 5, chunk_log2: 20, modified: Some(-7), mode: None }
@@ -22,7 +23,10 @@ fn messages_of_both_directions_read_back() {
             agent: Some("sealane/0.1".into()),
             features: Some(vec![7]),
         }),
-        ClientMessage::Login(Login { user: "ahpu".into(), password: Some("111111".into()) }),
+        ClientMessage::Login(Login {
+            user: "ahpu".into(),
+            password: Some(Secret::new("111111".into())),
+        }),
         ClientMessage::Put(put()),
         ClientMessage::PutSmall(
             PutSmall {
@@ -90,7 +94,10 @@ fn a_full_page_fits_its_bound() {
 
 #[test]
 fn a_login_does_not_print_its_password() {
-    let login = ClientMessage::Login(Login { user: "u".into(), password: Some("hunter2".into()) });
+    let login = ClientMessage::Login(Login {
+        user: "u".into(),
+        password: Some(Secret::new("hunter2".into())),
+    });
     assert!(!format!("{login:?}").contains("hunter2"));
 }
 

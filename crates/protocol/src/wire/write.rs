@@ -9,6 +9,7 @@ use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::patience::{Patience, Stall};
 use super::{ChunkBuffer, WireError};
@@ -22,6 +23,8 @@ const TOGETHER: usize = 16 << 10;
 #[derive(Debug)]
 enum Outgoing {
     Frame(Vec<u8>),
+    /// A frame that is wiped once it is written, and copied nowhere.
+    Secret(Zeroizing<Vec<u8>>),
     Acknowledgement(Acknowledgement),
     Chunk(ChunkBuffer),
 }
@@ -30,6 +33,7 @@ impl Outgoing {
     fn bytes(&self) -> &[u8] {
         match self {
             Self::Frame(bytes) => bytes,
+            Self::Secret(bytes) => bytes,
             Self::Acknowledgement(bytes) => bytes,
             Self::Chunk(buffer) => buffer.frame(),
         }
@@ -73,6 +77,16 @@ impl FrameSender {
     /// [`WireError::Closed`] if the connection has ended.
     pub async fn send(&self, frame: Vec<u8>) -> Result<(), WireError> {
         self.wide.send(Outgoing::Frame(frame)).await.map_err(|_| WireError::Closed)
+    }
+
+    /// As [`FrameSender::send`], for a frame with a password: no copy of it stays in memory.
+    ///
+    /// Cancel safe, as that is.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended.
+    pub async fn send_secret(&self, frame: Zeroizing<Vec<u8>>) -> Result<(), WireError> {
+        self.wide.send(Outgoing::Secret(frame)).await.map_err(|_| WireError::Closed)
     }
 
     /// As [`FrameSender::send`], on a thread that may block.
@@ -165,7 +179,8 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
             }
         };
         let Some(outgoing) = outgoing else { break };
-        writing.frame(outgoing.bytes(), outbox.is_empty()).await?;
+        let is_secret = matches!(outgoing, Outgoing::Secret(_));
+        writing.frame(outgoing.bytes(), outbox.is_empty(), is_secret).await?;
     }
     writing.flush().await?;
     writing.patience.wait_for(writing.stream.shutdown()).await
@@ -179,13 +194,18 @@ struct Writing<W> {
 }
 
 impl<W: AsyncWrite + Unpin> Writing<W> {
-    /// Writes a frame, or stages it unless it `is_last`.
-    async fn frame(&mut self, bytes: &[u8], is_last: bool) -> Result<(), WireError> {
-        if self.staged.len() + bytes.len() > TOGETHER {
+    /// Writes a frame, or stages it unless it `is_last` or `is_secret`.
+    async fn frame(
+        &mut self,
+        bytes: &[u8],
+        is_last: bool,
+        is_secret: bool,
+    ) -> Result<(), WireError> {
+        if is_secret || self.staged.len() + bytes.len() > TOGETHER {
             self.unstage().await?;
         }
         let is_alone = is_last && self.staged.is_empty();
-        if is_alone || bytes.len() > TOGETHER {
+        if is_alone || is_secret || bytes.len() > TOGETHER {
             return write_all(&mut self.stream, bytes, &mut self.patience).await;
         }
         if self.staged.capacity() == 0 {
@@ -277,6 +297,18 @@ mod tests {
         write_frames(&mut calls, outbox, STALL).await.unwrap();
         assert_eq!(calls.0.iter().map(Vec::len).collect::<Vec<_>>(), [12_000, 6000, 20_000, 10]);
         assert_eq!(calls.0.concat(), frames.concat());
+    }
+
+    #[tokio::test]
+    async fn a_secret_is_never_staged_and_its_order_is_kept() {
+        let (sender, outbox) = outbox();
+        sender.send(vec![1; 10]).await.unwrap();
+        sender.send_secret(Zeroizing::new(vec![2; 10])).await.unwrap();
+        sender.send(vec![3; 10]).await.unwrap();
+        drop(sender);
+        let mut calls = Calls::default();
+        write_frames(&mut calls, outbox, STALL).await.unwrap();
+        assert_eq!(calls.0, [vec![1; 10], vec![2; 10], vec![3; 10]]);
     }
 
     #[tokio::test(start_paused = true)]

@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-pub use privilege::{Owner, become_owner, find_owner, harden};
+pub use privilege::{Owner, become_owner, find_owner, harden, keep_secrets};
 pub use walls::System;
 
 /// How much of the sandbox there must be.
@@ -36,6 +36,10 @@ pub struct Plan {
     pub read_write: Vec<PathBuf>,
     /// Directories to read.
     pub read_only: Vec<PathBuf>,
+    /// Directories to make files in and to write to those there are, but not to read or remove any.
+    pub append: Vec<PathBuf>,
+    /// Directories in which files may get a name that have none there yet.
+    pub link: Vec<PathBuf>,
 }
 
 /// What holds from now on. `Display` gives `landlock=7 seccomp=on`.

@@ -60,14 +60,22 @@ pub fn become_owner(owner: &Owner) -> Result<(), SandboxError> {
 /// # Errors
 /// [`SandboxError::Failed`].
 pub fn harden() -> Result<u64, SandboxError> {
-    let none = Rlimit { current: Some(0), maximum: Some(0) };
-    rustix::process::setrlimit(Resource::Core, none)
-        .map_err(|error| failed("core dumps", error))?;
-    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
-        .map_err(|error| failed("core dumps", error))?;
+    keep_secrets()?;
     let files = rustix::process::getrlimit(Resource::Nofile);
     let raised = Rlimit { current: files.maximum, maximum: files.maximum };
     // Whoever may not have more goes on with what there is.
     let _ = rustix::process::setrlimit(Resource::Nofile, raised);
     Ok(rustix::process::getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX))
+}
+
+/// No core dumps, and no look into our memory by others of the same user.
+///
+/// # Errors
+/// [`SandboxError::Failed`].
+pub fn keep_secrets() -> Result<(), SandboxError> {
+    let none = Rlimit { current: Some(0), maximum: Some(0) };
+    rustix::process::setrlimit(Resource::Core, none)
+        .map_err(|error| failed("core dumps", error))?;
+    rustix::process::set_dumpable_behavior(DumpableBehavior::NotDumpable)
+        .map_err(|error| failed("core dumps", error))
 }

@@ -44,7 +44,14 @@ fn restrict(plan: &Plan) -> Result<Option<Bounds>, landlock::RulesetError> {
         | AccessFs::IoctlDev;
     let read = AccessFs::ReadFile | AccessFs::ReadDir;
     let write = all & !(special | AccessFs::Execute);
-    let rules = [(&plan.read_write, write), (&plan.read_only, read)];
+    let append = AccessFs::WriteFile | AccessFs::MakeReg;
+    let link = AccessFs::MakeReg | AccessFs::Refer;
+    let rules = [
+        (&plan.read_write, write),
+        (&plan.read_only, read),
+        (&plan.append, append),
+        (&plan.link, link),
+    ];
     // No rule for any port: the socket to listen on is open already.
     let mut ruleset = Ruleset::default()
         .handle_access(all)?

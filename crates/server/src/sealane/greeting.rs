@@ -4,7 +4,6 @@ use tokio::io::AsyncRead;
 
 use super::joining::{self, Seat};
 use super::{Sealane, Terms};
-use sealane_base::types::Secret;
 use sealane_core::service::{Connection, Credential, Login, LoginRefusal};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::message::{LoggedIn, Login as LoginRequest, Refused, Welcome};
@@ -99,7 +98,7 @@ async fn log_in(
 ) -> Result<Login, Refused> {
     let LoginRequest { user, password } = request;
     let credential = match password {
-        Some(password) => Credential::Password(Secret::new(password)),
+        Some(password) => Credential::Password(password),
         None => Credential::Key(terms.client_key),
     };
     let login = door.service.log_in(connection, &user, credential, terms.client_key).await;

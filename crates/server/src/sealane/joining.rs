@@ -172,7 +172,8 @@ pub(super) async fn serve<R: AsyncRead + Unpin>(
     limits: Limits,
 ) -> Result<Ended, WireError> {
     let shared = &seat.shared;
-    info!(user = %shared.login.principal().name(), "joined a session");
+    tracing::Span::current().record("user", shared.login.principal().name().as_str());
+    info!(session = shared.login.session(), "joined a session");
     let lane = shared.routes.join(out.clone());
     out.send(ServerMessage::Joined(Empty {}).encode(0)).await?;
     loop {

@@ -6,9 +6,10 @@ use sealane_base::types::path::PathError;
 use sealane_core::accounts::EnrollError;
 use tracing::{info, warn};
 
+use super::requests::Context;
+use sealane_protocol::Status;
 use sealane_protocol::message::{Refused, ServerMessage};
 use sealane_protocol::transfer::TransferError;
-use sealane_protocol::{Kind, Status};
 
 /// A request that ends without success: the peer's part and ours.
 #[derive(Debug)]
@@ -119,12 +120,12 @@ impl From<TransferError> for Refusal {
 }
 
 /// Writes a refusal to the log and gives what the peer may know of it.
-pub(super) fn refuse(kind: Kind, id: u32, refusal: Refusal) -> ServerMessage {
+pub(super) fn refuse(context: &Context, refusal: Refusal) -> ServerMessage {
     let (status, internal) = (refusal.status(), refusal.internal.as_deref());
-    match internal {
-        Some(internal) => warn!(?kind, id, ?status, internal, "refused"),
-        None => info!(?kind, id, ?status, "refused"),
-    }
+    context.span.in_scope(|| match internal {
+        Some(internal) => warn!(?status, internal, "refused"),
+        None => info!(?status, "refused"),
+    });
     refusal.into_message()
 }
 

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{AcquireError, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::{CancellationToken, DropGuard};
+use tracing::{Span, info_span};
 
 use super::Sealane;
 use super::refusal::Refusal;
@@ -13,6 +14,7 @@ use super::signer::Signer;
 use super::small_files::SmallFiles;
 use sealane_base::files::StorageError;
 use sealane_base::types::Layout;
+use sealane_base::types::text::printable;
 use sealane_core::service::{Home, Login, Service};
 use sealane_protocol::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
 use sealane_protocol::wire::{FrameSender, Loan, Share};
@@ -46,6 +48,8 @@ type Cancels = Arc<Mutex<HashMap<u32, CancellationToken>>>;
 #[derive(Debug)]
 pub(super) struct Context {
     pub(super) id: u32,
+    /// Where the log says what it is about.
+    pub(super) span: Span,
     pub(super) service: Service,
     pub(super) login: Arc<Login>,
     pub(super) out: FrameSender,
@@ -182,7 +186,10 @@ impl Requests {
     }
 
     /// Registers request `id` and gives it what it needs.
-    pub(super) fn context(&self, id: u32) -> Context {
+    pub(super) fn context(&self, id: u32, message: &ClientMessage) -> Context {
+        let (path, to) = message.paths();
+        let (path, to) = (path.map(printable), to.map(printable));
+        let span = info_span!("request", id, kind = ?message.kind(), path, to);
         let cancelled = CancellationToken::new();
         lock(&self.cancels).insert(id, cancelled.clone());
         let registration = Registration {
@@ -192,6 +199,7 @@ impl Requests {
         };
         Context {
             id,
+            span,
             service: self.service.clone(),
             login: Arc::clone(&self.login),
             out: self.out.clone(),

@@ -8,7 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{info, warn};
+use tracing::{Instrument as _, info, warn};
 
 use super::greeting::{Greeted, greet};
 use super::joining::{self, Host, Shared, TokenTable};
@@ -128,7 +128,8 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
     async fn run(mut self, drain: CancellationToken) -> Result<Ended, WireError> {
         let principal = self.login.principal();
         let key = principal.key().map(|key| tracing::field::display(key.pin));
-        info!(user = %principal.name(), key, "logged in");
+        tracing::Span::current().record("user", principal.name().as_str());
+        info!(key, "logged in");
         let result = self.requests_until_the_end(&drain).await;
         self.requests.end_all();
         self.host = None;
@@ -202,7 +203,10 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         let message = ClientMessage::decode(header.kind, &body)?;
         drop(body);
         match self.requests.admit(&message, draining) {
-            Err(refusal) => self.out.send(refusal.into_message().encode(header.id)).await,
+            Err(refusal) => {
+                let context = self.requests.context(header.id, &message);
+                self.out.send(refuse(&context, refusal).encode(header.id)).await
+            }
             Ok(held) => self.begin(header.id, message, held, room.flatten()).await,
         }
     }
@@ -215,32 +219,34 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         held: Vec<OwnedSemaphorePermit>,
         room: Option<Room>,
     ) -> Result<(), WireError> {
-        let context = self.requests.context(id);
+        let context = self.requests.context(id, &message);
         match message {
             ClientMessage::PutSmall(request, bytes) => {
                 let arrived = Arrived { context, request, bytes, held: (held, room) };
                 if let Some(work) = self.requests.small_files.store(arrived) {
-                    self.tasks.spawn(work);
+                    self.tasks.spawn(work.in_current_span());
                 }
             }
             ClientMessage::Get(Get { path, small: Some(true), .. }) => {
                 let wanted = Wanted { context, path, held };
                 if let Some(work) = self.requests.small_files.send(wanted) {
-                    self.tasks.spawn(work);
+                    self.tasks.spawn(work.in_current_span());
                 }
             }
             ClientMessage::Tokens(request) => {
                 let reply = self.tokens(request);
-                let reply = reply.unwrap_or_else(|no| refuse(Kind::Tokens, id, no));
+                let reply = reply.unwrap_or_else(|no| refuse(&context, no));
                 self.out.send(reply.encode(id)).await?;
             }
             message => {
                 let moves = matches!(message.kind(), Kind::Put | Kind::Get);
                 let transfer = moves.then(|| self.login.transfer());
-                self.tasks.spawn(async move {
+                let span = context.span.clone();
+                let work = async move {
                     let _held = (held, transfer);
                     answer(context, message).await;
-                });
+                };
+                self.tasks.spawn(work.instrument(span));
             }
         }
         Ok(())
@@ -256,14 +262,13 @@ impl<R> Authenticated<'_, R> {
 
 /// Runs one request to its end and queues the answer.
 async fn answer(context: Context, message: ClientMessage) {
-    let kind = message.kind();
     let reply = match verbs::serve(&context, message).await {
         Ok(reply) => reply,
         Err(refusal) if context.cancelled.is_cancelled() => {
-            info!(?kind, id = context.id, "given up");
+            info!("given up");
             (!context.is_over()).then(|| refusal.into_message())
         }
-        Err(refusal) => Some(refuse(kind, context.id, refusal)),
+        Err(refusal) => Some(refuse(&context, refusal)),
     };
     if let Some(reply) = reply {
         // The session may have ended meanwhile: then nobody waits for this answer.

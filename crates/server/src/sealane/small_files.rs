@@ -19,7 +19,7 @@ use sealane_base::types::{Digest, RemotePath};
 use sealane_core::service::Home;
 use sealane_protocol::message::{PutSmall, SizeRoot};
 use sealane_protocol::transfer;
-use sealane_protocol::{Kind, ServerMessage, Status, limits};
+use sealane_protocol::{ServerMessage, Status, limits};
 
 /// Files in one batch: each that is stored holds two file handles until it has its name, each that is read its bytes.
 const BATCH: usize = 32;
@@ -133,7 +133,7 @@ async fn send(batch: Vec<Wanted>) {
     let (askers, paths): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), one.path)).unzip();
     let load = move || load_all(&home, &paths);
-    deal(Kind::Get, askers, load).await;
+    deal(askers, load).await;
 }
 
 /// Reads every file that was asked for.
@@ -157,13 +157,12 @@ async fn store(batch: Vec<Arrived>) {
     };
     let (askers, files): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), (one.request, one.bytes))).unzip();
-    deal(Kind::PutSmall, askers, move || store_all(&home, files)).await;
+    deal(askers, move || store_all(&home, files)).await;
 }
 
 /// Does `work` for a batch, on a thread that may block, and answers each of `askers`, for whom something is held
 /// until then.
 async fn deal<Held>(
-    kind: Kind,
     askers: Vec<(Context, Held)>,
     work: impl FnOnce() -> Vec<Result<ServerMessage, Refusal>> + Send + 'static,
 ) {
@@ -177,7 +176,7 @@ async fn deal<Held>(
     let mut answers = Vec::new();
     for (context, _) in &askers {
         let result = results.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
-        let answer = result.unwrap_or_else(|refusal| refuse(kind, context.id, refusal));
+        let answer = result.unwrap_or_else(|refusal| refuse(context, refusal));
         answers.extend(answer.encode(context.id));
         let waits = answers.len() >= TOGETHER;
         if waits && context.out.send(std::mem::take(&mut answers)).await.is_err() {

@@ -1,12 +1,13 @@
 //! The file's form: JSON, version 1, every key named, nothing unknown.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::error::TrustError;
 use super::name::{Place, ServerName};
-use super::server::{KnownKey, KnownServer, MAX_KEYS, Source, State};
+use super::server::{Alias, KnownKey, KnownServer, MAX_KEYS, MAX_NAMES, Source, State};
 use super::store::MAX_SERVERS;
 use sealane_base::types::{Pin, Username};
 
@@ -32,9 +33,19 @@ struct Server {
     name: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     user: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    aliases: Vec<OtherName>,
     epoch: u64,
     signed_epoch: u64,
     keys: Vec<Key>,
+}
+
+#[derive(Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+struct OtherName {
+    name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
 }
 
 #[derive(Deserialize, Serialize)]
@@ -111,6 +122,10 @@ fn server(server: Server) -> Result<KnownServer, String> {
         .ok_or_else(|| format!("'{}' is not host:port", server.server))?;
     let name = server.name.as_deref().map(ServerName::parse).transpose();
     let user = server.user.as_deref().map(Username::parse).transpose();
+    let aliases = server.aliases.into_iter().map(alias).collect::<Result<Vec<_>, _>>()?;
+    if aliases.len() >= MAX_NAMES || (server.name.is_none() && !aliases.is_empty()) {
+        return Err(format!("{place} has too many names, or others but no first one"));
+    }
     let keys: Vec<_> = server.keys.into_iter().map(key).collect();
     let repeated = |key: &KnownKey| keys.iter().filter(|other| other.pin == key.pin).count() != 1;
     if keys.is_empty() || keys.len() > MAX_KEYS || keys.iter().any(repeated) {
@@ -119,10 +134,19 @@ fn server(server: Server) -> Result<KnownServer, String> {
     Ok(KnownServer {
         name: name.map_err(|error| error.to_string())?,
         user: user.map_err(|error| error.to_string())?,
+        aliases,
         place,
         epoch: server.epoch,
         signed_epoch: server.signed_epoch,
         keys,
+    })
+}
+
+fn alias(alias: OtherName) -> Result<Alias, String> {
+    let user = alias.user.as_deref().map(Username::parse).transpose();
+    Ok(Alias {
+        name: ServerName::parse(&alias.name).map_err(|error| error.to_string())?,
+        user: user.map_err(|error| error.to_string())?,
     })
 }
 
@@ -146,14 +170,13 @@ fn no_duplicates(servers: &[KnownServer]) -> Result<(), String> {
             if other.place == server.place {
                 return Err(format!("{} is in it twice", server.place));
             }
-            if let Some(name) = &server.name
-                && other.name.as_ref() == Some(name)
-            {
-                return Err(format!("two servers are called '{name}'"));
-            }
         }
     }
-    Ok(())
+    let mut names = HashSet::new();
+    match servers.iter().flat_map(KnownServer::names).find(|name| !names.insert(name.as_str())) {
+        Some(name) => Err(format!("two servers are called '{name}', or one twice")),
+        None => Ok(()),
+    }
 }
 
 fn to_file(server: &KnownServer) -> Server {
@@ -165,10 +188,15 @@ fn to_file(server: &KnownServer) -> Server {
         last_seen: key.last_seen,
         since: key.since,
     });
+    let aliases = server.aliases.iter().map(|alias| OtherName {
+        name: alias.name.to_string(),
+        user: alias.user.as_ref().map(ToString::to_string),
+    });
     Server {
         server: server.place.to_string(),
         name: server.name.as_ref().map(ToString::to_string),
         user: server.user.as_ref().map(ToString::to_string),
+        aliases: aliases.collect(),
         epoch: server.epoch,
         signed_epoch: server.signed_epoch,
         keys: keys.collect(),

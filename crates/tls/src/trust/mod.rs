@@ -21,5 +21,5 @@ pub use error::TrustError;
 pub use learn::{Announced, AnnouncedKey, MAX_ANNOUNCED, NotLearned, Proof};
 pub use name::{Place, ServerName, ServerNameError};
 pub use ring::{KeyRing, RingKey, Statement};
-pub use server::{KnownKey, KnownServer, Source, State};
+pub use server::{Alias, KnownKey, KnownServer, Source, State};
 pub use store::{KnownServers, Store};

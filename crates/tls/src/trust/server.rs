@@ -4,6 +4,8 @@ use super::error::TrustError;
 use super::name::{Place, ServerName};
 use sealane_base::types::{Pin, PinSet, Username};
 
+/// Most names of one server.
+pub(super) const MAX_NAMES: usize = 32;
 /// Most keys that are remembered of one server; the oldest retired ones are forgotten first.
 pub(super) const MAX_KEYS: usize = 32;
 
@@ -87,6 +89,15 @@ pub struct KnownKey {
     pub since: i64,
 }
 
+/// A further name of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Alias {
+    /// What the user calls it as well.
+    pub name: ServerName,
+    /// The account that this name stands for.
+    pub user: Option<Username>,
+}
+
 /// A server and its keys.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownServer {
@@ -96,6 +107,8 @@ pub struct KnownServer {
     pub name: Option<ServerName>,
     /// The account that the name stands for.
     pub user: Option<Username>,
+    /// Its other names; fewer than 32.
+    pub aliases: Vec<Alias>,
     /// Of the last announcement that was learned.
     pub epoch: u64,
     /// Of the last one that a backup key had signed.
@@ -105,6 +118,46 @@ pub struct KnownServer {
 }
 
 impl KnownServer {
+    /// Every name of it, the first one first.
+    pub fn names(&self) -> impl Iterator<Item = &ServerName> {
+        self.name.iter().chain(self.aliases.iter().map(|alias| &alias.name))
+    }
+
+    /// The account that `name` stands for, if it is one of its names and stands for one.
+    #[must_use]
+    pub fn user_of(&self, name: &ServerName) -> Option<&Username> {
+        match self.aliases.iter().find(|alias| alias.name == *name) {
+            Some(alias) => alias.user.as_ref(),
+            None => self.user.as_ref(),
+        }
+    }
+
+    /// Calls it so as well, for `user` or the account that the name stands for already.
+    ///
+    /// # Errors
+    /// [`TrustError::Full`].
+    pub(super) fn call(
+        &mut self,
+        name: ServerName,
+        user: Option<Username>,
+    ) -> Result<(), TrustError> {
+        if self.name.as_ref().is_none_or(|first| *first == name) {
+            self.name = Some(name);
+            self.user = user.or(self.user.take());
+            return Ok(());
+        }
+        if let Some(alias) = self.aliases.iter_mut().find(|alias| alias.name == name) {
+            alias.user = user.or(alias.user.take());
+            return Ok(());
+        }
+        if self.names().count() >= MAX_NAMES {
+            return Err(TrustError::Full("names of one server", MAX_NAMES));
+        }
+        let user = user.or_else(|| self.user.clone());
+        self.aliases.push(Alias { name, user });
+        Ok(())
+    }
+
     /// A server known by `pins`: the first is in use, the others are backups.
     pub(super) fn new(place: Place, pins: &PinSet, source: Source, now: i64) -> Self {
         let keys = pins.iter().enumerate().map(|(at, pin)| {
@@ -112,7 +165,8 @@ impl KnownServer {
             KnownKey { pin: *pin, state, source, first_seen: now, last_seen: None, since: now }
         });
         let keys = keys.collect();
-        Self { place, name: None, user: None, epoch: 0, signed_epoch: 0, keys }
+        let (name, user, aliases) = (None, None, Vec::new());
+        Self { place, name, user, aliases, epoch: 0, signed_epoch: 0, keys }
     }
 
     /// The keys it may prove itself with, the likeliest first; `None` if there are none left.

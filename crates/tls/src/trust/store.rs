@@ -95,7 +95,7 @@ impl KnownServers {
     /// The server with this name.
     #[must_use]
     pub fn named(&self, name: &ServerName) -> Option<&KnownServer> {
-        self.servers.iter().find(|server| server.name.as_ref() == Some(name))
+        self.servers.iter().find(|server| server.names().any(|one| one == name))
     }
 
     /// Adds a server by its keys, the first of which is in use. One that is known with these keys
@@ -117,10 +117,10 @@ impl KnownServers {
         }
     }
 
-    /// Gives the server at `place` a name, and the account that the name stands for.
+    /// Gives the server at `place` a name besides those it has, and the account that the name stands for.
     ///
     /// # Errors
-    /// [`TrustError::Unknown`], [`TrustError::NameTaken`].
+    /// [`TrustError::Unknown`], [`TrustError::NameTaken`], [`TrustError::Full`].
     pub fn set_name(
         &mut self,
         place: &Place,
@@ -130,10 +130,7 @@ impl KnownServers {
         if let Some(other) = self.named(&name).filter(|other| other.place != *place) {
             return Err(TrustError::NameTaken(name, other.place.to_string()));
         }
-        let server = self.at_mut(place)?;
-        server.name = Some(name);
-        server.user = user.or(server.user.take());
-        Ok(())
+        self.at_mut(place)?.call(name, user)
     }
 
     /// Replaces a key that is accepted by another, on the user's word.
@@ -199,9 +196,10 @@ impl KnownServers {
         let mut added = 0;
         for server in file::read(path, bytes)? {
             let Some(known) = self.at(&server.place) else {
-                let taken = server.name.as_ref().and_then(|name| self.named(name));
-                if let (Some(name), Some(other)) = (&server.name, taken) {
-                    return Err(TrustError::NameTaken(name.clone(), other.place.to_string()));
+                for name in server.names() {
+                    if let Some(other) = self.named(name) {
+                        return Err(TrustError::NameTaken(name.clone(), other.place.to_string()));
+                    }
                 }
                 self.push(server)?;
                 added += 1;
