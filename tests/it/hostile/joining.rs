@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sealane_base::types::{Digest, Network, PinSet, Username};
+use sealane_base::types::{Digest, Network, PinSet, Secret, Username};
 use sealane_core::accounts::{AccountKey, AccountManager};
 use sealane_protocol::join::{self, Exporter, proof};
 use sealane_protocol::message::{Join, Login, Tokens};
