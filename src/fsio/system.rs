@@ -56,6 +56,16 @@ pub(crate) fn set_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(file, Mode::from_raw_mode(mode))?)
 }
 
+/// Permission bits of what `path` names.
+pub(crate) fn set_mode_at(path: impl Arg, mode: u32) -> io::Result<()> {
+    Ok(fs::chmodat(fs::CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())?)
+}
+
+/// Group of an open file.
+pub(crate) fn set_group(file: impl AsFd, group: u32) -> io::Result<()> {
+    Ok(fs::fchown(file, None, Some(Gid::from_raw(group)))?)
+}
+
 /// Times of an open file or directory.
 pub(crate) fn set_times(file: impl AsFd, times: &Timestamps) -> io::Result<()> {
     Ok(fs::futimens(file, times)?)

@@ -7,7 +7,7 @@ use rustix::path::Arg;
 use super::gate::{Operation, Pass};
 use super::home::Home;
 use super::jail::{Directory, EntryKind, Facts};
-use super::partial::set_meta;
+use super::meta::set_meta;
 use super::{FileMeta, OWNED_DIRECTORY, OWNED_FILE, StorageError, walk};
 use crate::types::RemotePath;
 
@@ -91,7 +91,7 @@ impl Home {
             }
             source.rename(old_name, &target, new_name, present.is_some())?;
             if let Some(present) = present {
-                pass.ledger().remove_name(present.size);
+                pass.ledger().remove_name(pass.gone(&present));
             }
         }
         target.sync()?;
@@ -130,7 +130,7 @@ fn unlink(pass: &Pass, directory: &Directory, name: impl Arg + Copy) -> Result<(
     let _names = pass.lock_names();
     let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
     directory.unlink(name)?;
-    pass.ledger().remove_name(facts.size);
+    pass.ledger().remove_name(pass.gone(&facts));
     Ok(())
 }
 

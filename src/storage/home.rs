@@ -12,8 +12,11 @@ use super::home_sink::HomeSink;
 use super::jail::Directory;
 use super::ledger::Usage;
 use super::listing::{self, Entry, Page, Scan};
-use super::source::FileSource;
-use super::{FileMeta, Sink, StorageError};
+use super::meta::set_meta;
+use super::room::is_about_room;
+use super::source::{FileSource, read_exactly};
+use super::{FileMeta, OWNED_FILE, Sink, StorageError};
+use crate::fsio::disk;
 use crate::types::{Grant, RemotePath};
 
 /// How long an upload waits by default for the one it takes over from.
@@ -59,7 +62,7 @@ impl Home {
             Err(StorageError::Root) => return Err(StorageError::IsDirectory),
             holder => holder?,
         };
-        Ok(FileSource::known(directory.file(name)?))
+        Ok(FileSource::counted(pass.open(&directory, name)?))
     }
 
     /// Opens many files, one after another.
@@ -72,7 +75,8 @@ impl Home {
     /// that one is told through [`HomeSink::cancelled`] and waited for at most `patience`
     /// (usually [`PATIENCE`]).
     ///
-    /// The whole size is reserved now. A file that has the name keeps it, and counts, until
+    /// The whole size is reserved now; if there is no room, only once something is written that the file which has
+    /// the name does not hold: what is there already needs no room. That file keeps its name, and counts, until
     /// [`Sink::commit`].
     ///
     /// # Errors
@@ -197,7 +201,7 @@ impl Sources<'_> {
             Some((_, directory)) => directory,
             None => holder(&pass, path)?,
         };
-        let source = directory.file(name).map(FileSource::known);
+        let source = pass.open(&directory, name).map(FileSource::counted);
         self.last = Some((parent, directory));
         source
     }
@@ -229,10 +233,11 @@ fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
             stage(pass, file, target, Duration::ZERO)
         });
         match (staged, results.get_mut(number)) {
-            (Ok(sink), _) => {
+            (Ok(Some(sink)), _) => {
                 numbers.push(number);
                 sinks.push(sink);
             }
+            (Ok(None), _) => {}
             (Err(StorageError::InUse), _) => busy.push((number, file)),
             (Err(error), Some(result)) => *result = Err(error),
             (Err(_), None) => {}
@@ -257,7 +262,7 @@ fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
 }
 
 fn put_alone(pass: &Pass, file: &SmallFile) -> Result<(), StorageError> {
-    let sink = stage(pass, file, holder(pass, &file.path)?, PATIENCE)?;
+    let Some(sink) = stage(pass, file, holder(pass, &file.path)?, PATIENCE)? else { return Ok(()) };
     let outcome = sink.commit();
     if outcome.is_err() {
         sink.discard();
@@ -265,16 +270,52 @@ fn put_alone(pass: &Pass, file: &SmallFile) -> Result<(), StorageError> {
     outcome
 }
 
+/// `None` if there is no room for the file, and it is there already.
 fn stage(
     pass: &Pass,
     file: &SmallFile,
     target: Arc<Directory>,
     patience: Duration,
-) -> Result<HomeSink, StorageError> {
+) -> Result<Option<HomeSink>, StorageError> {
     let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
-    let sink = HomeSink::begin(pass.clone(), target, &file.path, size, file.meta, patience, false)?;
-    sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
-    Ok(sink)
+    let (path, meta, place) = (&file.path, file.meta, Arc::clone(&target));
+    let written =
+        HomeSink::begin(pass.clone(), place, path, size, meta, patience, false).and_then(|sink| {
+            sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
+            Ok(sink)
+        });
+    match written {
+        Err(error) if is_about_room(&error) => {
+            if is_there(pass, file, &target).unwrap_or(false) {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        }
+        written => written.map(Some),
+    }
+}
+
+/// Whether the name has the very same file already, which gets its time and mode then.
+fn is_there(pass: &Pass, file: &SmallFile, target: &Directory) -> Result<bool, StorageError> {
+    let (Some(name), false) = (file.path.name(), pass.keeps_apart().is_some()) else {
+        return Ok(false);
+    };
+    let _names = pass.lock_names();
+    let (present, facts) = target.file(name)?;
+    let mut bytes = vec![0; file.bytes.len()];
+    if facts.size != bytes.len() as u64 {
+        return Ok(false);
+    }
+    read_exactly(&present, 0, &mut bytes)?;
+    if bytes != file.bytes {
+        return Ok(false);
+    }
+    let mode = file.meta.mode.map(|mode| mode | OWNED_FILE);
+    set_meta(&present, FileMeta { mode, ..file.meta })?;
+    disk::sync(&present)?;
+    target.sync()?;
+    Ok(true)
 }
 
 /// Opens the directory that holds `path`.

@@ -5,6 +5,8 @@
 //! DATA/homes/…            what accounts see
 //! DATA/partials/ACCOUNT/  what they do not: partials and trash, on the same file system
 //! ```
+//!
+//! A home that is a mount of its own has them in `.sealane-partials` in itself, which no path can name.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -22,6 +24,7 @@ use super::home::Home;
 use super::jail::Directory;
 use super::ledger::Ledger;
 use crate::fsio::{FsErrorKind, create_directories};
+use crate::types::path::KEPT;
 use crate::types::{Grant, RemotePath, Username};
 
 const HOMES: &str = "homes";
@@ -144,8 +147,13 @@ impl Vault {
         for name in place.components().skip(1) {
             root = root.child_or_make(name, 0o700)?;
         }
-        let partials = self.partials.child_or_make(owner.as_str(), 0o700)?;
-        let files = Arc::new(Files::open(root, partials, limit, self.caps, Arc::clone(&lease))?);
+        let is_apart = root.mount()? != self.partials.mount()?;
+        let partials = match is_apart {
+            true => root.child_or_make(KEPT, 0o700)?,
+            false => self.partials.child_or_make(owner.as_str(), 0o700)?,
+        };
+        let files = Files::open(root, partials, limit, self.caps, Arc::clone(&lease))?;
+        let files = Arc::new(files);
         *opened = Arc::downgrade(&files);
         Ok(files)
     }

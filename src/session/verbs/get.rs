@@ -38,7 +38,7 @@ pub(in crate::session) fn load_small(
 
 /// A whole file as it is sent. Blocks.
 fn load(source: &FileSource) -> Result<ServerMessage, TransferError> {
-    let (digest, bytes) = transfer::load_whole(source)?;
+    let (digest, bytes, _) = transfer::load_whole(source)?;
     let FileMeta { modified, mode } = source.meta();
     Ok(ServerMessage::File(File { digest, modified, mode }, bytes))
 }

@@ -12,6 +12,9 @@ use crate::transfer::TransferError;
 use crate::types::RemotePath;
 use crate::types::path::check_name;
 
+/// Names of one directory that are kept although they cannot be asked for.
+const MOST_UNFIT: usize = 10_000;
+
 /// Answers `LIST`.
 pub(in crate::session) async fn serve(
     context: &Context,
@@ -48,11 +51,12 @@ async fn serve_whole(context: &Context, path: RemotePath) -> Result<ServerMessag
 }
 
 fn to_wire(page: Page, follows: Option<bool>) -> ServerMessage {
-    let Page { entries, more, hidden } = page;
+    let Page { entries, more, hidden, unfit } = page;
+    let unfit = (!unfit.is_empty()).then_some(unfit);
     let entries = entries.into_iter().map(super::stat::to_wire).collect();
     // Of the whole, nothing is left to be asked for.
     let more = more && follows.is_none();
-    ServerMessage::Entries(Entries { entries, more, hidden, follows })
+    ServerMessage::Entries(Entries { entries, more, hidden, follows, unfit })
 }
 
 /// Asks for the entries of `path` whose names are greater than `after`.
@@ -104,6 +108,9 @@ pub(in crate::session) async fn ask_whole(
         let is_empty = page.entries.is_empty();
         unfit = unfit.saturating_add(keep(&mut page, |_| true));
         all.entries.append(&mut page.entries);
+        let known = all.unfit.get_or_insert_default();
+        known.extend(page.unfit.take().unwrap_or_default());
+        known.truncate(MOST_UNFIT);
         (all.hidden, all.more) = (page.hidden, page.more);
         if page.follows != Some(true) {
             break;
