@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::confine::{self, Confined};
-use super::{Exit, Failure, Ui, logging};
+use super::{Exit, Failure, Ui, logging, signals};
 use crate::config::{self, Settings};
 use sealane_base::fsio::FsError;
 use sealane_core::accounts::{AccountStore, Authenticator, DirectoryStore};
@@ -74,6 +74,7 @@ fn run(ui: Ui, path: &Path) -> Result<(), Failure> {
 async fn serve(ui: Ui, path: &Path, settings: Settings, confined: Confined) -> Result<(), Failure> {
     let Confined { listener, store, manager, .. } = confined;
     let server = prepare(settings, store)?;
+    signals::outlast_large_files()?;
     reload_at_hangup(ui, path.to_owned(), server.authenticator.clone())?;
     let broken = |error| Failure::new(Exit::Other, format!("cannot listen: {error}"));
     let listener = TcpListener::from_std(listener).map_err(broken)?;

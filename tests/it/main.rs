@@ -10,7 +10,9 @@
     reason = "tests may fail loudly, look at files as a user would, and share modules by pub"
 )]
 
+mod absent;
 mod admin;
+mod clashes;
 mod eager;
 mod faults;
 mod guessing;
@@ -19,9 +21,12 @@ mod inputs;
 mod json;
 mod keys;
 mod lasting;
+mod limits;
 mod machine;
 mod migration;
 mod model;
+mod modes;
+mod mounted;
 mod pair;
 mod partials;
 mod receipts;

@@ -9,13 +9,16 @@ use tokio::task::JoinSet;
 
 use super::Link;
 use crate::session::SessionError;
-use sealane_base::files::{FileMeta, FileSource, LocalSink, Sink, Source, StorageError};
+use sealane_base::files::{FileSource, LocalSink, Sink, Source, StorageError};
 use sealane_base::types::RemotePath;
 use sealane_protocol::Status;
 use sealane_protocol::transfer::{Meter, Outcome, TransferError};
 
 /// Files under way at once; the server may allow fewer.
 const SIDE_BY_SIDE: usize = 4;
+
+/// Times that a file is read and sent that changes while it is read.
+pub(super) const ATTEMPTS: usize = 3;
 
 /// One file to send.
 #[derive(Debug)]
@@ -123,16 +126,27 @@ async fn side_by_side<Job, Running>(
 }
 
 async fn upload(link: Arc<Link>, job: Upload, meter: Arc<Meter>) -> Result<Arrived, SessionError> {
-    let source = open(job.from).await?;
-    let meta = if job.preserve { source.meta() } else { FileMeta::default() };
-    meter.expect(source.size());
-    let sent = link.upload(&job.to, source.clone(), meta, meter.clone()).await;
-    match (sent, job.inside) {
-        (Err(error), Some(inside)) if error.status() == Some(Status::IsDirectory) => {
-            let outcome = link.upload(&inside, source, meta, meter).await?;
-            Ok(Arrived { outcome, inside: Some(inside) })
+    let Upload { from, mut to, mut inside, preserve } = job;
+    let path = match &from {
+        UploadSource::File(path) => Some(path.clone()),
+        UploadSource::Open(_) => None,
+    };
+    let (mut source, mut attempts) = (open(from).await?, 1);
+    let mut went = None;
+    loop {
+        let meta = source.meta().told(preserve);
+        meter.expect(source.size());
+        match (link.upload(&to, source.clone(), meta, meter.clone()).await, inside.take()) {
+            (Err(error), Some(within)) if error.status() == Some(Status::IsDirectory) => {
+                (to, went) = (within.clone(), Some(within));
+            }
+            (Err(error), left) if attempts < ATTEMPTS && error.has_changed_here() => {
+                let Some(path) = &path else { return Err(error) };
+                (attempts, inside) = (attempts + 1, left);
+                source = open(UploadSource::File(path.clone())).await?;
+            }
+            (sent, _) => return Ok(Arrived { outcome: sent?, inside: went }),
         }
-        (sent, _) => Ok(Arrived { outcome: sent?, inside: None }),
     }
 }
 

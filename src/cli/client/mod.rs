@@ -1,6 +1,8 @@
 //! `sealane`: flags as typed, and which job they mean.
 
 mod args;
+mod clashes;
+mod deletions;
 mod doorman;
 mod files;
 mod key;
@@ -99,6 +101,7 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         key: arguments.key,
         bell,
     };
+    super::signals::outlast_large_files()?;
     doorman.beside(command(ui, access, arguments.command)).await
 }
 

@@ -4,17 +4,17 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::args::{Get, Put};
+use super::clashes;
 use super::moving::{self, Moving};
 use super::progress::Progress;
 use super::remote::{self, Access};
 use super::trees::{self, Job};
 use crate::cli::{Exit, Failure, Ui, errors};
-use sealane_base::files::{FileMeta, Sink, StorageError, StreamSink, Tree};
+use sealane_base::files::{FileMeta, FileSource, Sink, Source, StorageError, StreamSink, Tree};
 use sealane_base::types::path::PathError;
 use sealane_base::types::{Address, RemotePath};
 use sealane_client::session::SessionError;
 use sealane_client::{Arrived, Download, Link, Upload, UploadSource, download_all, upload_all};
-use sealane_core::storage::{self};
 use sealane_protocol::Status;
 use sealane_protocol::transfer::Meter;
 
@@ -24,12 +24,13 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, format!("'{}' is there already", paper.display()))
             .hint("receipts are kept: name another file"));
     }
+    clashes::among_uploads(&args)?;
     let (jobs, several) = (args.sources.len(), args.sources.len() > 1);
     let (trees, files): (Vec<_>, Vec<_>) =
         args.sources.iter().partition(|source| args.recursive && is_directory(source));
     let uploads = files
         .iter()
-        .map(|source| plan_upload(source, &args.address, several, args.preserve))
+        .map(|source| plan_upload(source, &args, several))
         .collect::<Result<Vec<_>, _>>()?;
     let here = files.iter().map(|path| path.display().to_string());
     let names: Vec<_> = here.zip(uploads.iter().map(|upload| upload.to.to_string())).collect();
@@ -149,6 +150,7 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
             downloads.push(plan_download(address, &args.destination, several, args.preserve)?);
         }
     }
+    clashes::among_downloads(&link, &args.addresses, &args.destination).await?;
     let names: Vec<_> = downloads
         .iter()
         .map(|download| (download.from.to_string(), download.to.display().to_string()))
@@ -237,19 +239,14 @@ fn note(
     }
 }
 
-fn plan_upload(
-    source: &Path,
-    address: &Address,
-    several: bool,
-    preserve: bool,
-) -> Result<Upload, Failure> {
+fn plan_upload(source: &Path, args: &Put, several: bool) -> Result<Upload, Failure> {
+    let (address, preserve) = (&args.address, args.preserve);
     let into_directory = several || address.is_directory;
     if source == Path::new("-") {
         if into_directory {
             return Err(Failure::new(Exit::Usage, "standard input needs a file name to go to"));
         }
-        let spooled = sealane_base::files::spool(std::io::stdin().lock(), &std::env::temp_dir())
-            .map_err(|error| errors::storage("standard input", &error))?;
+        let spooled = standard_input(args.allow_empty)?;
         let to = address.path.clone();
         return Ok(Upload { from: UploadSource::Open(spooled), to, inside: None, preserve: false });
     }
@@ -264,6 +261,35 @@ fn plan_upload(
             .hint("give it another name on the server: put one file to a full path")
     })?;
     Ok(Upload { from, to, inside: None, preserve })
+}
+
+/// All of standard input, which must be something: nothing is what a program leaves that failed.
+fn standard_input(allow_empty: bool) -> Result<FileSource, Failure> {
+    let input = std::io::stdin();
+    if sealane_base::files::was_closed(&input) {
+        return Err(Failure::new(
+            Exit::Other,
+            "standard input is closed: there is nothing to send",
+        ));
+    }
+    let directory = std::env::temp_dir();
+    let spooled =
+        sealane_base::files::spool(input.lock(), &directory).map_err(|error| match error {
+            StorageError::DiskFull { .. } => {
+                let place = directory.display();
+                Failure::new(
+                    Exit::Space,
+                    format!("standard input: there is no room for it in '{place}'"),
+                )
+                .hint("it is kept there until its length is known: name a larger place in TMPDIR")
+            }
+            error => errors::storage("standard input", &error),
+        })?;
+    if spooled.size() == 0 && !allow_empty {
+        return Err(Failure::new(Exit::Other, "standard input is empty: nothing was sent")
+            .hint("did the program before the pipe fail? '--allow-empty' makes an empty file"));
+    }
+    Ok(spooled)
 }
 
 /// Where a file goes in the directory that `address` names.
@@ -301,6 +327,9 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
             Exit::Usage,
             "--json and a file cannot both go to standard output",
         ));
+    }
+    if sealane_base::files::was_closed(std::io::stdout()) {
+        return Err(Failure::new(Exit::Other, "standard output is closed: the file would be lost"));
     }
     let client = access.login(address).await?;
     client.stay_alone().await;

@@ -23,6 +23,8 @@ pub(super) struct Report {
     /// Nothing is done, so what would be is shown.
     planning: bool,
     failures: Vec<Failure>,
+    /// Files of trees that went away before they could be read.
+    vanished: u64,
     /// Files come from the server.
     down: bool,
     /// What arrived where, if anybody wants to know afterwards.
@@ -45,6 +47,7 @@ impl Report {
             trees,
             planning,
             failures,
+            vanished: 0,
             down: false,
             brought,
         }
@@ -97,6 +100,12 @@ impl Report {
         self.moved += outcome.moved;
         self.reused += outcome.reused;
         progress.landed(outcome.size);
+        if outcome.grew {
+            self.note(
+                progress,
+                &format!("{from}: it was written to: stored as it was when it was opened"),
+            );
+        }
         if let Some(brought) = &mut self.brought {
             brought.push((to.to_owned(), outcome.root));
         }
@@ -164,6 +173,16 @@ impl Report {
         });
     }
 
+    /// A file of a tree went away before it could be read.
+    pub(super) fn vanished(&mut self, progress: &Progress, path: &str) {
+        self.vanished += 1;
+        let ui = self.ui;
+        progress.around(|| {
+            ui.object(&json!({ "type": "skipped", "path": path, "why": "it vanished" }));
+            ui.note(&format!("{path}: skipped: it vanished before it could be read"));
+        });
+    }
+
     /// A remark.
     pub(super) fn note(&self, progress: &Progress, text: &str) {
         progress.around(|| self.ui.note(text));
@@ -183,12 +202,14 @@ impl Report {
         self.ui.object(&json!({
             "type": "result", "ok": self.failures.is_empty(), "files": self.files,
             "failed": self.failures.len(), "bytes": self.bytes, "sent": self.moved,
-            "held": self.reused, "deleted": self.deleted, "seconds": seconds,
+            "held": self.reused, "deleted": self.deleted, "vanished": self.vanished,
+            "seconds": seconds,
         }));
         if !self.ui.quiet && !self.ui.json {
             self.sum(jobs, seconds);
         }
         match self.failures.len() {
+            0 if self.vanished > 0 => Err(Failure::told(Exit::Vanished)),
             0 => Ok(()),
             // It was told already: only its code matters now.
             1 if jobs == 1 && !self.trees => {
@@ -208,8 +229,15 @@ impl Report {
                 .status(&format!("{count} of {bytes} would be {verb}, {deleted} deleted{failed}"));
         } else if self.trees {
             let (moved, held, verb) = (human(self.moved), human(self.reused), self.moved());
+            let told = |count: u64, what: &str| match count {
+                0 => String::new(),
+                count => format!(", {count} {what}"),
+            };
+            let (deleted, vanished) =
+                (told(self.deleted, "deleted"), told(self.vanished, "vanished"));
             self.ui.status(&format!(
-                "{count}, {bytes} ({moved} {verb}, {held} held already){failed}, in {seconds:.1} s"
+                "{count}, {bytes} ({moved} {verb}, {held} held already){deleted}{vanished}{failed}, \
+                 in {seconds:.1} s"
             ));
         } else if jobs > 1 {
             let done = self.files;

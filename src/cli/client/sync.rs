@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::args::Sync;
+use super::deletions::Deletions;
 use super::moving::Moving;
 use super::names;
 use super::remembered::Remembered;
@@ -29,8 +30,9 @@ pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     let mut moving = Moving::begin(access, address, args.dry_run).await?;
     let wanted = !args.no_cache && args.checksum;
     let cache = Remembered::open(access.ui, wanted, moving.link.admitted());
-    let job =
-        Job { rules, exclude, cache: cache.get(), ..Job::copying(&moving, true, args.dry_run) };
+    let deletions = Deletions { max: args.max_delete, force: args.force };
+    let copying = Job::copying(&moving, true, args.dry_run);
+    let job = Job { rules, exclude, deletions, cache: cache.get(), ..copying };
     if matches!(way, Way::Down { .. }) {
         moving.report.is_download();
     }

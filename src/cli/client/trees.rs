@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::deletions::Deletions;
 use super::moving::Moving;
 use super::progress::Progress;
 use super::report::Report;
@@ -27,6 +28,7 @@ pub(super) struct Job {
     pub(super) meter: Arc<Meter>,
     pub(super) rules: Rules,
     pub(super) exclude: Exclude,
+    pub(super) deletions: Deletions,
     /// Keep times and modes.
     pub(super) preserve: bool,
     /// Only say what would be done.
@@ -41,8 +43,8 @@ impl Job {
         let compare = if preserve { Compare::Time } else { Compare::Content };
         let rules = Rules { compare, delete: false, preserve: Preserve::No };
         let (client, meter) = (moving.link.clone(), moving.meter.clone());
-        let exclude = Exclude::default();
-        Self { client, meter, rules, exclude, preserve, dry_run, cache: None }
+        let (exclude, deletions) = (Exclude::default(), Deletions::default());
+        Self { client, meter, rules, exclude, deletions, preserve, dry_run, cache: None }
     }
 
     /// Brings the directory `from` of this machine to `base`, which is made if it is missing. `is_new`
@@ -72,11 +74,16 @@ impl Job {
                 Listing { top, ..listed }
             }
         };
-        let names = Names { from: from.to_owned(), to: base.to_string() };
-        let mut plan = Plan::new(source, target, self.rules(Preserve::There));
+        let names = Names { from: from.to_owned(), to: base.to_string(), up: true };
+        let preserve = if self.preserve { Preserve::There } else { Preserve::ModesThere };
+        let mut plan = Plan::new(source, target, Rules { preserve, ..self.rules });
+        let allowed = self.deletions.check(&plan, &names.from, &names.to);
+        if !self.dry_run {
+            allowed.clone()?;
+        }
         names.tell(&mut plan, report, progress);
         if self.dry_run {
-            names.dry_run(&plan, report, progress);
+            names.dry_run(&plan, allowed, report, progress);
             return Ok(());
         }
         let ends = self.ends(tree, base);
@@ -93,12 +100,12 @@ impl Job {
         made.map_err(|error| errors::session(&base.to_string(), &error))
     }
 
-    /// Brings the directory `base` of the server to the tree that `open` opens, or makes unless this
-    /// is a dry run; `to` is what people call it.
+    /// Brings the directory `base` of the server to the tree that `open` opens, or makes with the mode that it is
+    /// given unless this is a dry run; `to` is what people call it.
     pub(super) async fn download(
         &self,
         base: &RemotePath,
-        open: impl FnOnce(bool) -> Result<Option<Tree>, StorageError>,
+        open: impl FnOnce(Option<u32>) -> Result<Option<Tree>, StorageError>,
         to: &str,
         report: &mut Report,
         progress: &Progress,
@@ -106,7 +113,9 @@ impl Job {
         let (listed, top) = self.list(base).await;
         let source = listed.map_err(|error| errors::session(&base.to_string(), &error))?;
         let mut source = Listing { top, ..source };
-        let tree = open(!self.dry_run).map_err(|error| errors::storage(to, &error))?.map(Arc::new);
+        let mode = source.top.as_ref().map_or(0o777, |top| top.mode);
+        let tree = open((!self.dry_run).then_some(mode));
+        let tree = tree.map_err(|error| errors::storage(to, &error))?.map(Arc::new);
         if let Some(tree) = tree.as_ref().filter(|_| !self.dry_run && has_collisions(&source)) {
             let tree = tree.clone();
             let folds = tokio::task::spawn_blocking(move || tree.folds_names()).await;
@@ -118,11 +127,16 @@ impl Job {
             Some(tree) => walk(tree, &self.exclude).await?,
             None => Listing::default(),
         };
-        let names = Names { from: base.to_string(), to: to.to_owned() };
-        let mut plan = Plan::new(source, target, self.rules(Preserve::Here));
+        let names = Names { from: base.to_string(), to: to.to_owned(), up: false };
+        let preserve = if self.preserve { Preserve::Here } else { Preserve::No };
+        let mut plan = Plan::new(source, target, Rules { preserve, ..self.rules });
+        let allowed = self.deletions.check(&plan, &names.from, &names.to);
+        if !self.dry_run {
+            allowed.clone()?;
+        }
         names.tell(&mut plan, report, progress);
         let Some(tree) = tree.filter(|_| !self.dry_run) else {
-            names.dry_run(&plan, report, progress);
+            names.dry_run(&plan, allowed, report, progress);
             return Ok(());
         };
         let ends = self.ends(tree, base);
@@ -131,18 +145,14 @@ impl Job {
         done.map_err(|error| errors::session(&base.to_string(), &error))
     }
 
-    fn rules(&self, to: Preserve) -> Rules {
-        Rules { preserve: if self.preserve { to } else { Preserve::No }, ..self.rules }
-    }
-
     /// What is below `base` on the server, and `base` itself.
     async fn list(&self, base: &RemotePath) -> (Result<Listing, SessionError>, Option<TreeEntry>) {
         tokio::join!(list_remote(&self.client, base, &self.exclude), self.remote_top(base))
     }
 
-    /// The directory `base` itself, if its time and mode matter and it has any.
+    /// The directory `base` itself, if it has a time and mode of its own.
     async fn remote_top(&self, base: &RemotePath) -> Option<TreeEntry> {
-        if !self.preserve || base.is_root() {
+        if base.is_root() {
             return None;
         }
         let entry = self.client.stat(base).await.ok()?;
@@ -162,7 +172,7 @@ impl Job {
 pub(super) async fn walk(tree: &Arc<Tree>, exclude: &Exclude) -> Result<Listing, Failure> {
     let (tree, exclude) = (tree.clone(), exclude.clone());
     let walk = move || {
-        let walked = tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
+        let walked = tree.walk(&|path, is_directory| exclude.matches_text(path, is_directory));
         Listing { top: tree.top().ok(), ..walked.into() }
     };
     match tokio::task::spawn_blocking(walk).await {
@@ -175,11 +185,20 @@ pub(super) async fn walk(tree: &Arc<Tree>, exclude: &Exclude) -> Result<Listing,
 struct Names {
     from: String,
     to: String,
+    up: bool,
 }
 
 impl Names {
     fn pair(&self, path: &impl std::fmt::Display) -> (String, String) {
         (below(&self.from, path), below(&self.to, path))
+    }
+
+    /// What was listed at the source is not there any more.
+    fn is_vanished(&self, error: &SessionError) -> bool {
+        match self.up {
+            true => error.is_gone_here(),
+            false => error.status() == Some(Status::NotFound),
+        }
     }
 
     /// Says what the plan cannot do or leaves out.
@@ -204,6 +223,9 @@ impl Names {
             Ok(Done::Directory) => report.step(progress, "directory", &to),
             Ok(Done::Removed) => report.step(progress, "delete", &to),
             Ok(Done::Marked) => report.step(progress, "mode", &to),
+            Err(TreeError::Session(error)) if self.is_vanished(&error) => {
+                report.vanished(progress, &from);
+            }
             Err(error) => {
                 // A local error is about the local name, a refusal about the remote one.
                 let refused = matches!(error, TreeError::Session(SessionError::Refused(_)));
@@ -213,11 +235,20 @@ impl Names {
         }
     }
 
-    fn dry_run(&self, plan: &Plan, report: &mut Report, progress: &Progress) {
+    fn dry_run(
+        &self,
+        plan: &Plan,
+        allowed: Result<(), Failure>,
+        report: &mut Report,
+        progress: &Progress,
+    ) {
+        if let Err(failure) = allowed {
+            report.note(progress, &format!("this would be refused: {}", failure.message));
+        }
         for removal in &plan.obstacles {
             report.step(progress, "delete", &self.pair(&removal.path).1);
         }
-        for path in &plan.missing {
+        for (path, _) in &plan.missing {
             report.step(progress, "directory", &self.pair(path).1);
         }
         for file in &plan.files {
@@ -264,13 +295,13 @@ pub(super) fn failure(what: &str, error: &TreeError) -> Failure {
     }
 }
 
-/// Opens the directory `path` for a download, or makes it if `make` says so.
-pub(super) fn open_or_make(path: &Path, make: bool) -> Result<Option<Tree>, StorageError> {
-    if make {
-        sealane_base::files::make_directory(path)?;
+/// Opens the directory `path` for a download, or makes it with the mode `make`.
+pub(super) fn open_or_make(path: &Path, make: Option<u32>) -> Result<Option<Tree>, StorageError> {
+    if let Some(mode) = make {
+        sealane_base::files::make_directory(path, mode)?;
     }
     match Tree::open(path) {
-        Err(StorageError::NotFound) if !make => Ok(None),
+        Err(StorageError::NotFound) if make.is_none() => Ok(None),
         tree => tree.map(Some),
     }
 }
@@ -280,14 +311,14 @@ pub(super) fn open_or_make(path: &Path, make: bool) -> Result<Option<Tree>, Stor
 pub(super) fn open_or_make_in(
     path: &Path,
     name: &str,
-    make: bool,
+    make: Option<u32>,
 ) -> Result<Option<Tree>, StorageError> {
     let above = Tree::open(path)?;
-    if make && let Ok(inside) = RemotePath::default().join(name) {
-        above.make_directory(&inside)?;
+    if let (Some(mode), Ok(inside)) = (make, RemotePath::default().join(name)) {
+        above.make_directory(&inside, mode)?;
     }
     match above.child(name) {
-        Err(StorageError::NotFound) if !make => Ok(None),
+        Err(StorageError::NotFound) if make.is_none() => Ok(None),
         tree => tree.map(Some),
     }
 }

@@ -7,7 +7,9 @@ mod batch;
 mod error;
 pub mod jail;
 mod local;
+mod meta;
 mod partial;
+mod room;
 mod seam;
 mod source;
 mod stream;
@@ -22,10 +24,10 @@ pub use batch::{SmallFile, Staged, commit_all};
 pub use error::StorageError;
 pub use jail::EntryKind;
 pub use local::{LocalSink, spool};
-pub use partial::{
-    PartialFile, Replaced, lock_file, partial_stem, replaceable, require_space, set_meta, umask,
-};
+pub use meta::{set_meta, umask};
+pub use partial::{PartialFile, Replaced, lock_file, partial_stem, replaceable};
+pub use room::{Room, is_about_room, require_space};
 pub use seam::{FileMeta, Sink, Source};
-pub use source::{FileIdentity, FileSource};
-pub use stream::StreamSink;
+pub use source::{FileIdentity, FileSource, read_exactly};
+pub use stream::{StreamSink, was_closed};
 pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};

@@ -6,14 +6,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
-
 use super::jail::{Directory, Facts};
-use super::source::read_exactly;
+use super::meta::{self, set_meta};
+use super::room::{COPIED, Room, is_zero};
+use super::source::{check_unchanged, read_exactly};
 use super::{FileMeta, StorageError};
 use crate::fsio::disk;
 
@@ -32,7 +31,10 @@ pub struct PartialFile {
     /// How long the partial was when it was opened, at most `size`.
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
-    present: Option<(Arc<File>, u64)>,
+    present: Option<(Arc<File>, Facts)>,
+    /// There is no room for a copy of that: nothing is copied until something else must be written, which asks
+    /// for the room.
+    no_room: RwLock<Option<Room>>,
     /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
     /// first, the first read of what is held or the first write.
     there: OnceLock<u64>,
@@ -59,7 +61,8 @@ impl PartialFile {
             size,
             grows: false,
             resumed: length.min(size),
-            present: present.map(|(file, facts)| (Arc::new(file), facts.size)),
+            present: present.map(|(file, facts)| (Arc::new(file), facts)),
+            no_room: RwLock::new(None),
             there: OnceLock::new(),
             is_whole: AtomicBool::new(false),
             ended: RwLock::new(false),
@@ -78,10 +81,74 @@ impl PartialFile {
             grows: true,
             resumed: 0,
             present: None,
+            no_room: RwLock::new(None),
             there: OnceLock::new(),
             is_whole: AtomicBool::new(false),
             ended: RwLock::new(false),
         })
+    }
+
+    /// For an upload of what may be there already, where there is no room for a copy; `room` asks for it.
+    pub fn without_room(mut self, room: Room) -> Self {
+        self.resumed = 0;
+        Self { no_room: RwLock::new(Some(room)), ..self }
+    }
+
+    /// True as long as nothing was found that the present version does not hold, and nothing was copied.
+    pub fn does_without_room(&self) -> bool {
+        self.copies_nothing().is_some()
+    }
+
+    fn copies_nothing(&self) -> RwLockReadGuard<'_, Option<Room>> {
+        self.no_room.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Copies all that is held, now that something else must be written.
+    pub fn copy_now(&self) -> Result<(), StorageError> {
+        if self.copies_nothing().is_none() {
+            return Ok(());
+        }
+        let mut no_room = self.no_room.write().unwrap_or_else(PoisonError::into_inner);
+        let (Some(room), Some((present, facts))) = (no_room.as_ref(), &self.present) else {
+            return Ok(());
+        };
+        (room.0)()?;
+        let end = facts.size.min(self.size);
+        let mut buffer = vec![0; COPIED];
+        let mut offset = 0;
+        while offset < end {
+            let length = usize::try_from(end - offset).unwrap_or(COPIED).min(COPIED);
+            let bytes = buffer.get_mut(..length).unwrap_or_default();
+            read_exactly(present, offset, bytes)?;
+            self.fill(offset, bytes)?;
+            offset += length as u64;
+        }
+        // What was announced as held is what was copied.
+        check_unchanged(present, facts)?;
+        self.there.get_or_init(|| end);
+        *no_room = None;
+        Ok(())
+    }
+
+    /// Ends an upload of what is there already: nothing but `meta` is new, and it is all on the disk. False if the
+    /// upload turned out to be of something else, or the name is of another file by now, as `names` says.
+    pub fn is_present(
+        &self,
+        names: impl FnOnce() -> Result<Option<Facts>, StorageError>,
+        meta: impl FnOnce(&Facts) -> FileMeta,
+    ) -> Result<bool, StorageError> {
+        let is_there = self.copies_nothing().is_some();
+        let Some((present, facts)) = self.present.as_ref().filter(|_| is_there) else {
+            return Ok(false);
+        };
+        let is_it = names()?.is_some_and(|now| now.identity == facts.identity);
+        if !is_it || facts.size != self.size {
+            return Ok(false);
+        }
+        check_unchanged(present, facts)?;
+        set_meta(present, meta(facts))?;
+        disk::sync(present)?;
+        Ok(true)
     }
 
     /// How many bytes, from the start, can be read with [`PartialFile::read_held`].
@@ -90,7 +157,7 @@ impl PartialFile {
     }
 
     pub fn present(&self) -> u64 {
-        self.present.as_ref().map_or(0, |(_, length)| *length)
+        self.present.as_ref().map_or(0, |(_, facts)| facts.size)
     }
 
     pub fn replaced(&self) -> Replaced {
@@ -115,6 +182,9 @@ impl PartialFile {
     pub fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
         let _writing = self.writing()?;
         self.require_inside(offset, buffer.len(), self.held())?;
+        if let (Some(_), Some((present, _))) = (&*self.copies_nothing(), &self.present) {
+            return read_exactly(present, offset, buffer);
+        }
         let there = *self.there.get_or_init(|| self.share());
         let kept = usize::try_from(there.saturating_sub(offset)).unwrap_or(usize::MAX);
         let (kept, copied) = buffer.split_at_mut(kept.min(buffer.len()));
@@ -157,6 +227,7 @@ impl PartialFile {
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
+        self.copy_now()?;
         self.there.get_or_init(|| self.resumed);
         self.fill(offset, bytes)?;
         // An empty file may have more in its partial.
@@ -184,6 +255,11 @@ impl PartialFile {
             disk::set_length(&self.file, self.size)?;
         }
         set_meta(&self.file, FileMeta { modified, mode: Some(mode) })
+    }
+
+    /// Gives the file the group that one made in `directory` would have.
+    pub fn inherit_group(&self, directory: &Directory) -> Result<(), StorageError> {
+        meta::inherit_group(&self.file, directory)
     }
 
     /// Brings all of it to the disk.
@@ -227,53 +303,12 @@ impl PartialFile {
     }
 }
 
-/// Nothing but zeros, and some. What is something else is mostly found to be in its first bytes.
-fn is_zero(bytes: &[u8]) -> bool {
-    let is_zero = |block: &[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
-    !bytes.is_empty() && bytes.chunks(256).all(is_zero)
-}
-
 pub fn invalid(text: &'static str) -> StorageError {
     StorageError::Io(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
 
 fn over() -> StorageError {
     invalid("the transfer has ended")
-}
-
-/// Gives an open file or directory the permissions and time that `meta` names.
-pub fn set_meta(file: impl AsFd, meta: FileMeta) -> Result<(), StorageError> {
-    if let Some(mode) = meta.mode {
-        disk::set_mode(&file, mode & 0o777)?;
-    }
-    if let Some(nanoseconds) = meta.modified {
-        disk::set_times(&file, &times(nanoseconds))?;
-    }
-    Ok(())
-}
-
-fn times(modified: i64) -> Timestamps {
-    let second = 1_000_000_000;
-    Timestamps {
-        last_access: Timespec { tv_sec: 0, tv_nsec: UTIME_OMIT },
-        last_modification: Timespec {
-            tv_sec: modified.div_euclid(second),
-            tv_nsec: modified.rem_euclid(second),
-        },
-    }
-}
-
-/// The bits that this process takes away from new files.
-///
-/// It can only be asked for by setting it, which happens once and to the strictest value, so that
-/// a file created by another thread in that instant is too private rather than too public.
-pub fn umask() -> u32 {
-    static UMASK: OnceLock<u32> = OnceLock::new();
-    *UMASK.get_or_init(|| {
-        let mask = rustix::process::umask(Mode::from_raw_mode(0o077));
-        rustix::process::umask(mask);
-        mask.as_raw_mode() & 0o777
-    })
 }
 
 /// What has the name now: nothing or a regular file, else an error. A link would be replaced
@@ -287,14 +322,6 @@ pub fn replaceable(
         facts.require_file()?;
     }
     Ok(present)
-}
-
-/// Nothing, if the file system has room for `bytes` more. Others may fill it meanwhile.
-pub fn require_space(directory: &Directory, bytes: u64) -> Result<(), StorageError> {
-    match bytes.saturating_sub(directory.free()?) {
-        0 => Ok(()),
-        short => Err(StorageError::DiskFull { short: Some(short) }),
-    }
 }
 
 /// A name for the partial of `target` that says nothing and has no odd characters.
@@ -419,11 +446,5 @@ mod tests {
         assert!(partial.read_held(0, &mut buffer).is_err());
         partial.file.read_exact_at(&mut buffer, 0).unwrap();
         assert_eq!(&buffer, b"0xyz");
-    }
-
-    #[test]
-    fn times_before_1970_keep_their_order() {
-        let before = times(-1).last_modification;
-        assert_eq!((before.tv_sec, before.tv_nsec), (-1, 999_999_999));
     }
 }

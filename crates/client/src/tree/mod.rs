@@ -28,7 +28,7 @@ use sealane_base::types::path::PathError;
 use sealane_protocol::limits;
 use sealane_protocol::transfer::{self, Meter, TransferError};
 
-pub use collide::{has_collisions, keep_first};
+pub use collide::{folded, has_collisions, keep_first};
 pub use compare::{Compared, Verdict, compare_trees};
 pub use exclude::{BadPattern, Exclude};
 pub use plan::{Compare, FileStep, Plan, Preserve, Removal, Rules, a_kind};
@@ -68,6 +68,13 @@ pub struct Problem {
     pub path: String,
     /// Why.
     pub error: TreeError,
+}
+
+impl TreeError {
+    /// Its name, or those of what it holds, cannot exist at the other end; so what is there is none of it.
+    fn is_about_names(&self) -> bool {
+        matches!(self, Self::Name(_) | Self::Hidden(_))
+    }
 }
 
 /// Memory for small files under way, in KiB.

@@ -121,7 +121,7 @@ fn store(ends: &Ends, batch: Vec<Arrived>) -> Vec<Event> {
             continue;
         }
         let size = bytes.len() as u64;
-        outcomes.push(Outcome { size, root: digest, moved: size, reused: 0 });
+        outcomes.push(Outcome { size, root: digest, moved: size, reused: 0, grew: false });
         files.push(SmallFile { path: step.path, bytes, meta });
     }
     let stored = ends.tree.put_many(&files, ends.preserve);

@@ -9,7 +9,7 @@ use crate::Link;
 use crate::session::SessionError;
 use sealane_base::files::{EntryKind, TreeEntry, Unwalked, Walked};
 use sealane_base::types::RemotePath;
-use sealane_protocol::message::Entry;
+use sealane_protocol::message::{Entries, Entry};
 use sealane_protocol::{Status, limits};
 
 /// Directories asked for at once.
@@ -67,9 +67,7 @@ pub async fn list_remote(
         match running.join_next().await {
             None => break,
             Some(Err(_)) => return Err(sealane_protocol::transfer::TransferError::Thread.into()),
-            Some(Ok((here, Ok((entries, hidden))))) => {
-                listing.add(&here, entries, hidden, exclude, &mut ahead);
-            }
+            Some(Ok((here, Ok(all)))) => listing.add(&here, all, exclude, &mut ahead),
             Some(Ok((here, Err(error)))) => {
                 if here.is_root()
                     || matches!(error, TreeError::Session(SessionError::Connection(_)))
@@ -98,21 +96,30 @@ async fn read_directory(
     client: &Link,
     base: &RemotePath,
     here: &RemotePath,
-) -> Result<(Vec<Entry>, u64), TreeError> {
+) -> Result<Entries, TreeError> {
     let path = here.components().try_fold(base.clone(), |path, name| path.join(name))?;
-    let all = client.list_whole(&path).await?;
-    Ok((all.entries, all.hidden))
+    Ok(client.list_whole(&path).await?)
 }
 
 impl Listing {
     fn add(
         &mut self,
         here: &RemotePath,
-        entries: Vec<Entry>,
-        hidden: u64,
+        all: Entries,
         exclude: &Exclude,
         ahead: &mut Vec<RemotePath>,
     ) {
+        let Entries { entries, hidden, unfit, .. } = all;
+        let is_left_out = |name: &&String| {
+            let (name, is_directory) = match name.strip_suffix('/') {
+                Some(name) => (name, true),
+                None => (name.as_str(), false),
+            };
+            let path = if here.is_root() { name.to_owned() } else { format!("{here}/{name}") };
+            exclude.matches_text(&path, is_directory)
+        };
+        let left_out = unfit.iter().flatten().filter(is_left_out).count() as u64;
+        let hidden = hidden.saturating_sub(left_out);
         if hidden > 0 {
             self.problems
                 .push(Problem { path: here.to_string(), error: TreeError::Hidden(hidden) });

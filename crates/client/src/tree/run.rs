@@ -6,13 +6,13 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::marks::Marks;
+use super::marks::{self, Marks};
 use super::plan::{FileStep, Plan, Removal};
 use super::{TreeError, receive, send};
 use crate::DigestCache;
 use crate::Link;
 use crate::session::SessionError;
-use sealane_base::files::{FileMeta, StorageError, Tree};
+use sealane_base::files::{FileMeta, OWNED_DIRECTORY, StorageError, Tree};
 use sealane_base::types::RemotePath;
 use sealane_base::types::path::PathError;
 use sealane_protocol::Status;
@@ -84,7 +84,7 @@ impl Ends {
     }
 
     pub(super) fn meta(&self, meta: FileMeta) -> FileMeta {
-        if self.preserve { meta } else { FileMeta::default() }
+        meta.told(self.preserve)
     }
 }
 
@@ -102,10 +102,17 @@ pub async fn upload_tree(
 ) -> Result<(), SessionError> {
     ends.meter.expect(plan.bytes());
     remove_remote(ends, plan.obstacles, &mut on).await?;
-    let failed = make_remote(ends, plan.missing, &mut on).await?;
+    let missing = plan.missing.into_iter().map(|(path, _)| path).collect();
+    let failed = make_remote(ends, missing, &mut on).await?;
     plan.files.retain(|file| !is_below(&file.path, &failed));
     let (events, arriving) = mpsc::channel(SIDE_BY_SIDE);
-    let lanes = send::lanes(ends, plan.files, &events);
+    let mut lanes = send::lanes(ends, plan.files, &events);
+    if !ends.preserve {
+        // Modes alone are not changed by what comes into a directory, and need not wait for it.
+        let mut modes = std::mem::take(&mut plan.directories);
+        modes.retain(|entry| !is_below(&entry.path, &failed));
+        lanes.spawn(marks::directories(ends.clone(), modes, events.clone()));
+    }
     drop(events);
     let mut marks = Marks::new(plan.marks, plan.directories, failed);
     follow(lanes, arriving, marks.noting(&mut on)).await?;
@@ -126,6 +133,18 @@ pub async fn download_tree(
     mut on: impl FnMut(Event),
 ) -> Result<(), SessionError> {
     ends.meter.expect(plan.bytes());
+    // What that does not help fails later, with its reason.
+    local(
+        ends,
+        plan.closed,
+        |_| (),
+        |tree, (path, mode)| {
+            let opened = FileMeta { modified: None, mode: Some(mode | OWNED_DIRECTORY) };
+            let result = tree.set_meta(&path, opened);
+            (path, result.map(|()| Done::Directory))
+        },
+    )
+    .await?;
     local(ends, plan.obstacles, &mut on, |tree, step| {
         (step.path.clone(), tree.remove(&step.path).map(|()| Done::Removed))
     })
@@ -137,8 +156,9 @@ pub async fn download_tree(
         }
         on(event);
     };
-    local(ends, plan.missing, noting, |tree, path| {
-        (path.clone(), tree.make_directory(&path).map(|()| Done::Directory))
+    local(ends, plan.missing, noting, |tree, (path, mode)| {
+        let made = tree.make_directory(&path, mode);
+        (path, made.map(|()| Done::Directory))
     })
     .await?;
     plan.files.retain(|file| !is_below(&file.path, &failed));

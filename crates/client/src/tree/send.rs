@@ -15,9 +15,10 @@ use tokio::task::JoinSet;
 use super::TreeError;
 use super::plan::FileStep;
 use super::run::{Done, Ends, Event, by_size};
+use crate::jobs::ATTEMPTS;
 use crate::session::SessionError;
 use sealane_base::files::{FileMeta, FileSource, Source, StorageError};
-use sealane_base::types::Digest;
+use sealane_base::types::{Digest, RemotePath};
 use sealane_protocol::transfer::{self, Meter, Outcome, TransferError};
 
 /// Small files that are read before they are handed on, all together: to wake somebody costs as much as to read one.
@@ -33,6 +34,7 @@ enum Loaded {
         digest: Digest,
         bytes: Vec<u8>,
         meta: FileMeta,
+        grew: bool,
     },
     /// Not read: its root is remembered.
     Known(Digest, FileSource),
@@ -66,7 +68,8 @@ async fn send_small(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<
             let (ends, events) = (ends.clone(), events.clone());
             running.spawn(async move {
                 let (step, loaded, _memory): Ready = ready;
-                let result = send_loaded(&ends, &step, loaded).await.map(Done::File);
+                let sent = send_loaded(&ends, &step, loaded).await;
+                let result = unless_changed(&ends, &step, sent).await.map(Done::File);
                 let _ = events.send(Event { path: step.path, result }).await;
             });
         }
@@ -118,11 +121,11 @@ fn load(ends: &Ends, step: &FileStep) -> Result<Loaded, TransferError> {
         return Ok(Loaded::Known(root, source));
     }
     let begun = SystemTime::now();
-    let (digest, bytes) = transfer::load_whole(&source)?;
+    let (digest, bytes, grew) = transfer::load_whole(&source)?;
     if let Some(cache) = cache {
         cache.remember(source.identity(), digest, begun);
     }
-    Ok(Loaded::Whole { digest, bytes, meta: ends.meta(source.meta()) })
+    Ok(Loaded::Whole { digest, bytes, meta: ends.meta(source.meta()), grew })
 }
 
 async fn send_loaded(
@@ -133,12 +136,13 @@ async fn send_loaded(
     let path = ends.remote(&step.path)?;
     let (client, meter) = (&ends.client, &ends.meter);
     match loaded.map_err(SessionError::from)? {
-        Loaded::Whole { digest, bytes, meta } => {
+        Loaded::Whole { digest, bytes, meta, grew } => {
             if step.compare && client.digest(&path).await.is_ok_and(|there| there.root == digest) {
                 return Ok(held(bytes.len() as u64, digest, meter));
             }
             let again = || read_again(ends, step);
-            Ok(client.upload_whole(&path, (digest, bytes, meta), again, meter).await?)
+            let outcome = client.upload_whole(&path, (digest, bytes, meta), again, meter).await?;
+            Ok(Outcome { grew, ..outcome })
         }
         Loaded::Known(root, source)
             if client.digest(&path).await.is_ok_and(|there| there.root == root) =>
@@ -161,7 +165,7 @@ async fn read_again(
     let (reader, step) = (ends.clone(), FileStep { compare: false, ..step.clone() });
     let loaded = tokio::task::spawn_blocking(move || load(&reader, &step)).await;
     match loaded.map_err(|_| TransferError::Thread)?? {
-        Loaded::Whole { digest, bytes, meta } => Ok((digest, bytes, meta)),
+        Loaded::Whole { digest, bytes, meta, .. } => Ok((digest, bytes, meta)),
         Loaded::Known(..) | Loaded::Grown(_) => Err(StorageError::Changed.into()),
     }
 }
@@ -170,7 +174,8 @@ async fn send_large(ends: Arc<Ends>, files: Vec<FileStep>, events: mpsc::Sender<
     super::side_by_side(LARGE.min(ends.client.max_transfers()), files, |step| {
         let (ends, events) = (ends.clone(), events.clone());
         async move {
-            let result = send_one(&ends, &step).await.map(Done::File);
+            let sent = send_one(&ends, &step).await;
+            let result = unless_changed(&ends, &step, sent).await.map(Done::File);
             let _ = events.send(Event { path: step.path, result }).await;
         }
     })
@@ -187,15 +192,42 @@ async fn send_one(ends: &Arc<Ends>, step: &FileStep) -> Result<Outcome, TreeErro
             return Ok(held(here.0, here.1, &ends.meter));
         }
     }
+    send_present(ends, step, &path).await
+}
+
+/// Sends what the file holds now.
+async fn send_present(
+    ends: &Arc<Ends>,
+    step: &FileStep,
+    path: &RemotePath,
+) -> Result<Outcome, TreeError> {
     let (tree, name) = (ends.tree.clone(), step.path.clone());
     let source = tokio::task::spawn_blocking(move || tree.source(&name)).await;
     let source = source.map_err(|_| SessionError::from(TransferError::Thread))??;
     let meta = ends.meta(source.meta());
-    Ok(ends.client.upload(&path, Arc::new(source), meta, ends.meter.clone()).await?)
+    Ok(ends.client.upload(path, Arc::new(source), meta, ends.meter.clone()).await?)
+}
+
+/// What `sent` says, unless the file was changed while it was read: then it is read and sent anew.
+async fn unless_changed(
+    ends: &Arc<Ends>,
+    step: &FileStep,
+    mut sent: Result<Outcome, TreeError>,
+) -> Result<Outcome, TreeError> {
+    let path = ends.remote(&step.path)?;
+    for _ in 1..ATTEMPTS {
+        match &sent {
+            Err(TreeError::Session(error)) if error.has_changed_here() => {}
+            _ => break,
+        }
+        ends.meter.expect(step.size);
+        sent = send_present(ends, step, &path).await;
+    }
+    sent
 }
 
 /// A file that the other end has already.
 pub(super) fn held(size: u64, root: Digest, meter: &Meter) -> Outcome {
     meter.reused(size);
-    Outcome { size, root, moved: 0, reused: size }
+    Outcome { size, root, moved: 0, reused: size, grew: false }
 }

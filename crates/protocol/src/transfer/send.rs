@@ -2,6 +2,7 @@
 
 use super::peer::{Peer, Sent};
 use super::recipe::Recipe;
+use super::root::has_grown;
 use super::routes::SendingEnd;
 use super::{Meter, Outcome, TransferError};
 use crate::frame::{self, ChunkPrefix};
@@ -34,8 +35,9 @@ pub struct Held {
 /// pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files of up to 2 GiB, 4 MiB at most).
 ///
 /// # Errors
-/// [`TransferError::Storage`] with `Changed` if the source changed while it was read: the receiver
-/// never gets an end then, so it never commits; the others as named.
+/// [`TransferError::Storage`] with `Changed` if what was read of the source changed meanwhile: the receiver
+/// never gets an end then, so it never commits; the others as named. A source that only grew is sent as it was
+/// when it was opened.
 pub fn send(
     source: &dyn Source,
     layout: Layout,
@@ -54,11 +56,12 @@ pub fn send(
         roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))?;
     }
     sending.settle()?;
-    source.check_unchanged()?;
     let root = roots.finish().map_err(|_| TransferError::Protocol("chunk order"))?;
+    let grew = has_grown(source, root)?;
     out.send_blocking(frame::fixed(Kind::End, id, &root.0))?;
     sending.peer.wait_for_all(meter)?;
-    Ok(Outcome { size: layout.size(), root, moved: sending.moved, reused: sending.reused })
+    let Sending { moved, reused, .. } = sending;
+    Ok(Outcome { size: layout.size(), root, moved, reused, grew })
 }
 
 struct Sending<'a> {

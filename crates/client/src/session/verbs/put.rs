@@ -34,8 +34,9 @@ async fn ask_small(
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
     let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
-    let (digest, bytes) = loaded.map_err(|_| TransferError::Thread)??;
-    ask_whole(client, path, digest, bytes, meta, &meter).await
+    let (digest, bytes, grew) = loaded.map_err(|_| TransferError::Thread)??;
+    let outcome = ask_whole(client, path, digest, bytes, meta, &meter).await?;
+    Ok(Outcome { grew, ..outcome })
 }
 
 /// Uploads a file of one chunk in one message; `digest` is that of `bytes`.
@@ -53,7 +54,7 @@ pub(in crate::session) async fn ask_whole(
     match client.ask(ClientMessage::PutSmall(request, bytes)).await? {
         ServerMessage::Committed(committed) if committed.root == digest => {
             meter.moved(size);
-            Ok(Outcome { size, root: digest, moved: size, reused: 0 })
+            Ok(Outcome { size, root: digest, moved: size, reused: 0, grew: false })
         }
         other => Err(SessionError::Answer(other.kind())),
     }
