@@ -115,6 +115,12 @@ pub(super) fn storage(what: &str, error: &StorageError) -> Failure {
             Exit::Space,
             Some("make room and run the same command again: it goes on where it stopped"),
         ),
+        StorageError::LargerThanAllowed => (
+            Exit::Space,
+            Some(
+                "'ulimit -f' shows the limit of this shell; file systems have limits of their own",
+            ),
+        ),
         StorageError::InUse => {
             (Exit::Other, Some("another sealane is fetching the same file; wait for it to end"))
         }

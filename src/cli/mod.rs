@@ -12,6 +12,7 @@ mod logging;
 mod manager;
 mod password;
 pub mod server;
+mod signals;
 pub mod ui;
 mod untrusted;
 

@@ -12,7 +12,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::confine::{self, Confined};
 use super::logging::Log;
-use super::{Exit, Failure, ui};
+use super::{Exit, Failure, signals, ui};
 use crate::config::{self, Settings};
 use sealane_base::fsio::FsError;
 use sealane_core::accounts::{AccountStore, Authenticator, DirectoryStore};
@@ -87,6 +87,7 @@ async fn serve(
 ) -> Result<(), Failure> {
     let Confined { listeners, control, store, manager, .. } = confined;
     let server = prepare(settings, store, control)?;
+    signals::outlast_large_files()?;
     let again = Again {
         log: log.clone(),
         config: path.to_owned(),

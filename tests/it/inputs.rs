@@ -159,28 +159,47 @@ fn a_full_quota_says_by_how_much_and_keeps_the_old_file() {
 }
 
 #[test]
-fn a_source_that_changes_while_it_is_read_is_never_committed() {
+fn a_source_that_changes_while_it_is_read_is_stored_as_it_was_at_some_moment_or_not_at_all() {
     let stage = Stage::new();
-    for grows in [true, false] {
-        let size = 90 << 20;
-        let path = stage.site.file("busy", &noise(size, 5));
+    for change in ["grow", "shrink", "rewrite"] {
+        let size = 40 << 20;
+        let bytes = noise(size, 5);
+        let path = stage.site.file("busy", &bytes);
         let file = std::fs::OpenOptions::new().write(true).open(&path).unwrap();
-        let put = client(["put", path.to_str().unwrap(), &stage.at(&format!("busy-{grows}"))]);
-        let mut put = { put }.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut put = client(["put", "--limit-rate", "100M", path.to_str().unwrap()]);
+        let put = put.arg(stage.at(change)).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut put = put.spawn().unwrap();
         let partials = stage.site.partials("ann");
-        let left = if grows { 0 } else { names(&partials).len() };
         until("the upload begins", || {
-            let begun = partials.is_dir() && names(&partials).len() > left;
+            let begun = partials.is_dir() && !names(&partials).is_empty();
             begun || put.try_wait().unwrap().is_some()
         });
-        if grows {
-            file.write_all_at(b"more", size as u64).unwrap();
-        } else {
-            file.set_len(1 << 20).unwrap();
+        match change {
+            "grow" => file.write_all_at(b"more", size as u64).unwrap(),
+            "shrink" => file.set_len(1 << 20).unwrap(),
+            _ => {
+                let mut number = 0u64;
+                while put.try_wait().unwrap().is_none() {
+                    number += 1;
+                    file.write_all_at(&number.to_be_bytes(), 0).unwrap();
+                }
+            }
         }
         let output = put.wait_with_output().unwrap();
-        fails(output, 8, "changed while it was being read");
-        assert_eq!(names(&stage.home("")), Vec::<String>::new(), "grows: {grows}");
+        let stored = std::fs::read(stage.home(change));
+        match change {
+            "grow" => {
+                assert!(stderr(&output).contains("as it was when it was opened"));
+                assert!(stored.unwrap() == bytes);
+            }
+            "shrink" => assert!(stored.unwrap() == bytes[..1 << 20]),
+            _ => {
+                fails(output, 8, "changed while it was being read");
+                assert!(stored.is_err());
+                continue;
+            }
+        }
+        ok(output);
     }
 }
 

@@ -10,7 +10,9 @@
     reason = "tests may fail loudly, look at files as a user would, and share modules by pub"
 )]
 
+mod absent;
 mod admin;
+mod clashes;
 mod doors;
 mod eager;
 mod faults;
@@ -23,11 +25,14 @@ mod key_files;
 mod keys;
 mod lasting;
 mod library;
+mod limits;
 mod listeners;
 mod logging;
 mod machine;
 mod migration;
 mod model;
+mod modes;
+mod mounted;
 mod output;
 mod pair;
 mod partials;

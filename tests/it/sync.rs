@@ -10,7 +10,7 @@ use sealane_base::files::{FileIdentity, FileSource};
 use sealane_base::types::Digest;
 use sealane_client::DigestCache;
 
-use crate::support::site::sealane;
+use crate::support::site::{client, sealane};
 use crate::support::trees::{make, marks, same};
 use crate::support::{Person, Stage, fails, names, noise, ok, result, stderr, stdout, text};
 
@@ -87,7 +87,7 @@ fn what_the_source_does_not_have_goes_only_when_asked_for() {
     let plan = ok(up(&stage, &["--delete", "-n"]));
     assert!(stdout(&plan).contains(r#""step":"delete","path":"copy/a/b/two""#));
     assert!(stage.home("copy/a/b/two").is_file());
-    let output = ok(up(&stage, &["--delete"]));
+    let output = ok(up(&stage, &["--delete", "--force"]));
     assert_eq!(result(&output)["deleted"], 5);
     same(&tree, &stage.home("copy"));
 
@@ -259,14 +259,63 @@ fn a_change_under_the_same_size_and_time_takes_a_checksum() {
 
 #[test]
 fn nothing_is_deleted_when_a_part_could_not_be_listed() {
+    if !rustix::process::geteuid().is_root() {
+        println!("skipped: needs root to become another user");
+        return;
+    }
     let (stage, tree) = begin();
     ok(up(&stage, &[]));
     std::fs::remove_file(tree.join("a/one")).unwrap();
-    make(&tree, &[("back\\slash", Vec::new())]);
-    let output = up(&stage, &["--delete"]);
+    let mode = |path: &Path, mode| {
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    };
+    mode(stage.site.directory.path(), 0o755);
+    mode(&tree.join("a/b"), 0o700);
+    let mut other = client(["sync", "--delete", text(&tree), &stage.at("copy")]);
+    let output = std::os::unix::process::CommandExt::uid(&mut other, 65534).output().unwrap();
     assert!(stderr(&output).contains("nothing is deleted"), "{}", stderr(&output));
-    fails(output, 9, "back\\slash");
+    fails(output, 9, "permission denied");
     assert!(stage.home("copy/a/one").is_file());
+}
+
+#[test]
+fn names_that_cannot_be_sent_are_left_out_and_block_nothing() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let (stage, tree) = begin();
+    ok(up(&stage, &[]));
+    let bad = ["back\\slash".as_bytes(), b"caf\xe9", b"evil\x1b[2J"].map(OsStr::from_bytes);
+    let exclude = ["--delete", "--exclude", "back*", "--exclude", "caf?", "--exclude", "/a/evil*/"];
+    for name in &bad[..2] {
+        std::fs::write(tree.join(name), b"x").unwrap();
+    }
+    std::fs::create_dir(tree.join("a").join(bad[2])).unwrap();
+    std::fs::remove_file(tree.join("a/one")).unwrap();
+    let output = up(&stage, &["--delete"]);
+    assert!(stderr(&output).contains("a/evil\\u{1b}"), "{}", stderr(&output));
+    fails(output, 9, "back\\slash");
+    assert!(!stage.home("copy/a/one").exists());
+    std::fs::remove_file(tree.join("note.o")).unwrap();
+    ok(up(&stage, &exclude));
+    assert!(!stage.home("copy/note.o").exists());
+
+    // The other way: the server has such names, and this machine as well.
+    for name in &bad[..2] {
+        std::fs::write(stage.home("copy").join(name), b"x").unwrap();
+    }
+    std::fs::create_dir(stage.home("copy/a").join(bad[2])).unwrap();
+    for number in ["1", "2"] {
+        std::fs::write(tree.join("a").join(number), b"x").unwrap();
+    }
+    fails(down(&stage, &["--delete"]), 9, "cannot be fetched");
+    assert!(!tree.join("a/1").exists() && tree.join(bad[0]).is_file());
+    std::fs::write(tree.join("a/2"), b"x").unwrap();
+    ok(down(&stage, &exclude));
+    assert!(!tree.join("a/2").exists());
+    // What is there and cannot be told keeps nothing else.
+    std::fs::write(stage.home("copy/a/extra"), b"x").unwrap();
+    ok(up(&stage, &exclude));
+    assert!(!stage.home("copy/a/extra").exists() && stage.home("copy").join(bad[1]).is_file());
 }
 
 #[test]
@@ -291,4 +340,40 @@ fn a_known_server_is_called_by_its_name() {
     ok(person.run(["sync", "ann@work:copy", text(&tree)]));
     same(&tree, &stage.home("copy"));
     fails(person.run(["sync", "nobody:copy", "/tmp"]), 2, "one end must be an address");
+}
+
+#[test]
+fn deleting_much_needs_force_and_is_told() {
+    let (stage, tree) = begin();
+    ok(up(&stage, &[]));
+    let all = stage.local("all");
+    std::fs::rename(&tree, &all).unwrap();
+    std::fs::create_dir(&tree).unwrap();
+    let before = crate::support::trees::content(&stage.home("copy"));
+    let empty = up(&stage, &["--delete"]);
+    fails(empty, 1, "is empty");
+    fails(up(&stage, &["--delete", "--max-delete", "6"]), 1, "--max-delete allows 6");
+    fails(up(&stage, &["--delete", "--force", "--max-delete", "6"]), 1, "--max-delete allows 6");
+    // One file more than half of seven names.
+    make(&tree, &[("a/one", noise(5000, 1)), ("note.o", noise(50, 4))]);
+    fails(up(&stage, &["--delete"]), 1, "4 of 7 names");
+    assert_eq!(crate::support::trees::content(&stage.home("copy")), before);
+    let plan = up(&stage, &["--delete", "-n"]);
+    assert!(stderr(&plan).contains("this would be refused"), "{}", stderr(&plan));
+    ok(plan);
+    // The other way round: the server's directory is empty.
+    std::fs::create_dir(stage.home("hollow")).unwrap();
+    let down = sealane(["sync", "--delete", &stage.at("hollow"), text(&all)]);
+    fails(down, 1, "is empty");
+    same(&stage.home("copy"), &all);
+    fails(sealane(["sync", "--delete", &stage.at("missing"), text(&all)]), 3, "missing");
+    fails(sealane(["sync", "--delete", "/missing", &stage.at("copy")]), 3, "missing");
+
+    let done = sealane(["sync", "--delete", "--force", text(&tree), &stage.at("copy")]);
+    assert!(stderr(&done).contains("4 deleted"), "{}", stderr(&done));
+    ok(done);
+    same(&tree, &stage.home("copy"));
+    std::fs::remove_file(tree.join("note.o")).unwrap();
+    let one = ok(up(&stage, &["--delete", "--max-delete", "1"]));
+    assert_eq!(result(&one)["deleted"], 1);
 }

@@ -18,7 +18,7 @@ use sealane_base::types::{Address, Pin, duration, size};
 /// Lost connections are retried for 5 minutes. After any other failure, rerun the command to resume.
 ///
 /// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted,
-/// 6 network, 7 quota or space, 8 integrity, 9 some files failed, 130 interrupted.
+/// 6 network, 7 quota or space, 8 integrity, 9 some files failed, 24 files vanished, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "sealane", version, verbatim_doc_comment)]
 pub(super) struct Arguments {
@@ -130,6 +130,10 @@ pub(super) struct Put {
     /// Have the server sign what it holds of each file afterwards, and write that to FILE, which must not be there yet
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub(super) receipt: Option<PathBuf>,
+    /// With -, take standard input that ends at once for an empty file; otherwise that is an error, because mostly
+    /// the program that should have written failed
+    #[arg(long)]
+    pub(super) allow_empty: bool,
     /// Files to send; - for standard input
     #[arg(required = true, value_name = "FILE")]
     pub(super) sources: Vec<PathBuf>,
@@ -175,6 +179,12 @@ pub(super) struct Sync {
     /// Remove from TARGET what SOURCE does not have; not what is excluded, and nothing if a part of either could not be listed
     #[arg(long)]
     pub(super) delete: bool,
+    /// With --delete, do nothing at all if more than N names would be removed
+    #[arg(long, value_name = "N", requires = "delete")]
+    pub(super) max_delete: Option<u64>,
+    /// With --delete, go on if SOURCE is empty, or if more than half of what is in TARGET would be removed
+    #[arg(long, requires = "delete")]
+    pub(super) force: bool,
     /// Compare files of the same size by digest, whatever their times
     #[arg(short, long)]
     pub(super) checksum: bool,

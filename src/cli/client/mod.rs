@@ -1,6 +1,8 @@
 //! `sealane`: flags as typed, and which job they mean.
 
 mod args;
+mod clashes;
+mod deletions;
 mod files;
 mod key;
 mod move_files;
@@ -91,6 +93,7 @@ async fn run(ui: Ui, arguments: Arguments) -> Result<(), Failure> {
         durable_progress: arguments.durable_progress,
         key: arguments.key,
     };
+    super::signals::outlast_large_files()?;
     match arguments.command {
         Command::Put(put) => move_files::put(&access, put).await,
         Command::Get(get) => move_files::get(ui, &access, get).await,

@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Get, Put};
+use super::clashes;
 use super::moving::Moving;
 use super::names::one_server;
 use super::progress::Progress;
 use super::remote::{Access, Job};
 use super::trees::{self, Names};
 use crate::cli::{Exit, Failure, Ui, errors};
-use sealane_base::files::{FileMeta, Sink, StorageError, StreamSink, Tree};
+use sealane_base::files::{FileMeta, FileSource, Sink, Source, StorageError, StreamSink, Tree};
 use sealane_base::types::path::PathError;
 use sealane_base::types::{Address, RemotePath};
 use sealane_client::session::SessionError;
@@ -27,10 +28,11 @@ pub(super) async fn put(access: &Access, args: Put) -> Result<(), Failure> {
         return Err(Failure::new(Exit::Usage, format!("'{}' is there already", paper.display()))
             .hint("receipts are kept: name another file"));
     }
+    clashes::among_uploads(&args)?;
     let (number, several) = (args.sources.len(), args.sources.len() > 1);
     let (trees, files): (Vec<_>, Vec<_>) =
         args.sources.iter().partition(|source| args.recursive && is_directory(source));
-    let jobs = files.iter().map(|source| plan_upload(source, &args.address, several));
+    let jobs = files.iter().map(|source| plan_upload(source, &args, several));
     let jobs = jobs.collect::<Result<Vec<_>, _>>()?;
     let names: Vec<_> = files.iter().map(|path| path.display().to_string()).collect();
     let mut moving = Moving::begin(access, &args.address, Job::Files).await?;
@@ -107,7 +109,7 @@ async fn put_tree(
         _ => address.path.clone(),
     };
     let (to, is_new) = (base.to_string(), there == Destination::New);
-    let mut names = Names { from: &from, to: &to, report: &mut moving.report };
+    let mut names = Names::new(&from, &to, &mut moving.report);
     let done = copy.upload(tree, &base, is_new, |event| names.tell(event)).await;
     Ok(moving.ended(&from, &to, done).await)
 }
@@ -154,6 +156,7 @@ pub(super) async fn get(ui: Ui, access: &Access, args: Get) -> Result<(), Failur
             jobs.push(FileJob { local, remote, inside: None });
         }
     }
+    clashes::among_downloads(&moving.client, &args.addresses, &args.destination).await?;
     let wanted: Vec<_> = jobs.iter().map(|job| job.remote.to_string()).collect();
     if args.dry_run {
         would_move(&mut moving, wanted.iter().zip(names)).await;
@@ -192,7 +195,7 @@ async fn get_tree(
     let inside = from.name().filter(|_| several || is_directory(destination));
     let to = inside.map_or(destination.to_owned(), |name| destination.join(name));
     let (base, to) = (from.to_string(), to.display().to_string());
-    let mut names = Names { from: &base, to: &to, report: &mut moving.report };
+    let mut names = Names::new(&base, &to, &mut moving.report);
     let done = copy.download(from, destination, inside, |event| names.tell(event)).await;
     moving.ended(&to, &base, done).await
 }
@@ -212,16 +215,16 @@ fn file_failure(from: &str, to: &str, local: &str, error: &TreeError) -> Failure
     }
 }
 
-fn plan_upload(source: &Path, address: &Address, several: bool) -> Result<FileJob, Failure> {
+fn plan_upload(source: &Path, args: &Put, several: bool) -> Result<FileJob, Failure> {
+    let address = &args.address;
     let into_directory = several || address.is_directory;
     let remote = address.path.clone();
     if source == Path::new("-") {
         if into_directory {
             return Err(Failure::new(Exit::Usage, "standard input needs a file name to go to"));
         }
-        let spooled = sealane_base::files::spool(std::io::stdin().lock(), &std::env::temp_dir())
-            .map_err(|error| errors::storage("standard input", &error))?;
-        return Ok(FileJob { local: LocalFile::Open(Arc::new(spooled)), remote, inside: None });
+        let spooled = Arc::new(standard_input(args.allow_empty)?);
+        return Ok(FileJob { local: LocalFile::Open(spooled), remote, inside: None });
     }
     let (local, inside) = (LocalFile::Path(source.to_owned()), inside(source, address));
     if !into_directory {
@@ -230,6 +233,35 @@ fn plan_upload(source: &Path, address: &Address, several: bool) -> Result<FileJo
     }
     let remote = inside.map_err(|error| bad_name(source, &error, "put one file to a full path"))?;
     Ok(FileJob { local, remote, inside: None })
+}
+
+/// All of standard input, which must be something: nothing is what a program leaves that failed.
+fn standard_input(allow_empty: bool) -> Result<FileSource, Failure> {
+    let input = std::io::stdin();
+    if sealane_base::files::was_closed(&input) {
+        return Err(Failure::new(
+            Exit::Other,
+            "standard input is closed: there is nothing to send",
+        ));
+    }
+    let directory = std::env::temp_dir();
+    let spooled =
+        sealane_base::files::spool(input.lock(), &directory).map_err(|error| match error {
+            StorageError::DiskFull { .. } => {
+                let place = directory.display();
+                Failure::new(
+                    Exit::Space,
+                    format!("standard input: there is no room for it in '{place}'"),
+                )
+                .hint("it is kept there until its length is known: name a larger place in TMPDIR")
+            }
+            error => errors::storage("standard input", &error),
+        })?;
+    if spooled.size() == 0 && !allow_empty {
+        return Err(Failure::new(Exit::Other, "standard input is empty: nothing was sent")
+            .hint("did the program before the pipe fail? '--allow-empty' makes an empty file"));
+    }
+    Ok(spooled)
 }
 
 /// Where a file goes in the directory that `address` names.
@@ -260,6 +292,9 @@ async fn get_to_stdout(ui: Ui, access: &Access, addresses: &[Address]) -> Result
             Exit::Usage,
             "--json and a file cannot both go to standard output",
         ));
+    }
+    if sealane_base::files::was_closed(std::io::stdout()) {
+        return Err(Failure::new(Exit::Other, "standard output is closed: the file would be lost"));
     }
     let remote = access.connect(address, Job::Stream).await?;
     let meter = Arc::new(Meter::default());

@@ -25,6 +25,8 @@ pub(super) struct Report {
     /// Nothing is done, so what would be is shown.
     pub(super) planning: bool,
     pub(super) failures: Vec<Failure>,
+    /// Files of trees that went away before they could be read.
+    vanished: u64,
     /// Files come from the server: they are received, not sent.
     pub(super) down: bool,
     /// What arrived where, if it is wanted afterwards.
@@ -59,6 +61,9 @@ impl Report {
         self.reused += outcome.reused;
         if let Some(progress) = &self.progress {
             progress.landed(outcome.size);
+        }
+        if outcome.grew {
+            self.note(&format!("{from}: it was written to: stored as it was when it was opened"));
         }
         if let Some(brought) = &mut self.brought {
             brought.push((to.to_owned(), outcome.root));
@@ -127,6 +132,16 @@ impl Report {
         });
     }
 
+    /// A file of a tree went away before it could be read.
+    pub(super) fn vanished(&mut self, path: &str) {
+        self.vanished += 1;
+        let ui = self.ui;
+        self.around(|| {
+            ui.object(&json!({ "type": "skipped", "path": path, "why": "it vanished" }));
+            ui.note(&format!("{path}: skipped: it vanished before it could be read"));
+        });
+    }
+
     /// A remark.
     pub(super) fn note(&self, text: &str) {
         self.around(|| self.ui.note(text));
@@ -146,12 +161,14 @@ impl Report {
         self.ui.object(&json!({
             "type": "result", "ok": self.failures.is_empty(), "files": self.files,
             "failed": self.failures.len(), "bytes": self.bytes, "sent": self.moved,
-            "held": self.reused, "deleted": self.deleted, "seconds": seconds,
+            "held": self.reused, "deleted": self.deleted, "vanished": self.vanished,
+            "seconds": seconds,
         }));
         if !self.ui.quiet && !self.ui.json {
             self.sum(jobs, seconds);
         }
         match self.failures.len() {
+            0 if self.vanished > 0 => Err(Failure::told(Exit::Vanished)),
             0 => Ok(()),
             // It was told already: only its code matters now.
             1 if jobs == 1 && !self.trees => {
@@ -171,8 +188,15 @@ impl Report {
                 .status(&format!("{count} of {bytes} would be {verb}, {deleted} deleted{failed}"));
         } else if self.trees {
             let (moved, same, verb) = (human(self.moved), human(self.reused), self.moved());
+            let told = |count: u64, what: &str| match count {
+                0 => String::new(),
+                count => format!(", {count} {what}"),
+            };
+            let (deleted, vanished) =
+                (told(self.deleted, "deleted"), told(self.vanished, "vanished"));
             self.ui.status(&format!(
-                "{count}, {bytes} ({moved} {verb}, {same} unchanged){failed}, in {seconds:.1} s"
+                "{count}, {bytes} ({moved} {verb}, {same} unchanged){deleted}{vanished}{failed}, \
+                 in {seconds:.1} s"
             ));
         } else if jobs > 1 {
             let done = self.files;

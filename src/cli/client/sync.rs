@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::args::Sync;
+use super::deletions::Deletions;
 use super::moving::Moving;
 use super::names;
 use super::remembered::Remembered;
@@ -33,23 +34,29 @@ pub(super) async fn sync(access: &Access, args: Sync) -> Result<(), Failure> {
     let (client, meter) = (moving.client.clone(), moving.meter.clone());
     let (cache, dry_run) = (cache.get(), args.dry_run);
     let copy = Copy { client, meter, rules, exclude, preserve: true, dry_run, cache };
+    let deletions = Deletions { max: args.max_delete, force: args.force };
     let report = &mut moving.report;
-    let (here, there, brought) = match direction {
+    let (here, there, brought, refused) = match direction {
         Direction::Up { tree, from, to } => {
             let base = to.path.to_string();
-            let mut names = Names { from: &from, to: &base, report };
+            let mut names = Names { deletions, ..Names::new(&from, &base, report) };
             let brought = copy.upload(tree, &to.path, false, |event| names.tell(event)).await;
-            (from, base, brought)
+            let refused = names.refused;
+            (from, base, brought, refused)
         }
         Direction::Down { from, to } => {
             report.down = true;
             let base = from.path.to_string();
-            let mut names = Names { from: &base, to: &to, report };
+            let mut names = Names { deletions, ..Names::new(&base, &to, report) };
             let (path, here) = (&from.path, Path::new(&to));
             let brought = copy.download(path, here, None, |event| names.tell(event)).await;
-            (to, base, brought)
+            let refused = names.refused;
+            (to, base, brought, refused)
         }
     };
+    if let Some(refused) = refused {
+        moving.failed(refused).await;
+    }
     drop(copy);
     moving.ended(&here, &there, brought).await;
     moving.finish(1).await

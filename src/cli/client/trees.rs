@@ -2,22 +2,40 @@
 
 use std::collections::HashSet;
 
+use super::deletions::Deletions;
 use super::report::Report;
 use crate::cli::{Exit, Failure, errors};
 use sealane_client::session::SessionError;
 use sealane_client::tree::{CopyEvent, Done, Event, Plan, Problem, TreeError, a_kind};
+use sealane_protocol::Status;
 
 /// What people call the two ends of a tree, and where it is reported.
 pub(super) struct Names<'a> {
     pub(super) from: &'a str,
     pub(super) to: &'a str,
     pub(super) report: &'a mut Report,
+    /// What `sync --delete` may remove; everything else removes only what is in the way.
+    pub(super) deletions: Deletions,
+    /// Why nothing was done, if it would have removed more.
+    pub(super) refused: Option<Failure>,
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    pub(super) fn new(from: &'a str, to: &'a str, report: &'a mut Report) -> Self {
+        Self { from, to, report, deletions: Deletions::default(), refused: None }
+    }
+
     pub(super) fn tell(&mut self, event: CopyEvent<'_>) {
         match event {
-            CopyEvent::Planned(plan) => self.planned(plan),
+            CopyEvent::Planned { plan, go_on } => {
+                let allowed = self.deletions.check(plan, self.from, self.to);
+                if let (Err(failure), false) = (&allowed, self.report.planning) {
+                    *go_on = false;
+                    self.refused = Some(failure.clone());
+                    return;
+                }
+                self.planned(plan, allowed);
+            }
             CopyEvent::Step(event) => self.step(event),
         }
     }
@@ -26,8 +44,16 @@ impl Names<'_> {
         below(self.to, path)
     }
 
+    /// What was listed at the source is not there any more.
+    fn is_vanished(&self, error: &SessionError) -> bool {
+        match self.report.down {
+            true => error.status() == Some(Status::NotFound),
+            false => error.is_gone_here(),
+        }
+    }
+
     /// Says what the plan cannot do or leaves out; in a dry run all that it would do.
-    fn planned(&mut self, plan: &Plan) {
+    fn planned(&mut self, plan: &Plan, allowed: Result<(), Failure>) {
         for Problem { path, error } in &plan.problems {
             self.report.failed(failure(&below(self.from, path), error));
         }
@@ -39,6 +65,9 @@ impl Names<'_> {
         }
         self.report.unchanged(plan.unchanged);
         if self.report.planning {
+            if let Err(failure) = allowed {
+                self.report.note(&format!("this would be refused: {}", failure.message));
+            }
             self.dry_run(plan);
         }
     }
@@ -50,6 +79,9 @@ impl Names<'_> {
             Ok(Done::Directory) => self.report.step("directory", &to),
             Ok(Done::Removed) => self.report.step("delete", &to),
             Ok(Done::Marked) => self.report.step("mode", &to),
+            Err(TreeError::Session(error)) if self.is_vanished(&error) => {
+                self.report.vanished(&from);
+            }
             Err(error) => self.report.failed(failure(&named(&from, &to, &from, &error), &error)),
         }
     }
@@ -58,7 +90,7 @@ impl Names<'_> {
         for removal in &plan.obstacles {
             self.report.step("delete", &self.to(&removal.path));
         }
-        for path in &plan.missing {
+        for (path, _) in &plan.missing {
             self.report.step("directory", &self.to(path));
         }
         for file in &plan.files {

@@ -7,6 +7,7 @@ mod greeting;
 mod house;
 mod joining;
 mod names;
+mod quota;
 mod strangers;
 
 use std::future::Future;
@@ -139,7 +140,7 @@ fn entry(name: &str, kind: u8, mode: u32) -> Entry {
 }
 
 fn entries(entries: Vec<Entry>) -> ServerMessage {
-    ServerMessage::Entries(Entries { entries, more: false, hidden: 0, follows: None })
+    ServerMessage::Entries(Entries { entries, more: false, hidden: 0, follows: None, unfit: None })
 }
 
 /// Four bytes that nobody wants to find outside the directory they were asked for.

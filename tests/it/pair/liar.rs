@@ -227,8 +227,14 @@ async fn names_that_lead_elsewhere_are_left_out_of_a_list_and_counted() {
     let entries: Vec<_> = listed.map(entry).collect();
     let root = path("");
     let page = told(client.list(&root, None), &mut server, Kind::List, |id| {
-        ServerMessage::Entries(Entries { entries, more: false, hidden: 2, follows: None })
-            .encode(id)
+        ServerMessage::Entries(Entries {
+            entries,
+            more: false,
+            hidden: 2,
+            follows: None,
+            unfit: None,
+        })
+        .encode(id)
     });
     let page = page.await.unwrap();
     let names: Vec<_> = page.entries.iter().map(|entry| entry.name.as_str()).collect();
@@ -243,8 +249,14 @@ async fn a_list_that_goes_in_circles_comes_to_its_end() {
     for _ in 0..10 {
         let page = told(client.list(&root, after.take()), &mut server, Kind::List, |id| {
             let entries = ["a", "b"].map(entry).to_vec();
-            ServerMessage::Entries(Entries { entries, more: true, hidden: 0, follows: None })
-                .encode(id)
+            ServerMessage::Entries(Entries {
+                entries,
+                more: true,
+                hidden: 0,
+                follows: None,
+                unfit: None,
+            })
+            .encode(id)
         });
         let page = page.await.unwrap();
         seen.extend(page.entries.iter().map(|entry| entry.name.clone()));

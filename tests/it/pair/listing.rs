@@ -61,7 +61,7 @@ fn entry(name: &str) -> Entry {
 
 fn page(names: &[&str], more: bool, follows: Option<bool>) -> ServerMessage {
     let entries = names.iter().map(|name| entry(name)).collect();
-    ServerMessage::Entries(Entries { entries, more, hidden: 0, follows })
+    ServerMessage::Entries(Entries { entries, more, hidden: 0, follows, unfit: None })
 }
 
 async fn listed(answers: impl AsyncFnOnce(&mut Peer)) -> Result<Vec<String>, SessionError> {

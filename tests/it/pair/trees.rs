@@ -42,7 +42,7 @@ async fn names_that_lead_elsewhere_are_counted_and_never_used() {
                 // For ever deeper.
                 vec![entry("down", 1)]
             };
-            let page = Entries { entries, more: false, hidden: 0, follows: None };
+            let page = Entries { entries, more: false, hidden: 0, follows: None, unfit: None };
             server.say(header.id, ServerMessage::Entries(page)).await;
         }
     };

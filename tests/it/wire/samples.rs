@@ -239,7 +239,8 @@ fn answers() -> Vec<Sample> {
             both(|all| {
                 let entries = if all { (0..4).map(entry).collect() } else { Vec::new() };
                 let follows = all.then_some(true);
-                ServerMessage::Entries(Entries { entries, more: false, hidden: 3, follows })
+                let unfit = all.then(|| vec![text("a\u{fffd}"), text("b\n/")]);
+                ServerMessage::Entries(Entries { entries, more: false, hidden: 3, follows, unfit })
             }),
         ),
         server("entry", both(|_| ServerMessage::Entry(entry(1)))),

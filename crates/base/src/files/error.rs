@@ -58,6 +58,9 @@ pub enum StorageError {
     /// Any other failure of the operating system.
     #[error("{0}")]
     Io(io::Error),
+    /// A limit of the process (`ulimit -f`, `LimitFSIZE`) or of the file system.
+    #[error("the file is larger than the system lets it be")]
+    LargerThanAllowed,
     /// A directory was expected and this is something else.
     #[error("it is not a directory")]
     NotDirectory,
@@ -81,6 +84,9 @@ pub enum StorageError {
         /// The account's limit in bytes.
         limit: u64,
     },
+    /// Below the home something else is mounted: nothing is renamed into it or out of it.
+    #[error("another file system is mounted there: only a whole home can be one of its own")]
+    OtherFileSystem,
     /// The name is one that partials of downloads have.
     #[error("the name is reserved for partials of downloads")]
     Reserved,
@@ -122,8 +128,10 @@ impl From<Errno> for StorageError {
             Errno::LOOP | Errno::MLINK | Errno::NXIO => Self::NotRegular,
             Errno::NOENT => Self::NotFound,
             Errno::NOSPC | Errno::DQUOT => Self::DiskFull { short: None },
+            Errno::FBIG => Self::LargerThanAllowed,
             Errno::NOTDIR => Self::NotDirectory,
             Errno::NOTEMPTY => Self::NotEmpty,
+            Errno::XDEV => Self::OtherFileSystem,
             other => Self::Io(other.into()),
         }
     }

@@ -8,7 +8,7 @@
 
 use std::ffi::CString;
 use std::fs::File;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::Path;
 
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
@@ -44,6 +44,10 @@ pub struct Facts {
     pub size: u64,
     /// Permission bits, `0o777` at most.
     pub mode: u32,
+    /// Set-id and sticky bits, `0o7000` at most. They do not travel.
+    pub special: u32,
+    /// Its group.
+    pub group: u32,
     /// When its content changed, in nanoseconds since 1970.
     pub modified: i64,
     /// When its inode changed, in nanoseconds since 1970.
@@ -84,6 +88,8 @@ impl From<Stat> for Facts {
             kind,
             size: if kind == EntryKind::File { unsigned(stat.st_size) } else { 0 },
             mode: Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o777,
+            special: Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7000,
+            group: stat.st_gid,
             modified: nanoseconds(signed(stat.st_mtime), signed(stat.st_mtime_nsec)),
             changed: nanoseconds(signed(stat.st_ctime), signed(stat.st_ctime_nsec)),
             identity: (unsigned(stat.st_dev), unsigned(stat.st_ino)),
@@ -160,6 +166,21 @@ impl Directory {
         Ok(self.facts()?.identity)
     }
 
+    /// Which mount this directory lies in: files are not renamed from one to another, be they of the same device.
+    pub fn mount(&self) -> Result<(u64, u64), StorageError> {
+        let device = self.identity()?.0;
+        #[cfg(target_os = "linux")]
+        {
+            // A kernel before 5.8 does not say; then the device must do.
+            let flags = fs::StatxFlags::MNT_ID;
+            let known = fs::statx(&self.0, "", AtFlags::EMPTY_PATH, flags);
+            let known = known.ok().filter(|known| known.stx_mask & flags.bits() != 0);
+            return Ok((device, known.map_or(0, |known| known.stx_mnt_id)));
+        }
+        #[cfg(not(target_os = "linux"))]
+        Ok((device, 0))
+    }
+
     /// Opens a regular file for reading.
     pub fn file(&self, name: impl Arg) -> Result<(File, Facts), StorageError> {
         self.regular(name, OFlags::RDONLY, Mode::empty())
@@ -198,6 +219,23 @@ impl Directory {
         let facts = Facts::of(&file)?;
         facts.require_file()?;
         Ok((File::from(file), facts))
+    }
+
+    /// Gives the owner access to a file or directory of ours whose mode denies it to us: such a one cannot be
+    /// opened to give it another mode.
+    pub(super) fn give_access(&self, name: impl Arg) -> Result<(), StorageError> {
+        let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let handle = fs::openat(&self.0, name, flags, Mode::empty())?;
+        let facts = Facts::of(&handle)?;
+        let access = match facts.kind {
+            EntryKind::File => 0o600,
+            EntryKind::Directory => 0o700,
+            EntryKind::Symlink | EntryKind::Special => return Err(StorageError::NotRegular),
+        };
+        // Such a handle can be named, not used.
+        let place = format!("/proc/self/fd/{}", handle.as_raw_fd());
+        disk::set_mode_at(place, facts.special | facts.mode | access)
+            .map_err(|_| StorageError::Denied)
     }
 
     /// What `name` is, itself and not what it points to; `None` if nothing has that name.

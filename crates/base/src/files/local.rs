@@ -13,11 +13,13 @@ use std::sync::Arc;
 use super::batch::Staged;
 use super::jail::{Directory, Facts};
 use super::meta::umask;
-use super::partial::lock_file;
-use super::partial::{PartialFile, partial_stem, replaceable, require_space};
+use super::partial::PartialFile;
+use super::partial::{lock_file, partial_stem, replaceable};
+use super::room::{Room, require_space};
 use super::source::FileSource;
 use super::{FileMeta, Sink, StorageError};
 use crate::fsio::disk;
+use crate::types::path::KEPT;
 
 /// A file being downloaded. Its partial, `.sealane-HASH.part`, lies beside the destination and
 /// is locked, so that two processes never fill the same one.
@@ -28,6 +30,7 @@ pub struct LocalSink {
     name: OsString,
     part: String,
     meta: FileMeta,
+    preserve: bool,
     /// What has the name, for one that is committed at once.
     replaces: Option<Option<Facts>>,
 }
@@ -35,9 +38,8 @@ pub struct LocalSink {
 impl LocalSink {
     /// Begins a download of `size` bytes to `path`.
     ///
-    /// With `preserve` the file gets the time and permissions in `meta`. Else, or where `meta`
-    /// leaves them open, it keeps the permissions of the file it replaces, or has 0666 less the
-    /// umask.
+    /// With `preserve` the file gets the time and permissions in `meta`. Else it keeps the permissions of
+    /// the file it replaces; a new one has those in `meta`, or 0666, less the umask, as `scp` does it.
     ///
     /// # Errors
     /// [`StorageError::IsDirectory`] if the destination is one or ends in a slash;
@@ -68,22 +70,62 @@ impl LocalSink {
     ) -> Result<Self, StorageError> {
         let part = part_of(&name);
         let present = replaceable(&directory, &name)?;
-        if resume {
-            let left = directory.look(part.as_str())?.map_or(0, |facts| facts.size);
-            require_space(&directory, size.saturating_sub(left))?;
+        let held = if resume && present.is_some() { directory.file(&name).ok() } else { None };
+        let left = directory.look(part.as_str())?.map_or(0, |facts| facts.size);
+        let space = match resume {
+            true => require_space(&directory, size.saturating_sub(left)),
+            false => Ok(()),
+        };
+        // Perhaps it is here already, and no room is needed.
+        let may_be_here = space.is_err() && held.is_some();
+        if !may_be_here {
+            space?;
         }
         let (file, facts) = lock_partial(&directory, &part)?;
-        let held = if resume && present.is_some() { directory.file(&name).ok() } else { None };
-        let partial = PartialFile::new(file, &facts, size, held)?;
-        let meta = if preserve { meta } else { FileMeta::default() };
+        let mut partial = PartialFile::new(file, &facts, size, held)?;
+        if may_be_here {
+            let directory = Arc::clone(&directory);
+            partial = partial.without_room(Room(Box::new(move || require_space(&directory, size))));
+        }
+        let meta = meta.told(preserve);
         let replaces = (!resume).then_some(present);
-        Ok(Self { partial, directory, name, part, meta, replaces })
+        Ok(Self { partial, directory, name, part, meta, preserve, replaces })
     }
 
     /// Whether there is anything at or beside `path` that a download could hold.
     #[must_use]
     pub fn would_hold(path: &Path) -> bool {
         place(path).is_ok_and(|(directory, name)| holds(&directory, name))
+    }
+
+    /// The permissions it ends with, where `present` has its name.
+    fn mode(&self, present: Option<&Facts>) -> u32 {
+        match (self.meta.mode, present) {
+            (Some(mode), _) if self.preserve => mode,
+            (_, Some(present)) => present.mode,
+            (mode, None) => mode.unwrap_or(0o666) & !umask(),
+        }
+    }
+
+    /// Ends a download of what has the name already.
+    fn keep_present(&self) -> Result<bool, StorageError> {
+        if !self.partial.does_without_room() {
+            return Ok(false);
+        }
+        let look = || replaceable(&self.directory, self.name.as_os_str());
+        let meta = |present: &Facts| FileMeta {
+            mode: Some(self.mode(Some(present))).filter(|mode| *mode != present.mode),
+            ..self.meta
+        };
+        if !self.partial.is_present(look, meta)? {
+            return Ok(false);
+        }
+        let mut ended = self.partial.ending()?;
+        self.give_up();
+        *ended = true;
+        drop(ended);
+        self.directory.sync()?;
+        Ok(true)
     }
 
     fn give_up(&self) {
@@ -117,6 +159,10 @@ impl Sink for LocalSink {
     }
 
     fn commit(&self) -> Result<(), StorageError> {
+        if self.keep_present()? {
+            return Ok(());
+        }
+        self.partial.copy_now()?;
         self.commit_alone()
     }
 
@@ -142,8 +188,7 @@ impl Staged for LocalSink {
             Some(seen) => seen,
             None => replaceable(&self.directory, self.name.as_os_str())?,
         };
-        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
-        self.partial.finish(mode.unwrap_or(0o666 & !umask()), self.meta.modified)
+        self.partial.finish(self.mode(present.as_ref()), self.meta.modified)
     }
 
     fn publish(&self) -> Result<(), StorageError> {
@@ -177,9 +222,10 @@ fn part_of(name: &OsStr) -> String {
     format!("{PART_START}{}{PART_END}", partial_stem(name.as_bytes(), 16))
 }
 
-/// Whether a partial may have this name: such names are no part of a tree.
+/// Whether a partial may have this name, or partials of a home: such names are no part of a tree.
 pub(super) fn is_partial(name: &[u8]) -> bool {
-    name.starts_with(PART_START.as_bytes()) && name.ends_with(PART_END.as_bytes())
+    let is_part = name.starts_with(PART_START.as_bytes()) && name.ends_with(PART_END.as_bytes());
+    is_part || name == KEPT.as_bytes()
 }
 
 /// Whether there is anything at or beside `name` that a download could hold.
@@ -210,7 +256,18 @@ fn lock_partial(directory: &Directory, part: &str) -> Result<(File, Facts), Stor
 ///
 /// # Errors
 /// [`StorageError::DiskFull`]; any other [`StorageError`] of reading or writing.
-pub fn spool(mut reader: impl Read, directory: &Path) -> Result<FileSource, StorageError> {
+pub fn spool(reader: impl Read, directory: &Path) -> Result<FileSource, StorageError> {
+    // As a shell would make it here, and with the time of its arrival.
+    let meta = FileMeta { modified: None, mode: Some(0o666 & !umask()) };
+    spool_as(reader, directory, meta)
+}
+
+/// As [`spool`], of a file that tells `meta`.
+pub(super) fn spool_as(
+    mut reader: impl Read,
+    directory: &Path,
+    meta: FileMeta,
+) -> Result<FileSource, StorageError> {
     let directory = Directory::open_root(directory)?;
     let mut number = 0u32;
     let file = loop {
@@ -225,5 +282,5 @@ pub fn spool(mut reader: impl Read, directory: &Path) -> Result<FileSource, Stor
         }
     };
     disk::spool(&mut reader, &file)?;
-    FileSource::new(file)
+    FileSource::written(file, meta)
 }

@@ -1,17 +1,35 @@
-//! Permissions and times of files, and the mask of new ones.
+//! Modes, times and groups of files and directories, as they are given to open ones.
 
+use std::fs::File;
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 
 use rustix::fs::{Mode, Timespec, Timestamps, UTIME_OMIT};
 
+use super::jail::{Directory, EntryKind, Facts};
 use super::{FileMeta, StorageError};
 use crate::fsio::disk;
+
+/// Of a directory: what is made in it has its group.
+const SET_GROUP_ID: u32 = 0o2000;
+
+/// Gives the file the group that one made in `directory` would have: it was made elsewhere. As far as the
+/// system lets us, who must be in that group.
+pub(super) fn inherit_group(file: &File, directory: &Directory) -> Result<(), StorageError> {
+    let place = directory.facts()?;
+    if place.special & SET_GROUP_ID != 0 && Facts::of(file)?.group != place.group {
+        let _ = disk::set_group(file, place.group);
+    }
+    Ok(())
+}
 
 /// Gives an open file or directory the permissions and time that `meta` names.
 pub fn set_meta(file: impl AsFd, meta: FileMeta) -> Result<(), StorageError> {
     if let Some(mode) = meta.mode {
-        disk::set_mode(&file, mode & 0o777)?;
+        let facts = Facts::of(&file)?;
+        // Who made a directory set-group-id or sticky meant what comes into it.
+        let kept = if facts.kind == EntryKind::Directory { facts.special } else { 0 };
+        disk::set_mode(&file, kept | mode & 0o777)?;
     }
     if let Some(nanoseconds) = meta.modified {
         disk::set_times(&file, &times(nanoseconds))?;

@@ -10,8 +10,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::jail::{Directory, Facts};
-use super::meta::set_meta;
-use super::source::read_exactly;
+use super::meta::{self, set_meta};
+use super::room::{COPIED, Room, is_zero};
+use super::source::{check_unchanged, read_exactly};
 use super::{FileMeta, StorageError};
 use crate::fsio::disk;
 
@@ -30,9 +31,12 @@ pub struct PartialFile {
     /// How long the partial was when it was opened, at most `size`.
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
-    present: Option<(Arc<File>, u64)>,
-    /// How much, from the start, is in the partial without having been sent now: settled by whoever
-    /// comes first, the first read of what is held or the first write.
+    present: Option<(Arc<File>, Facts)>,
+    /// There is no room for a copy of that: nothing is copied until something else must be written, which asks
+    /// for the room.
+    no_room: RwLock<Option<Room>>,
+    /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
+    /// first, the first read of what is held or the first write.
     there: OnceLock<u64>,
     /// All of it was written in one call, so it has its length.
     is_whole: AtomicBool,
@@ -57,7 +61,8 @@ impl PartialFile {
             size,
             grows: false,
             resumed: length.min(size),
-            present: present.map(|(file, facts)| (Arc::new(file), facts.size)),
+            present: present.map(|(file, facts)| (Arc::new(file), facts)),
+            no_room: RwLock::new(None),
             there: OnceLock::new(),
             is_whole: AtomicBool::new(false),
             ended: RwLock::new(false),
@@ -76,10 +81,74 @@ impl PartialFile {
             grows: true,
             resumed: 0,
             present: None,
+            no_room: RwLock::new(None),
             there: OnceLock::new(),
             is_whole: AtomicBool::new(false),
             ended: RwLock::new(false),
         })
+    }
+
+    /// For an upload of what may be there already, where there is no room for a copy; `room` asks for it.
+    pub fn without_room(mut self, room: Room) -> Self {
+        self.resumed = 0;
+        Self { no_room: RwLock::new(Some(room)), ..self }
+    }
+
+    /// True as long as nothing was found that the present version does not hold, and nothing was copied.
+    pub fn does_without_room(&self) -> bool {
+        self.copies_nothing().is_some()
+    }
+
+    fn copies_nothing(&self) -> RwLockReadGuard<'_, Option<Room>> {
+        self.no_room.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Copies all that is held, now that something else must be written.
+    pub fn copy_now(&self) -> Result<(), StorageError> {
+        if self.copies_nothing().is_none() {
+            return Ok(());
+        }
+        let mut no_room = self.no_room.write().unwrap_or_else(PoisonError::into_inner);
+        let (Some(room), Some((present, facts))) = (no_room.as_ref(), &self.present) else {
+            return Ok(());
+        };
+        (room.0)()?;
+        let end = facts.size.min(self.size);
+        let mut buffer = vec![0; COPIED];
+        let mut offset = 0;
+        while offset < end {
+            let length = usize::try_from(end - offset).unwrap_or(COPIED).min(COPIED);
+            let bytes = buffer.get_mut(..length).unwrap_or_default();
+            read_exactly(present, offset, bytes)?;
+            self.fill(offset, bytes)?;
+            offset += length as u64;
+        }
+        // What was announced as held is what was copied.
+        check_unchanged(present, facts)?;
+        self.there.get_or_init(|| end);
+        *no_room = None;
+        Ok(())
+    }
+
+    /// Ends an upload of what is there already: nothing but `meta` is new, and it is all on the disk. False if the
+    /// upload turned out to be of something else, or the name is of another file by now, as `names` says.
+    pub fn is_present(
+        &self,
+        names: impl FnOnce() -> Result<Option<Facts>, StorageError>,
+        meta: impl FnOnce(&Facts) -> FileMeta,
+    ) -> Result<bool, StorageError> {
+        let is_there = self.copies_nothing().is_some();
+        let Some((present, facts)) = self.present.as_ref().filter(|_| is_there) else {
+            return Ok(false);
+        };
+        let is_it = names()?.is_some_and(|now| now.identity == facts.identity);
+        if !is_it || facts.size != self.size {
+            return Ok(false);
+        }
+        check_unchanged(present, facts)?;
+        set_meta(present, meta(facts))?;
+        disk::sync(present)?;
+        Ok(true)
     }
 
     /// How many bytes, from the start, can be read with [`PartialFile::read_held`].
@@ -89,7 +158,7 @@ impl PartialFile {
 
     /// How long the present version is; 0 without one.
     pub fn present(&self) -> u64 {
-        self.present.as_ref().map_or(0, |(_, length)| *length)
+        self.present.as_ref().map_or(0, |(_, facts)| facts.size)
     }
 
     /// The present version, which keeps its bytes as long as this is held.
@@ -116,6 +185,9 @@ impl PartialFile {
     pub fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
         let _writing = self.writing()?;
         self.require_inside(offset, buffer.len(), self.held())?;
+        if let (Some(_), Some((present, _))) = (&*self.copies_nothing(), &self.present) {
+            return read_exactly(present, offset, buffer);
+        }
         let there = *self.there.get_or_init(|| self.share());
         let kept = usize::try_from(there.saturating_sub(offset)).unwrap_or(usize::MAX);
         let (kept, copied) = buffer.split_at_mut(kept.min(buffer.len()));
@@ -159,6 +231,7 @@ impl PartialFile {
     pub fn write_at(&self, offset: u64, bytes: &[u8]) -> Result<(), StorageError> {
         let _writing = self.writing()?;
         self.require_inside(offset, bytes.len(), self.size)?;
+        self.copy_now()?;
         self.there.get_or_init(|| self.resumed);
         self.fill(offset, bytes)?;
         // An empty file may have more in its partial.
@@ -187,6 +260,11 @@ impl PartialFile {
             disk::set_length(&self.file, self.size)?;
         }
         set_meta(&self.file, FileMeta { modified, mode: Some(mode) })
+    }
+
+    /// Gives the file the group that one made in `directory` would have.
+    pub fn inherit_group(&self, directory: &Directory) -> Result<(), StorageError> {
+        meta::inherit_group(&self.file, directory)
     }
 
     /// Brings all of it to the disk.
@@ -230,12 +308,6 @@ impl PartialFile {
     }
 }
 
-/// Nothing but zeros, and some. What is something else is mostly found to be in its first bytes.
-fn is_zero(bytes: &[u8]) -> bool {
-    let is_zero = |block: &[u8]| block.iter().fold(0, |all, byte| all | byte) == 0;
-    !bytes.is_empty() && bytes.chunks(256).all(is_zero)
-}
-
 pub(super) fn invalid(text: &'static str) -> StorageError {
     StorageError::Io(io::Error::new(io::ErrorKind::InvalidInput, text))
 }
@@ -255,14 +327,6 @@ pub fn replaceable(
         facts.require_file()?;
     }
     Ok(present)
-}
-
-/// Nothing, if the file system has room for `bytes` more. Others may fill it meanwhile.
-pub fn require_space(directory: &Directory, bytes: u64) -> Result<(), StorageError> {
-    match bytes.saturating_sub(directory.free()?) {
-        0 => Ok(()),
-        short => Err(StorageError::DiskFull { short: Some(short) }),
-    }
 }
 
 /// A name for the partial of `target` that says nothing and has no odd characters.

@@ -14,6 +14,15 @@ pub struct FileMeta {
     pub mode: Option<u32>,
 }
 
+impl FileMeta {
+    /// What goes to the other end: with `preserve` all of it, else the mode alone, so that a private file
+    /// comes back private.
+    #[must_use]
+    pub fn told(self, preserve: bool) -> Self {
+        Self { modified: self.modified.filter(|_| preserve), ..self }
+    }
+}
+
 /// A regular file being read. Its size is fixed when it is opened.
 pub trait Source: Send + Sync + 'static {
     /// Size in bytes when the source was opened.

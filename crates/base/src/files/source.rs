@@ -4,10 +4,12 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
 
 use super::jail::Facts;
+use super::local::spool_as;
 use super::{FileMeta, Source, StorageError};
 
 /// An open regular file whose size and times were noted when it was opened.
@@ -15,6 +17,7 @@ use super::{FileMeta, Source, StorageError};
 pub struct FileSource {
     file: File,
     opened: Facts,
+    meta: FileMeta,
 }
 
 /// Which file it is, and which state of it: as long as this is the same, so is what it holds.
@@ -45,14 +48,26 @@ impl FileSource {
     /// without waiting for its other end; [`StorageError::NotFound`], [`StorageError::Denied`].
     pub fn open(path: &Path) -> Result<Self, StorageError> {
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-        Self::new(rustix::fs::open(path, flags, Mode::empty())?.into())
-    }
-
-    /// Reads from `file`, which must be a regular file.
-    pub fn new(file: File) -> Result<Self, StorageError> {
+        let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
         let opened = Facts::of(&file)?;
         opened.require_file()?;
-        Ok(Self::known((file, opened)))
+        Self::measured((file, opened))
+    }
+
+    /// Reads from a regular file of this machine that was just opened. One whose size the system does not know
+    /// (in `/proc` and `/sys`, in some FUSE) is read to its end first, to learn it.
+    pub(super) fn measured((file, opened): (File, Facts)) -> Result<Self, StorageError> {
+        let may_be_wrong = opened.size == 0 || sysfs() == Some(opened.identity.0);
+        if !may_be_wrong || (opened.size == 0 && file.read_at(&mut [0], 0)? == 0) {
+            return Ok(Self::known((file, opened)));
+        }
+        spool_as(file, &std::env::temp_dir(), meta_of(&opened))
+    }
+
+    /// Reads from `file`, which was just written and tells `meta`.
+    pub(super) fn written(file: File, meta: FileMeta) -> Result<Self, StorageError> {
+        let opened = Facts::of(&file)?;
+        Ok(Self { meta, ..Self::known((file, opened)) })
     }
 
     /// Reads from a regular file that was just opened.
@@ -62,8 +77,23 @@ impl FileSource {
         if opened.size > AT_ONCE {
             read_ahead(&file);
         }
-        Self { file, opened }
+        let meta = meta_of(&opened);
+        Self { file, opened, meta }
     }
+}
+
+fn meta_of(facts: &Facts) -> FileMeta {
+    FileMeta { modified: Some(facts.modified), mode: Some(facts.mode) }
+}
+
+/// The device of `/sys`, whose files all say that they are as long as a page.
+fn sysfs() -> Option<u64> {
+    static SYSFS: OnceLock<Option<u64>> = OnceLock::new();
+    *SYSFS.get_or_init(|| {
+        let here = Facts::from(rustix::fs::stat("/sys/kernel").ok()?);
+        let root = Facts::from(rustix::fs::stat("/").ok()?);
+        Some(here.identity.0).filter(|device| *device != root.identity.0)
+    })
 }
 
 /// Bytes of a file that is read in one call.
@@ -78,11 +108,7 @@ fn read_ahead(file: &File) {
 }
 
 /// Fills `buffer`; a file that is shorter than it was has changed.
-pub(super) fn read_exactly(
-    file: &File,
-    offset: u64,
-    buffer: &mut [u8],
-) -> Result<(), StorageError> {
+pub fn read_exactly(file: &File, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
     file.read_exact_at(buffer, offset).map_err(|error| match error.kind() {
         io::ErrorKind::UnexpectedEof => StorageError::Changed,
         _ => error.into(),
@@ -95,7 +121,7 @@ impl Source for FileSource {
     }
 
     fn meta(&self) -> FileMeta {
-        FileMeta { modified: Some(self.opened.modified), mode: Some(self.opened.mode) }
+        self.meta
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
@@ -103,16 +129,20 @@ impl Source for FileSource {
     }
 
     fn check_unchanged(&self) -> Result<(), StorageError> {
-        let now = Facts::of(&self.file)?;
-        let then = &self.opened;
-        // Losing its name to a newer version also moves a file's change time, and is no change
-        // of what it holds: an old version stays readable to those who have it open.
-        let touched = now.changed != then.changed && now.links == then.links;
-        if now.size == then.size && now.modified == then.modified && !touched {
-            Ok(())
-        } else {
-            Err(StorageError::Changed)
-        }
+        check_unchanged(&self.file, &self.opened)
+    }
+}
+
+/// [`StorageError::Changed`] if `file` was written to since it was as `then` says.
+pub(super) fn check_unchanged(file: &File, then: &Facts) -> Result<(), StorageError> {
+    let now = Facts::of(file)?;
+    // Losing its name to a newer version also moves a file's change time, and is no change
+    // of what it holds: an old version stays readable to those who have it open.
+    let touched = now.changed != then.changed && now.links == then.links;
+    if now.size == then.size && now.modified == then.modified && !touched {
+        Ok(())
+    } else {
+        Err(StorageError::Changed)
     }
 }
 

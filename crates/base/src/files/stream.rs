@@ -2,7 +2,10 @@
 
 use std::fmt;
 use std::io::Write;
+use std::os::fd::AsFd;
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use rustix::fs::{self, OFlags, Stat};
 
 use super::partial::invalid;
 use super::{Sink, StorageError};
@@ -57,6 +60,15 @@ impl<W: Write + Send + 'static> Sink for StreamSink<W> {
     }
 
     fn discard(&self) {}
+}
+
+/// Whether standard input or output was closed when the program began. The runtime puts the null device there
+/// then, open for reading and writing, which no redirection of a shell does.
+pub fn was_closed(stream: impl AsFd) -> bool {
+    let device = |stat: Stat| (stat.st_mode & 0o170_000, stat.st_rdev);
+    let (Ok(here), Ok(null)) = (fs::fstat(&stream), fs::stat("/dev/null")) else { return true };
+    let both_ways = fs::fcntl_getfl(&stream).is_ok_and(|flags| flags.contains(OFlags::RDWR));
+    device(here) == device(null) && both_ways
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 //! outside, whatever it lists and whatever links lie in the destination. What is to be done with
 //! a tree is decided in `client`.
 
+use std::ffi::CString;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,7 +14,7 @@ use super::jail::{Directory, EntryKind, Facts};
 use super::local::{self, LocalSink};
 use super::meta::set_meta;
 use super::source::FileSource;
-use super::{FileMeta, Sink, StorageError};
+use super::{FileMeta, OWNED_DIRECTORY, Sink, StorageError};
 use crate::types::RemotePath;
 use crate::types::path::PathError;
 
@@ -79,11 +80,11 @@ impl Tree {
         Ok(Self::at(self.root.child(name)?))
     }
 
-    /// Everything below, without what `excluded` says yes to (asked with the path and whether it is
-    /// a directory) and without partials of downloads. What goes away meanwhile is left out.
+    /// Everything below, without what `excluded` says yes to (asked with the path, be it one that cannot be sent, and
+    /// whether it is a directory) and without partials of downloads. What goes away meanwhile is left out.
     ///
     /// Memory: what it returns. Each directory is read with no other one open.
-    pub fn walk(&self, excluded: &dyn Fn(&RemotePath, bool) -> bool) -> Walked {
+    pub fn walk(&self, excluded: &dyn Fn(&str, bool) -> bool) -> Walked {
         let mut walked = Walked::default();
         let mut ahead = vec![RemotePath::default()];
         while let Some(here) = ahead.pop() {
@@ -98,11 +99,14 @@ impl Tree {
     fn read(
         &self,
         here: &RemotePath,
-        excluded: &dyn Fn(&RemotePath, bool) -> bool,
+        excluded: &dyn Fn(&str, bool) -> bool,
         ahead: &mut Vec<RemotePath>,
         walked: &mut Walked,
     ) -> Result<(), StorageError> {
-        let directory = self.root.descend(here)?;
+        let directory = match self.root.descend(here) {
+            Err(StorageError::NotFound) if !here.is_root() => return Ok(()),
+            directory => directory?,
+        };
         for name in directory.names()? {
             let name = name?;
             if local::is_partial(name.to_bytes()) {
@@ -112,19 +116,22 @@ impl Tree {
                 Ok(name) => here.join(name),
                 Err(_) => Err(PathError::NotUtf8),
             };
+            let Some(facts) = directory.look(&name)? else { continue };
+            let is_directory = facts.kind == EntryKind::Directory;
+            let shown = match here.is_root() {
+                true => name.to_string_lossy().into_owned(),
+                false => format!("{here}/{}", name.to_string_lossy()),
+            };
+            if excluded(&shown, is_directory) {
+                continue;
+            }
             let path = match path {
                 Ok(path) => path,
                 Err(error) => {
-                    let shown = format!("{here}/{}", name.to_string_lossy());
                     walked.missing.push(Unwalked::Name(shown, error));
                     continue;
                 }
             };
-            let Some(facts) = directory.look(&name)? else { continue };
-            let is_directory = facts.kind == EntryKind::Directory;
-            if excluded(&path, is_directory) {
-                continue;
-            }
             if is_directory {
                 ahead.push(path.clone());
             }
@@ -133,13 +140,25 @@ impl Tree {
         Ok(())
     }
 
+    /// The names in the directory itself, made printable, without partials of downloads.
+    ///
+    /// # Errors
+    /// [`StorageError`] of reading it.
+    pub fn names(&self) -> Result<Vec<String>, StorageError> {
+        let shown = |name: CString| {
+            let is_ours = !local::is_partial(name.to_bytes());
+            is_ours.then(|| name.to_string_lossy().into_owned())
+        };
+        self.root.names()?.filter_map(|name| name.map(shown).transpose()).collect()
+    }
+
     /// Opens a file for reading; a link is refused.
     ///
     /// # Errors
     /// As [`super::Home::source`].
     pub fn source(&self, path: &RemotePath) -> Result<FileSource, StorageError> {
         let (directory, name) = self.holder(path)?;
-        Ok(FileSource::known(directory.file(name)?))
+        FileSource::measured(directory.file(name)?)
     }
 
     /// Begins to receive a file, as [`LocalSink::create`]; its directory must be there.
@@ -236,17 +255,18 @@ impl Tree {
         Ok(same?.is_some_and(|same| same.identity == facts.identity))
     }
 
-    /// Makes a directory; it may be there.
+    /// Makes a directory with `mode` less the umask, which its owner can fill in any case; it may be there.
     ///
     /// # Errors
     /// [`StorageError::NotDirectory`] if something else has the name, a link for instance;
     /// [`StorageError::NotFound`] if the directory above is missing.
-    pub fn make_directory(&self, path: &RemotePath) -> Result<(), StorageError> {
+    pub fn make_directory(&self, path: &RemotePath, mode: u32) -> Result<(), StorageError> {
         let (directory, name) = self.holder(path)?;
-        directory.child_or_make(name, 0o777).map(drop)
+        directory.child_or_make(name, mode & 0o777 | OWNED_DIRECTORY).map(drop)
     }
 
-    /// Gives a file or directory the time and permissions that `meta` names.
+    /// Gives a file or directory the time and permissions that `meta` names. The set-id and sticky bits of
+    /// directories stay.
     ///
     /// # Errors
     /// [`StorageError::NotRegular`] for anything else; any other [`StorageError`].
@@ -255,9 +275,12 @@ impl Tree {
             return set_meta(&self.root, meta);
         }
         let (directory, name) = self.holder(path)?;
-        match directory.file(name) {
-            Err(StorageError::IsDirectory) => set_meta(directory.child(name)?, meta),
-            file => set_meta(file?.0, meta),
+        match set_meta_in(&directory, name, meta) {
+            Err(StorageError::Denied) => {
+                directory.give_access(name)?;
+                set_meta_in(&directory, name, meta)
+            }
+            outcome => outcome,
         }
     }
 
@@ -301,16 +324,24 @@ impl TreeEntry {
     }
 }
 
-/// Makes the directory `path`, which the user named, if it is missing; those above must be there.
+fn set_meta_in(directory: &Directory, name: &str, meta: FileMeta) -> Result<(), StorageError> {
+    match directory.file(name) {
+        Err(StorageError::IsDirectory) => set_meta(directory.child(name)?, meta),
+        file => set_meta(file?.0, meta),
+    }
+}
+
+/// Makes the directory `path`, which the user named, if it is missing, as [`Tree::make_directory`]; those above
+/// must be there.
 ///
 /// # Errors
 /// [`StorageError::NotFound`], [`StorageError::NotDirectory`] or another [`StorageError`].
-pub fn make_directory(path: &Path) -> Result<(), StorageError> {
+pub fn make_directory(path: &Path, mode: u32) -> Result<(), StorageError> {
     let trimmed = path.components().as_path();
     let parent = trimmed.parent().filter(|parent| !parent.as_os_str().is_empty());
     let parent = Directory::open_root(parent.unwrap_or(Path::new(".")))?;
     let Some(name) = trimmed.file_name() else { return Directory::open_root(path).map(drop) };
-    match parent.make_durably(name, 0o777) {
+    match parent.make_durably(name, mode & 0o777 | OWNED_DIRECTORY) {
         Err(StorageError::Exists) => Directory::open_root(path).map(drop),
         outcome => outcome,
     }

@@ -54,10 +54,10 @@ impl FsError {
         Self { action, path: path.to_owned(), kind: kind.into() }
     }
 
-    /// True if nothing has that name.
+    /// True if nothing has that name, be it because what should hold it is no directory (`HOME=/dev/null`).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
-        self.is_io(io::ErrorKind::NotFound)
+        self.is_io(io::ErrorKind::NotFound) || self.is_io(io::ErrorKind::NotADirectory)
     }
 
     /// True if something has that name already.

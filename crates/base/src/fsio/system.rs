@@ -59,6 +59,16 @@ pub fn set_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(fs::fchmod(file, Mode::from_raw_mode(mode))?)
 }
 
+/// Permission bits of what `path` names.
+pub fn set_mode_at(path: impl Arg, mode: u32) -> io::Result<()> {
+    Ok(fs::chmodat(fs::CWD, path, Mode::from_raw_mode(mode), AtFlags::empty())?)
+}
+
+/// Group of an open file.
+pub fn set_group(file: impl AsFd, group: u32) -> io::Result<()> {
+    Ok(fs::fchown(file, None, Some(Gid::from_raw(group)))?)
+}
+
 /// Times of an open file or directory.
 pub fn set_times(file: impl AsFd, times: &Timestamps) -> io::Result<()> {
     Ok(fs::futimens(file, times)?)

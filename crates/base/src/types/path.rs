@@ -43,6 +43,9 @@ pub enum PathError {
     /// A component longer than [`MAX_COMPONENT`] bytes.
     #[error("a name in the path is longer than {MAX_COMPONENT} bytes ({0})")]
     NameTooLong(usize),
+    /// [`KEPT`].
+    #[error("the name '{KEPT}' is kept for the server")]
+    Kept,
     /// Not UTF-8.
     #[error("the path is not UTF-8")]
     NotUtf8,
@@ -168,6 +171,9 @@ impl fmt::Display for RemotePath {
     }
 }
 
+/// The directory that a home on a file system of its own keeps for the server: no path names it.
+pub const KEPT: &str = ".sealane-partials";
+
 /// Checks that `name` is one component that a home may hold.
 ///
 /// # Errors
@@ -178,6 +184,9 @@ pub fn check_name(name: &str) -> Result<(), PathError> {
     }
     if name == "." || name == ".." {
         return Err(PathError::Dots);
+    }
+    if name == KEPT {
+        return Err(PathError::Kept);
     }
     if name.len() > MAX_COMPONENT {
         return Err(PathError::NameTooLong(name.len()));

@@ -50,6 +50,20 @@ impl SessionError {
     }
 }
 
+impl SessionError {
+    /// This end's file is not there any more.
+    #[must_use]
+    pub fn is_gone_here(&self) -> bool {
+        matches!(self, Self::Transfer(TransferError::Storage(StorageError::NotFound)))
+    }
+
+    /// This end's file was changed while it was read.
+    #[must_use]
+    pub fn has_changed_here(&self) -> bool {
+        matches!(self, Self::Transfer(TransferError::Storage(StorageError::Changed)))
+    }
+}
+
 impl From<WireError> for SessionError {
     fn from(error: WireError) -> Self {
         Self::Connection(Arc::new(error))

@@ -6,6 +6,9 @@ use sealane_base::types::path::check_name;
 use sealane_protocol::message::{Entries, List};
 use sealane_protocol::{ClientMessage, Kind, ServerMessage, limits};
 
+/// Names of one directory that are kept although they cannot be asked for.
+const MOST_UNFIT: usize = 10_000;
+
 /// Asks for the entries of `path` whose names are greater than `after`.
 ///
 /// Names that are no single harmless component are left out and counted as hidden: what a server
@@ -54,6 +57,9 @@ pub(crate) async fn list_whole(
         let is_empty = page.entries.is_empty();
         unfit = unfit.saturating_add(keep(&mut page, |_| true));
         all.entries.append(&mut page.entries);
+        let known = all.unfit.get_or_insert_default();
+        known.extend(page.unfit.take().unwrap_or_default());
+        known.truncate(MOST_UNFIT);
         all.hidden = page.hidden;
         let follows = page.follows == Some(true);
         // An answer that leaves names out is not the whole; one that goes nowhere may go on for ever.

@@ -35,8 +35,9 @@ async fn upload_small(
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
     let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
-    let (digest, bytes) = loaded.map_err(|_| TransferError::Thread)??;
-    upload_whole(session, path, WholeFile { digest, meta, bytes }, &meter).await
+    let (digest, bytes, grew) = loaded.map_err(|_| TransferError::Thread)??;
+    let outcome = upload_whole(session, path, WholeFile { digest, meta, bytes }, &meter).await?;
+    Ok(Outcome { grew, ..outcome })
 }
 
 /// Uploads a file of one chunk in one message.
@@ -52,7 +53,7 @@ pub(crate) async fn upload_whole(
     match session.ask(ClientMessage::PutSmall(request, bytes)).await? {
         ServerMessage::Committed(committed) if committed.root == digest => {
             meter.moved(size);
-            Ok(Outcome { size, root: digest, moved: size, reused: 0 })
+            Ok(Outcome { size, root: digest, moved: size, reused: 0, grew: false })
         }
         other => Err(SessionError::Answer(other.kind())),
     }

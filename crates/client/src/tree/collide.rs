@@ -42,7 +42,9 @@ pub(super) fn keep_first(listing: &mut Listing) {
     });
 }
 
-fn folded(path: &str) -> String {
+/// What two paths have in common that are the same there.
+#[must_use]
+pub fn folded(path: &str) -> String {
     path.nfc().flat_map(char::to_lowercase).nfc().collect()
 }
 

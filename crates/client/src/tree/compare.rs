@@ -156,7 +156,8 @@ fn beside(here: Vec<TreeEntry>, there: Vec<TreeEntry>) -> (Vec<Compared>, Vec<Fi
         }
         let verdict = match pair {
             [Some(here), Some(there)] => match (here.kind, there.kind) {
-                (EntryKind::File, EntryKind::File) if here.size == there.size => {
+                // A size of 0 may only mean that the system here does not know it.
+                (EntryKind::File, EntryKind::File) if here.size == there.size || here.size == 0 => {
                     files.push(FileStep { path, size: here.size, compare: true });
                     continue;
                 }

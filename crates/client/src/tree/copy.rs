@@ -40,8 +40,13 @@ pub struct Copy {
 /// What happens while a tree is brought over.
 #[derive(Debug)]
 pub enum CopyEvent<'a> {
-    /// This is to be done, and is all that happens in a dry run.
-    Planned(&'a Plan),
+    /// This is to be done, and is all that happens in a dry run, or if `go_on` is set to false.
+    Planned {
+        /// What is to be done.
+        plan: &'a Plan,
+        /// Whether it is done.
+        go_on: &'a mut bool,
+    },
     /// A step of it has ended.
     Step(Event),
 }
@@ -100,9 +105,11 @@ impl Copy {
             }
             listed => Listing { top, ..listed? },
         };
-        let plan = Plan::new(source, target, self.rules(Preserve::There));
-        on(CopyEvent::Planned(&plan));
-        if self.dry_run {
+        let preserve = if self.preserve { Preserve::There } else { Preserve::ModesThere };
+        let plan = Plan::new(source, target, Rules { preserve, ..self.rules });
+        let mut go_on = !self.dry_run;
+        on(CopyEvent::Planned { plan: &plan, go_on: &mut go_on });
+        if self.dry_run || !go_on {
             return Ok(());
         }
         upload_tree(&self.ends(tree, base), plan, |event| on(CopyEvent::Step(event))).await
@@ -126,7 +133,8 @@ impl Copy {
     ) -> Result<(), SessionError> {
         let (listed, top) = self.list(base).await;
         let mut source = Listing { top, ..listed? };
-        let tree = self.open(to, inside)?.map(Arc::new);
+        let mode = source.top.as_ref().map_or(0o777, |top| top.mode);
+        let tree = self.open(to, inside, mode)?.map(Arc::new);
         if let Some(tree) = tree.as_ref().filter(|_| !self.dry_run && has_collisions(&source)) {
             let tree = tree.clone();
             let folds = tokio::task::spawn_blocking(move || tree.folds_names()).await;
@@ -138,26 +146,33 @@ impl Copy {
             Some(tree) => walk(tree, &self.exclude).await?,
             None => Listing::default(),
         };
-        let plan = Plan::new(source, target, self.rules(Preserve::Here));
-        on(CopyEvent::Planned(&plan));
-        let Some(tree) = tree.filter(|_| !self.dry_run) else { return Ok(()) };
+        let preserve = if self.preserve { Preserve::Here } else { Preserve::No };
+        let plan = Plan::new(source, target, Rules { preserve, ..self.rules });
+        let mut go_on = !self.dry_run;
+        on(CopyEvent::Planned { plan: &plan, go_on: &mut go_on });
+        let Some(tree) = tree.filter(|_| !self.dry_run && go_on) else { return Ok(()) };
         download_tree(&self.ends(tree, base), plan, |event| on(CopyEvent::Step(event))).await
     }
 
-    /// Opens a directory of this machine, or makes it; `None` if a dry run misses it.
-    fn open(&self, to: &Path, inside: Option<&str>) -> Result<Option<Tree>, StorageError> {
+    /// Opens a directory of this machine, or makes it with `mode`; `None` if a dry run misses it.
+    fn open(
+        &self,
+        to: &Path,
+        inside: Option<&str>,
+        mode: u32,
+    ) -> Result<Option<Tree>, StorageError> {
         let make = !self.dry_run;
         let tree = match inside {
             Some(name) => {
                 let above = Tree::open(to)?;
                 if make && let Ok(inside) = RemotePath::default().join(name) {
-                    above.make_directory(&inside)?;
+                    above.make_directory(&inside, mode)?;
                 }
                 above.child(name)
             }
             None => {
                 if make {
-                    files::make_directory(to)?;
+                    files::make_directory(to, mode)?;
                 }
                 Tree::open(to)
             }
@@ -168,18 +183,14 @@ impl Copy {
         }
     }
 
-    fn rules(&self, to: Preserve) -> Rules {
-        Rules { preserve: if self.preserve { to } else { Preserve::No }, ..self.rules }
-    }
-
     /// What is below `base` on the server, and `base` itself.
     async fn list(&self, base: &RemotePath) -> (Result<Listing, SessionError>, Option<TreeEntry>) {
         tokio::join!(list_remote(&self.client, base, &self.exclude), self.remote_top(base))
     }
 
-    /// The directory `base` itself, if its time and mode matter and it has any.
+    /// The directory `base` itself, if it has a time and mode of its own.
     async fn remote_top(&self, base: &RemotePath) -> Option<TreeEntry> {
-        if !self.preserve || base.is_root() {
+        if base.is_root() {
             return None;
         }
         let Entry { size, modified, mode, .. } = self.client.stat(base).await.ok()?;

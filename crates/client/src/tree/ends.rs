@@ -19,6 +19,8 @@ use sealane_protocol::transfer::{self, Meter, Outcome, TransferError};
 
 /// Memory for small files under way, in KiB.
 pub(super) const MEMORY_KIB: u32 = 16 * 1024;
+/// Times that a file is read and sent that changes while it is read.
+pub(super) const ATTEMPTS: usize = 3;
 /// Transfers of large files at once.
 const LARGE: usize = 4;
 
@@ -149,7 +151,7 @@ impl<T: Local> Ends<T> {
     }
 
     pub(super) fn meta(&self, meta: FileMeta) -> FileMeta {
-        if self.preserve { meta } else { FileMeta::default() }
+        meta.told(self.preserve)
     }
 
     /// Large files that may be under way.
@@ -166,7 +168,7 @@ impl<T: Local> Ends<T> {
     /// A file that the other end has already.
     pub(super) fn unchanged(&self, size: u64, root: Digest) -> Outcome {
         self.meter.reused(size);
-        Outcome { size, root, moved: 0, reused: size }
+        Outcome { size, root, moved: 0, reused: size, grew: false }
     }
 
     /// Size and root of the file of this machine.

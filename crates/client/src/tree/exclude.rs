@@ -49,8 +49,15 @@ impl Exclude {
     /// True if `path` is left out.
     #[must_use]
     pub fn matches(&self, path: &RemotePath, is_directory: bool) -> bool {
+        self.matches_text(path.as_str(), is_directory)
+    }
+
+    /// As [`Exclude::matches`], for a path that need not be one: what cannot be sent can be left out.
+    #[must_use]
+    pub fn matches_text(&self, path: &str, is_directory: bool) -> bool {
+        let name = path.rsplit('/').next().unwrap_or_default();
         self.0.iter().any(|pattern| {
-            let text = if pattern.whole_path { path.as_str() } else { path.name().unwrap_or("") };
+            let text = if pattern.whole_path { path } else { name };
             (is_directory || !pattern.directories_only) && pattern.is_for(text)
         })
     }

@@ -4,7 +4,9 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::ends::{Done, Ends, Event};
+use tokio::sync::mpsc;
+
+use super::ends::{Done, Ends, Event, side_by_side};
 use super::error::TreeError;
 use super::steps::{is_below, local, remote};
 use crate::session::SessionError;
@@ -55,7 +57,7 @@ impl Marks {
         on: &mut impl FnMut(Event),
     ) -> Result<(), SessionError> {
         local(ends, self.into_order(), telling(on), |tree, entry| {
-            let result = tree.set_meta(&entry.path, meta(&entry)).map(|()| done(&entry));
+            let result = tree.set_meta(&entry.path, meta(&entry, true)).map(|()| done(&entry));
             (entry.path, result)
         })
         .await
@@ -72,7 +74,7 @@ impl Marks {
         let steps = self.into_order().into_iter().filter(|entry| !is_home(entry)).collect();
         remote(ends, steps, telling(on), |ends, entry: TreeEntry| async move {
             let set = async {
-                ends.client.set_meta(&ends.remote(&entry.path)?, meta(&entry)).await?;
+                set_one(&ends, &entry).await?;
                 Ok(done(&entry))
             };
             let result: Result<Done, TreeError> = set.await;
@@ -80,6 +82,34 @@ impl Marks {
         })
         .await
     }
+}
+
+/// Sets the modes of directories on the server; what fails is told to `events`.
+pub(super) async fn directories(
+    ends: Arc<Ends>,
+    directories: Vec<TreeEntry>,
+    events: mpsc::Sender<Event>,
+) {
+    // An administrator's matter.
+    let is_home = |entry: &TreeEntry| entry.path.is_root() && ends.base.is_root();
+    let directories: Vec<_> = directories.into_iter().filter(|entry| !is_home(entry)).collect();
+    if directories.is_empty() {
+        return;
+    }
+    side_by_side(ends.small_at_once(), directories, |entry: TreeEntry| {
+        let (ends, events) = (ends.clone(), events.clone());
+        async move {
+            if let Err(error) = set_one(&ends, &entry).await {
+                let _ = events.send(Event { path: entry.path, result: Err(error) }).await;
+            }
+        }
+    })
+    .await;
+}
+
+async fn set_one(ends: &Ends, entry: &TreeEntry) -> Result<(), TreeError> {
+    let path = ends.remote(&entry.path)?;
+    Ok(ends.client.set_meta(&path, meta(entry, ends.preserve)).await?)
 }
 
 /// Nobody wants to hear of directories that are as they should be.
@@ -91,8 +121,8 @@ fn telling(on: &mut impl FnMut(Event)) -> impl FnMut(Event) {
     }
 }
 
-fn meta(entry: &TreeEntry) -> FileMeta {
-    FileMeta { modified: Some(entry.modified), mode: Some(entry.mode) }
+fn meta(entry: &TreeEntry, preserve: bool) -> FileMeta {
+    FileMeta { modified: Some(entry.modified), mode: Some(entry.mode) }.told(preserve)
 }
 
 fn done(entry: &TreeEntry) -> Done {

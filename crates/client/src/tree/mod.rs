@@ -20,6 +20,7 @@ mod run;
 mod send;
 mod steps;
 
+pub use collide::folded;
 pub use compare::{Compared, Verdict, compare_file, compare_trees};
 pub use copy::{Copy, CopyEvent, Destination};
 pub use ends::{Done, Ends, Event, Local};

@@ -28,20 +28,23 @@ pub enum Preserve {
     Here,
     /// To a server, which keeps some permissions for itself.
     There,
+    /// Modes alone, to a server: what is private here is private when it comes back.
+    ModesThere,
 }
 
 impl Preserve {
     /// The mode that `entry` ends with.
     fn mode(self, entry: &TreeEntry) -> u32 {
         match (self, entry.kind) {
-            (Self::There, EntryKind::Directory) => entry.mode | OWNED_DIRECTORY,
-            (Self::There, _) => entry.mode | OWNED_FILE,
-            _ => entry.mode,
+            (Self::No | Self::Here, _) => entry.mode,
+            (_, EntryKind::Directory) => entry.mode | OWNED_DIRECTORY,
+            _ => entry.mode | OWNED_FILE,
         }
     }
 
     fn differs(self, wanted: &TreeEntry, there: &TreeEntry) -> bool {
-        wanted.modified != there.modified || self.mode(wanted) != there.mode
+        let other_time = self != Self::ModesThere && wanted.modified != there.modified;
+        other_time || self.mode(wanted) != there.mode
     }
 }
 
@@ -91,8 +94,10 @@ pub struct Removal {
 pub struct Plan {
     /// In the way of what comes; removed first, in this order.
     pub obstacles: Vec<Removal>,
-    /// Directories that are missing, parents before children.
-    pub missing: Vec<RemotePath>,
+    /// Directories that are missing, with the modes of the source, parents before children.
+    pub missing: Vec<(RemotePath, u32)>,
+    /// Directories that are there and whose owner may not fill them, with the modes they get.
+    pub closed: Vec<(RemotePath, u32)>,
     /// Files to bring over.
     pub files: Vec<FileStep>,
     /// Files that need nothing, and their bytes.
@@ -104,6 +109,10 @@ pub struct Plan {
     pub directories: Vec<TreeEntry>,
     /// What the source does not have; removed last, in this order.
     pub extras: Vec<Removal>,
+    /// How many names there are at the other end.
+    pub there: usize,
+    /// The source holds nothing.
+    pub source_is_empty: bool,
     /// Links and special files of the source, which are not brought over.
     pub passed_over: Vec<TreeEntry>,
     /// What cannot be brought over.
@@ -116,8 +125,11 @@ impl Plan {
     /// Compares what is at both ends.
     #[must_use]
     pub fn new(source: Listing, target: Listing, rules: Rules) -> Self {
-        let complete = source.problems.is_empty() && target.problems.is_empty();
-        let mut plan = Self { problems: source.problems, ..Self::default() };
+        let mut problems = source.problems.iter().chain(&target.problems);
+        let complete = problems.all(|problem| problem.error.is_about_names());
+        let (there, source_is_empty) = (target.entries.len(), source.entries.is_empty());
+        let mut plan =
+            Self { problems: source.problems, there, source_is_empty, ..Self::default() };
         let present: HashMap<_, _> =
             target.entries.iter().map(|entry| (&entry.path, entry)).collect();
         let delete = rules.delete && complete;
@@ -153,22 +165,34 @@ impl Plan {
         }
         if rules.preserve != Preserve::No {
             plan.directories.extend(source.top);
-            let same = |entry: &TreeEntry| {
-                let there = match entry.path.is_root() {
-                    true => target.top.as_ref(),
-                    false => present.get(&entry.path).copied(),
-                };
-                there.is_some_and(|there| !rules.preserve.differs(entry, there))
+            let there = |entry: &TreeEntry| match entry.path.is_root() {
+                true => target.top.as_ref(),
+                false => present.get(&entry.path).copied(),
             };
-            plan.keep_directories(same);
+            let same = |entry: &TreeEntry| {
+                there(entry).is_some_and(|there| !rules.preserve.differs(entry, there))
+            };
+            plan.keep_directories(same, rules.preserve == Preserve::ModesThere);
+            let is_closed = |entry: &&TreeEntry| {
+                there(entry).is_some_and(|there| there.mode & OWNED_DIRECTORY != OWNED_DIRECTORY)
+            };
+            let closed = plan.directories.iter().filter(is_closed);
+            plan.closed = closed.map(|entry| (entry.path.clone(), entry.mode)).collect();
         }
         plan
     }
 
-    /// Leaves out directories that are the `same` at both ends and stay so.
-    fn keep_directories(&mut self, same: impl Fn(&TreeEntry) -> bool) {
+    /// Leaves out directories that are the `same` at both ends and stay so, as all do if times do not matter.
+    fn keep_directories(&mut self, same: impl Fn(&TreeEntry) -> bool, modes_alone: bool) {
+        if modes_alone {
+            return self.directories.retain(|entry| !same(entry));
+        }
         let removals = self.obstacles.iter().chain(&self.extras).map(|removal| &removal.path);
-        let comes = self.files.iter().map(|file| &file.path).chain(&self.missing);
+        let comes = self
+            .files
+            .iter()
+            .map(|file| &file.path)
+            .chain(self.missing.iter().map(|(path, _)| path));
         let touched: HashSet<_> = comes.chain(removals).filter_map(RemotePath::parent).collect();
         self.directories.retain(|entry| touched.contains(&entry.path) || !same(entry));
     }
@@ -176,7 +200,7 @@ impl Plan {
     fn add(&mut self, entry: &TreeEntry, there: Option<&TreeEntry>, rules: Rules) {
         if entry.kind == EntryKind::Directory {
             if there.is_none() {
-                self.missing.push(entry.path.clone());
+                self.missing.push((entry.path.clone(), entry.mode));
             }
             if rules.preserve != Preserve::No {
                 self.directories.push(entry.clone());
@@ -333,11 +357,13 @@ mod tests {
 
     #[test]
     fn nothing_is_deleted_after_an_incomplete_listing() {
-        let mut source = listing(&[]);
-        let error = TreeError::Hidden(1);
-        source.problems.push(Problem { path: "/".into(), error });
         let rules = Rules { compare: Compare::Time, delete: true, preserve: Preserve::No };
-        let plan = Plan::new(source, listing(&[("old", File, 1, 1)]), rules);
-        assert!(plan.extras.is_empty() && plan.keeps_extras);
+        let denied = || TreeError::from(sealane_base::files::StorageError::Denied);
+        for (error, keeps) in [(denied(), true), (TreeError::Hidden(1), false)] {
+            let mut source = listing(&[]);
+            source.problems.push(Problem { path: "/".into(), error });
+            let plan = Plan::new(source, listing(&[("old", File, 1, 1)]), rules);
+            assert_eq!((plan.extras.is_empty(), plan.keeps_extras), (keeps, keeps));
+        }
     }
 }

@@ -124,7 +124,7 @@ fn store<T: Local>(ends: &Ends<T>, batch: Vec<Arrived>) -> Vec<Event> {
             continue;
         }
         let size = bytes.len() as u64;
-        outcomes.push(Outcome { size, root: digest, moved: size, reused: 0 });
+        outcomes.push(Outcome { size, root: digest, moved: size, reused: 0, grew: false });
         files.push(SmallFile { path: step.path, bytes, meta });
     }
     let stored = ends.tree.put_many(&files, ends.preserve);

@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::session::SessionError;
 use sealane_base::files::{EntryKind, Tree, TreeEntry, Unwalked, Walked};
 use sealane_base::types::RemotePath;
-use sealane_protocol::message::Entry;
+use sealane_protocol::message::{Entries, Entry};
 use sealane_protocol::transfer::TransferError;
 use sealane_protocol::{Kind, Status, limits};
 
@@ -50,7 +50,7 @@ impl From<Walked> for Listing {
 pub async fn walk(tree: &Arc<Tree>, exclude: &Exclude) -> Result<Listing, SessionError> {
     let (tree, exclude) = (tree.clone(), exclude.clone());
     let walk = move || {
-        let walked = tree.walk(&|path, is_directory| exclude.matches(path, is_directory));
+        let walked = tree.walk(&|path, is_directory| exclude.matches_text(path, is_directory));
         Listing { top: tree.top().ok(), ..walked.into() }
     };
     Ok(tokio::task::spawn_blocking(walk).await.map_err(|_| TransferError::Thread)?)
@@ -84,9 +84,7 @@ pub async fn list_remote(
         match running.join_next().await {
             None => break,
             Some(Err(_)) => return Err(TransferError::Thread.into()),
-            Some(Ok((here, Ok((entries, hidden))))) => {
-                listing.add(&here, entries, hidden, exclude, &mut ahead);
-            }
+            Some(Ok((here, Ok(all)))) => listing.add(&here, all, exclude, &mut ahead),
             Some(Ok((here, Err(error)))) => {
                 let is_fatal = matches!(error, TreeError::Session(SessionError::Connection(_)));
                 if here.is_root() || is_fatal {
@@ -114,21 +112,30 @@ async fn read_directory(
     client: &Client,
     base: &RemotePath,
     here: &RemotePath,
-) -> Result<(Vec<Entry>, u64), TreeError> {
+) -> Result<Entries, TreeError> {
     let path = here.components().try_fold(base.clone(), |path, name| path.join(name))?;
-    let all = client.list_whole(&path).await?;
-    Ok((all.entries, all.hidden))
+    Ok(client.list_whole(&path).await?)
 }
 
 impl Listing {
     fn add(
         &mut self,
         here: &RemotePath,
-        entries: Vec<Entry>,
-        hidden: u64,
+        all: Entries,
         exclude: &Exclude,
         ahead: &mut Vec<RemotePath>,
     ) {
+        let Entries { entries, hidden, unfit, .. } = all;
+        let is_left_out = |name: &&String| {
+            let (name, is_directory) = match name.strip_suffix('/') {
+                Some(name) => (name, true),
+                None => (name.as_str(), false),
+            };
+            let path = if here.is_root() { name.to_owned() } else { format!("{here}/{name}") };
+            exclude.matches_text(&path, is_directory)
+        };
+        let left_out = unfit.iter().flatten().filter(is_left_out).count() as u64;
+        let hidden = hidden.saturating_sub(left_out);
         if hidden > 0 {
             self.problems
                 .push(Problem { path: here.to_string(), error: TreeError::Hidden(hidden) });

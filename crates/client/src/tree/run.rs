@@ -8,12 +8,13 @@ use tokio::task::JoinSet;
 
 use super::ends::{Done, Ends, Event};
 use super::error::TreeError;
-use super::marks::Marks;
+use super::marks::{self, Marks};
 use super::plan::{Plan, Removal};
 use super::steps::{is_below, local, remote};
 use super::{receive, send};
 use crate::client::Client;
 use crate::session::SessionError;
+use sealane_base::files::{FileMeta, OWNED_DIRECTORY};
 use sealane_base::types::RemotePath;
 use sealane_protocol::transfer::TransferError;
 
@@ -34,10 +35,17 @@ pub async fn upload_tree(
 ) -> Result<(), SessionError> {
     ends.meter.expect(plan.bytes());
     remove_remote(ends, plan.obstacles, &mut on).await?;
-    let failed = make_remote(ends, plan.missing, &mut on).await?;
+    let missing = plan.missing.into_iter().map(|(path, _)| path).collect();
+    let failed = make_remote(ends, missing, &mut on).await?;
     plan.files.retain(|file| !is_below(&file.path, &failed));
     let (events, arriving) = mpsc::channel(EVENTS);
-    let workers = send::start(ends, plan.files, &events);
+    let mut workers = send::start(ends, plan.files, &events);
+    if !ends.preserve {
+        // Modes alone are not changed by what comes into a directory, and need not wait for it.
+        let mut modes = std::mem::take(&mut plan.directories);
+        modes.retain(|entry| !is_below(&entry.path, &failed));
+        workers.spawn(marks::directories(ends.clone(), modes, events.clone()));
+    }
     drop(events);
     let mut marks = Marks::new(plan.marks, plan.directories, failed);
     follow(&ends.client, workers, arriving, marks.noting(&mut on)).await?;
@@ -58,6 +66,18 @@ pub async fn download_tree(
     mut on: impl FnMut(Event),
 ) -> Result<(), SessionError> {
     ends.meter.expect(plan.bytes());
+    // What that does not help fails later, with its reason.
+    local(
+        ends,
+        plan.closed,
+        |_| (),
+        |tree, (path, mode)| {
+            let opened = FileMeta { modified: None, mode: Some(mode | OWNED_DIRECTORY) };
+            let result = tree.set_meta(&path, opened);
+            (path, result.map(|()| Done::Directory))
+        },
+    )
+    .await?;
     local(ends, plan.obstacles, &mut on, |tree, step| {
         (step.path.clone(), tree.remove(&step.path).map(|()| Done::Removed))
     })
@@ -69,8 +89,9 @@ pub async fn download_tree(
         }
         on(event);
     };
-    local(ends, plan.missing, noting, |tree, path| {
-        (path.clone(), tree.make_directory(&path).map(|()| Done::Directory))
+    local(ends, plan.missing, noting, |tree, (path, mode)| {
+        let made = tree.make_directory(&path, mode);
+        (path, made.map(|()| Done::Directory))
     })
     .await?;
     plan.files.retain(|file| !is_below(&file.path, &failed));

@@ -11,12 +11,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 
-use super::ends::{Done, Ends, Event, Local, MEMORY_KIB, hand_on_panic, kib, side_by_side};
+use super::ends::{
+    ATTEMPTS, Done, Ends, Event, Local, MEMORY_KIB, hand_on_panic, kib, side_by_side,
+};
 use super::error::TreeError;
 use super::plan::{FileStep, by_size, is_small};
 use crate::session::{SessionError, WholeFile};
 use sealane_base::files::{FileSource, Source, StorageError};
-use sealane_base::types::Digest;
+use sealane_base::types::{Digest, RemotePath};
 use sealane_protocol::transfer::{self, Outcome, TransferError};
 
 /// Small files that are read before they are handed on, all together: to wake somebody costs as much as to read one.
@@ -25,7 +27,8 @@ const TOGETHER: usize = 16;
 const AHEAD: usize = 2;
 /// A small file in memory; one that has grown meanwhile is not.
 enum Loaded {
-    Whole(WholeFile),
+    /// And whether it grew while it was read.
+    Whole(WholeFile, bool),
     /// Not read: its root is remembered.
     Known(Digest, Arc<FileSource>),
     Grown(Arc<FileSource>),
@@ -62,7 +65,8 @@ async fn send_small<T: Local>(
             let (ends, events) = (ends.clone(), events.clone());
             running.spawn(async move {
                 let (step, loaded, _memory): Ready = ready;
-                let result = send_loaded(&ends, &step, loaded).await.map(Done::File);
+                let sent = send_loaded(&ends, &step, loaded).await;
+                let result = unless_changed(&ends, &step, sent).await.map(Done::File);
                 let _ = events.send(Event { path: step.path, result }).await;
             });
         }
@@ -114,11 +118,12 @@ fn load<T: Local>(ends: &Ends<T>, step: &FileStep) -> Result<Loaded, TransferErr
         return Ok(Loaded::Known(root, source));
     }
     let begun = SystemTime::now();
-    let (digest, bytes) = transfer::load_whole(source.as_ref())?;
+    let (digest, bytes, grew) = transfer::load_whole(source.as_ref())?;
     if let Some(cache) = cache {
         cache.remember(source.identity(), digest, begun);
     }
-    Ok(Loaded::Whole(WholeFile { digest, bytes, meta: ends.meta(source.meta()) }))
+    let meta = ends.meta(source.meta());
+    Ok(Loaded::Whole(WholeFile { digest, bytes, meta }, grew))
 }
 
 async fn send_loaded<T: Local>(
@@ -129,7 +134,7 @@ async fn send_loaded<T: Local>(
     let path = ends.remote(&step.path)?;
     let (client, meter) = (&ends.client, &ends.meter);
     match loaded.map_err(SessionError::from)? {
-        Loaded::Whole(file) => {
+        Loaded::Whole(file, grew) => {
             let root = file.digest;
             if step.compare && client.digest(&path).await.is_ok_and(|there| there.root == root) {
                 return Ok(ends.unchanged(file.bytes.len() as u64, root));
@@ -144,7 +149,8 @@ async fn send_loaded<T: Local>(
                     }
                 }
             };
-            Ok(client.upload_whole(&path, read, meter).await?)
+            let outcome = client.upload_whole(&path, read, meter).await?;
+            Ok(Outcome { grew, ..outcome })
         }
         Loaded::Known(root, source)
             if client.digest(&path).await.is_ok_and(|there| there.root == root) =>
@@ -167,7 +173,7 @@ async fn read_again<T: Local>(
     let (reader, step) = (ends.clone(), FileStep { compare: false, ..step.clone() });
     let loaded = tokio::task::spawn_blocking(move || load(&reader, &step)).await;
     match loaded.map_err(|_| TransferError::Thread)?? {
-        Loaded::Whole(file) => Ok(file),
+        Loaded::Whole(file, _) => Ok(file),
         Loaded::Known(..) | Loaded::Grown(_) => Err(StorageError::Changed.into()),
     }
 }
@@ -180,7 +186,8 @@ async fn send_large<T: Local>(
     side_by_side(ends.large_at_once(), files, |step| {
         let (ends, events) = (ends.clone(), events.clone());
         async move {
-            let result = send_one(&ends, &step).await.map(Done::File);
+            let sent = send_one(&ends, &step).await;
+            let result = unless_changed(&ends, &step, sent).await.map(Done::File);
             let _ = events.send(Event { path: step.path, result }).await;
         }
     })
@@ -197,9 +204,36 @@ async fn send_one<T: Local>(ends: &Arc<Ends<T>>, step: &FileStep) -> Result<Outc
             return Ok(ends.unchanged(here.0, here.1));
         }
     }
+    send_present(ends, step, &path).await
+}
+
+/// Sends what the file holds now.
+async fn send_present<T: Local>(
+    ends: &Arc<Ends<T>>,
+    step: &FileStep,
+    path: &RemotePath,
+) -> Result<Outcome, TreeError> {
     let (tree, name) = (ends.tree.clone(), step.path.clone());
     let source = tokio::task::spawn_blocking(move || tree.source(&name)).await;
     let source = source.map_err(|_| SessionError::from(TransferError::Thread))??;
     let meta = ends.meta(source.meta());
-    Ok(ends.client.upload(&path, source, meta, ends.meter.clone()).await?)
+    Ok(ends.client.upload(path, source, meta, ends.meter.clone()).await?)
+}
+
+/// What `sent` says, unless the file was changed while it was read: then it is read and sent anew.
+async fn unless_changed<T: Local>(
+    ends: &Arc<Ends<T>>,
+    step: &FileStep,
+    mut sent: Result<Outcome, TreeError>,
+) -> Result<Outcome, TreeError> {
+    let path = ends.remote(&step.path)?;
+    for _ in 1..ATTEMPTS {
+        match &sent {
+            Err(TreeError::Session(error)) if error.has_changed_here() => {}
+            _ => break,
+        }
+        ends.meter.expect(step.size);
+        sent = send_present(ends, step, &path).await;
+    }
+    sent
 }

@@ -6,10 +6,12 @@
 use std::path::Path;
 
 use super::ledger::{Ledger, Usage};
+use super::readers::Readers;
 use super::view::PART;
 use super::walk;
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind};
+use sealane_base::types::path::KEPT;
 use sealane_base::types::{RemotePath, Username};
 
 /// What an account has on the disk, and what its ledger said at that moment. All in bytes.
@@ -19,7 +21,7 @@ pub struct Audit {
     pub files: u64,
     /// Partials of interrupted uploads.
     pub partials: u64,
-    /// Files that are being removed, or could not be.
+    /// Files that are being removed, or could not be, and those without a name that somebody still reads.
     pub trash: u64,
     /// What uploads under way have written so far. Their reservations stand for it, so it is not held
     /// against [`Usage::used`].
@@ -47,15 +49,15 @@ impl Audit {
 /// Counts the disk between two changes of names, which must be held off meanwhile, and sets the ledger
 /// right if `repair`. By the difference, not to the sum: an upload that ends meanwhile adds what it leaves.
 pub(super) fn against_ledger(
-    root: &Directory,
-    partials: &Directory,
+    (root, partials): (&Directory, &Directory),
     ledger: &Ledger,
+    readers: &Readers,
     repair: bool,
 ) -> Result<Audit, StorageError> {
     // No upload begins or is committed, nothing is removed and nothing renamed. One that is under way
     // now may be given up: what it leaves counts neither here nor in this snapshot.
-    let (usage, reserved_for) = ledger.snapshot();
-    let mut audit = Audit { ledger: Some(usage), ..Audit::default() };
+    let ((usage, reserved_for), nameless) = readers.snapshot(|| ledger.snapshot());
+    let mut audit = Audit { ledger: Some(usage), trash: nameless, ..Audit::default() };
     let files = walk::count(root)?;
     audit.files = files.bytes;
     let trash = audit.count_partials(partials, |stem| reserved_for.contains(stem))?;
@@ -80,6 +82,9 @@ pub fn audit_on_disk(
     let mut audit = Audit::default();
     if let Some(root) = present(data.descend(place))? {
         audit.files = walk::count(&root)?.bytes;
+        if let Some(partials) = present(root.child(KEPT))? {
+            audit.count_partials(&partials, |_| false)?;
+        }
     }
     let partials = RemotePath::parse(&format!("partials/{owner}"))
         .map_err(|_| StorageError::NotFound)

@@ -70,7 +70,7 @@ pub(super) fn rename(
         }
         source.rename(old_name, &target, new_name, present.is_some())?;
         if let Some(present) = present {
-            pass.ledger().remove_name(present.size);
+            pass.ledger().remove_name(pass.gone(&present));
         }
     }
     target.sync()?;
@@ -107,7 +107,7 @@ fn unlink(pass: &Pass, directory: &Directory, name: impl Arg + Copy) -> Result<(
     let _names = pass.lock_names();
     let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
     directory.unlink(name)?;
-    pass.ledger().remove_name(facts.size);
+    pass.ledger().remove_name(pass.gone(&facts));
     Ok(())
 }
 

@@ -9,13 +9,16 @@ use super::changes;
 use super::ledger::Usage;
 use super::listing::{self, Entry, Page};
 use super::partials::{self, Partial};
+use super::readers::CountedSource;
 use super::seam::{HomeStore, Scan, TAKEOVER, Upload, View};
 use super::upload::EmbeddedUpload;
 use super::view::{Files, Pass, Seen};
 use sealane_base::files::jail::Directory;
 use sealane_base::files::{
-    FileMeta, FileSource, Sink, SmallFile, Source, StorageError, commit_all,
+    FileMeta, OWNED_FILE, Sink, SmallFile, Source, StorageError, commit_all, is_about_room,
+    read_exactly, set_meta,
 };
+use sealane_base::fsio::disk;
 use sealane_base::types::RemotePath;
 
 /// A home of the embedded store, as one login sees it.
@@ -61,8 +64,9 @@ impl HomeStore for EmbeddedHome {
     }
 
     fn source(&self, path: &RemotePath) -> Result<Arc<dyn Source>, StorageError> {
-        let directory = holder(&self.seen.pass()?, path)?;
-        open(&directory, path)
+        let pass = self.seen.pass()?;
+        let directory = holder(&pass, path)?;
+        open(&pass, &directory, path)
     }
 
     fn sources(&self, paths: &[RemotePath]) -> Vec<Result<Arc<dyn Source>, StorageError>> {
@@ -70,11 +74,12 @@ impl HomeStore for EmbeddedHome {
         let mut last: Option<(RemotePath, Arc<Directory>)> = None;
         let mut open_next = |path: &RemotePath| {
             let parent = path.parent().unwrap_or_default();
+            let pass = self.seen.pass()?;
             let directory = match last.take().filter(|(known, _)| *known == parent) {
                 Some((_, directory)) => directory,
-                None => holder(&self.seen.pass()?, path)?,
+                None => holder(&pass, path)?,
             };
-            let source = open(&directory, path);
+            let source = open(&pass, &directory, path);
             last = Some((parent, directory));
             source
         };
@@ -150,9 +155,13 @@ impl HomeStore for EmbeddedHome {
     }
 }
 
-fn open(directory: &Directory, path: &RemotePath) -> Result<Arc<dyn Source>, StorageError> {
+fn open(
+    pass: &Pass,
+    directory: &Directory,
+    path: &RemotePath,
+) -> Result<Arc<dyn Source>, StorageError> {
     let name = path.name().ok_or(StorageError::IsDirectory)?;
-    Ok(Arc::new(FileSource::known(directory.file(name)?)))
+    Ok(Arc::new(CountedSource::new(pass.open(directory, name)?)))
 }
 
 /// A directory in `here` that was missing; somebody else may make it meanwhile.
@@ -181,10 +190,11 @@ fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
             stage(pass, file, target, Duration::ZERO)
         });
         match (staged, results.get_mut(number)) {
-            (Ok(sink), _) => {
+            (Ok(Some(sink)), _) => {
                 numbers.push(number);
                 sinks.push(sink);
             }
+            (Ok(None), _) => {}
             (Err(StorageError::InUse), _) => busy.push((number, file)),
             (Err(error), Some(result)) => *result = Err(error),
             (Err(_), None) => {}
@@ -209,7 +219,7 @@ fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
 }
 
 fn put_alone(pass: &Pass, file: &SmallFile) -> Result<(), StorageError> {
-    let sink = stage(pass, file, holder(pass, &file.path)?, TAKEOVER)?;
+    let Some(sink) = stage(pass, file, holder(pass, &file.path)?, TAKEOVER)? else { return Ok(()) };
     let outcome = sink.commit();
     if outcome.is_err() {
         sink.discard();
@@ -217,24 +227,53 @@ fn put_alone(pass: &Pass, file: &SmallFile) -> Result<(), StorageError> {
     outcome
 }
 
+/// `None` if there is no room for the file, and it is there already.
 fn stage(
     pass: &Pass,
     file: &SmallFile,
     target: Arc<Directory>,
     takeover: Duration,
-) -> Result<EmbeddedUpload, StorageError> {
+) -> Result<Option<EmbeddedUpload>, StorageError> {
     let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
-    let sink = EmbeddedUpload::begin(
-        pass.clone(),
-        target,
-        &file.path,
-        Some(size),
-        file.meta,
-        takeover,
-        false,
-    )?;
-    sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
-    Ok(sink)
+    let (path, meta, place) = (&file.path, file.meta, Arc::clone(&target));
+    let written =
+        EmbeddedUpload::begin(pass.clone(), place, path, Some(size), meta, takeover, false)
+            .and_then(|sink| {
+                sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
+                Ok(sink)
+            });
+    match written {
+        Err(error) if is_about_room(&error) => {
+            if is_there(pass, file, &target).unwrap_or(false) {
+                Ok(None)
+            } else {
+                Err(error)
+            }
+        }
+        written => written.map(Some),
+    }
+}
+
+/// Whether the name has the very same file already, which gets its time and mode then.
+fn is_there(pass: &Pass, file: &SmallFile, target: &Directory) -> Result<bool, StorageError> {
+    let (Some(name), false) = (file.path.name(), pass.keeps_apart().is_some()) else {
+        return Ok(false);
+    };
+    let _names = pass.lock_names();
+    let (present, facts) = target.file(name)?;
+    let mut bytes = vec![0; file.bytes.len()];
+    if facts.size != bytes.len() as u64 {
+        return Ok(false);
+    }
+    read_exactly(&present, 0, &mut bytes)?;
+    if bytes != file.bytes {
+        return Ok(false);
+    }
+    let mode = file.meta.mode.map(|mode| mode | OWNED_FILE);
+    set_meta(&present, FileMeta { mode, ..file.meta })?;
+    disk::sync(&present)?;
+    target.sync()?;
+    Ok(true)
 }
 
 /// Opens the directory that holds `path`.

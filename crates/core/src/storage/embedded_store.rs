@@ -5,6 +5,8 @@
 //! DATA/homes/…            what accounts see
 //! DATA/partials/ACCOUNT/  what they do not: partials and trash, on the same file system
 //! ```
+//!
+//! A home that is a mount of its own has them in `.sealane-partials` in itself, which no path can name.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -24,6 +26,7 @@ use sealane_base::files::StorageError;
 use sealane_base::files::jail::Directory;
 use sealane_base::files::lock_file;
 use sealane_base::fsio::{FsErrorKind, create_directories};
+use sealane_base::types::path::KEPT;
 use sealane_base::types::{RemotePath, Username};
 
 const HOMES: &str = "homes";
@@ -155,8 +158,13 @@ impl EmbeddedStore {
         for name in place.components().skip(1) {
             root = root.child_or_make(name, 0o700)?;
         }
-        let partials = self.partials.child_or_make(owner.as_str(), 0o700)?;
-        let files = Arc::new(Files::open(root, partials, limit, self.caps, Arc::clone(&lease))?);
+        let is_apart = root.mount()? != self.partials.mount()?;
+        let partials = match is_apart {
+            true => root.child_or_make(KEPT, 0o700)?,
+            false => self.partials.child_or_make(owner.as_str(), 0o700)?,
+        };
+        let files = Files::open(root, partials, limit, self.caps, Arc::clone(&lease))?;
+        let files = Arc::new(files);
         *opened = Arc::downgrade(&files);
         Ok(files)
     }

@@ -113,25 +113,51 @@ impl Ledger {
         let bytes = size.max(partial);
         let mut book = self.lock();
         book.require_name()?;
-        let usage = &mut book.usage;
-        let used = usage.used.saturating_sub(partial);
-        let wanted = used.checked_add(usage.reserved).and_then(|sum| sum.checked_add(bytes));
-        let short = wanted.unwrap_or(u64::MAX).saturating_sub(usage.limit);
-        if short > 0 {
-            return Err(StorageError::Quota { short, limit: usage.limit });
-        }
-        usage.used = used;
-        usage.reserved = usage.reserved.saturating_add(bytes);
+        book.usage.require(bytes - partial)?;
+        Ok(self.reserved(&mut book, stem, bytes, partial))
+    }
+
+    /// Reserves nothing but what the partial `stem` has, for an upload that may turn out to need no more: a file
+    /// that is there already. See [`Reservation::reserve_whole`].
+    pub(super) fn reserve_nothing(self: &Arc<Self>, stem: &str, partial: u64) -> Reservation {
+        self.reserved(&mut self.lock(), stem, partial, partial)
+    }
+
+    fn reserved(
+        self: &Arc<Self>,
+        book: &mut Book,
+        stem: &str,
+        bytes: u64,
+        partial: u64,
+    ) -> Reservation {
+        book.usage.used = book.usage.used.saturating_sub(partial);
+        book.usage.reserved = book.usage.reserved.saturating_add(bytes);
         book.reserved_for.insert(stem.to_owned());
         let (ledger, stem) = (Arc::clone(self), stem.to_owned());
-        Ok(Reservation { ledger, stem, bytes, kept: partial, replaced: 0, is_new: false })
+        Reservation { ledger, stem, bytes, kept: partial, replaced: 0, is_new: false }
+    }
+}
+
+impl Usage {
+    /// Nothing, if there may be `bytes` more.
+    fn require(&self, bytes: u64) -> Result<(), StorageError> {
+        let wanted = self.used.checked_add(self.reserved).and_then(|sum| sum.checked_add(bytes));
+        match wanted.unwrap_or(u64::MAX).saturating_sub(self.limit) {
+            0 => Ok(()),
+            short => Err(StorageError::Quota { short, limit: self.limit }),
+        }
     }
 }
 
 impl Book {
     /// Nothing, if there may be one name more.
     fn require_name(&self) -> Result<(), StorageError> {
+        self.require_names(1)
+    }
+
+    fn require_names(&self, more: u64) -> Result<(), StorageError> {
         let names = self.names.saturating_add(self.reserved_for.len() as u64);
+        let names = names.saturating_add(more).saturating_sub(1);
         let limit = self.most_names;
         if names < limit { Ok(()) } else { Err(StorageError::TooManyFiles { limit }) }
     }
@@ -173,6 +199,18 @@ impl Reservation {
         // Not all that is left: others upload, too.
         let more = missing.max(self.bytes.clamp(STEP.0, STEP.1).min(free / 8));
         usage.reserved = usage.reserved.saturating_add(more);
+        self.bytes = self.bytes.saturating_add(more);
+        Ok(())
+    }
+
+    /// Reserves `bytes` in all from now on, if there is room, and a name.
+    pub(super) fn reserve_whole(&mut self, bytes: u64) -> Result<(), StorageError> {
+        let mut book = self.ledger.lock();
+        let more = bytes.saturating_sub(self.bytes);
+        // Its own name is counted already.
+        book.require_names(0)?;
+        book.usage.require(more)?;
+        book.usage.reserved = book.usage.reserved.saturating_add(more);
         self.bytes = self.bytes.saturating_add(more);
         Ok(())
     }

@@ -9,7 +9,10 @@ use std::ffi::{CStr, CString};
 use super::seam::Scan;
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind, Facts};
-use sealane_base::types::path::check_name;
+use sealane_base::types::path::{KEPT, check_name};
+
+/// Names in one page that cannot be told and are shown nevertheless.
+const MOST_UNFIT: usize = 64;
 
 /// One name in a directory, and what it stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -48,6 +51,8 @@ pub struct Page {
     /// How many names of the whole directory cannot be told: not UTF-8, or with characters that
     /// no remote path may have.
     pub hidden: u64,
+    /// Some of those names as far as they are text, with a slash behind those of directories.
+    pub unfit: Vec<String>,
 }
 
 /// The first `max` entries whose names come after `after`.
@@ -60,8 +65,14 @@ pub(super) fn page(
     let mut smallest = BinaryHeap::new();
     for name in directory.names()? {
         let name = name?;
+        if name.to_bytes() == KEPT.as_bytes() {
+            continue;
+        }
         let Some(name) = tellable(&name) else {
             page.hidden += 1;
+            if after.is_none() {
+                page.unfit.extend(unfit(directory, &name, page.unfit.len()));
+            }
             continue;
         };
         if after.is_some_and(|after| name <= after) {
@@ -107,8 +118,12 @@ impl Scan for DirectoryScan {
         while page.entries.len() < max {
             let Some(name) = self.names.next() else { break };
             let name = name?;
+            if name.to_bytes() == KEPT.as_bytes() {
+                continue;
+            }
             let Some(name) = tellable(&name) else {
                 self.hidden += 1;
+                page.unfit.extend(unfit(&self.directory, &name, page.unfit.len()));
                 continue;
             };
             if let Some(facts) = self.directory.look(name)? {
@@ -119,6 +134,16 @@ impl Scan for DirectoryScan {
         page.hidden = self.hidden;
         Ok(page)
     }
+}
+
+/// A name that cannot be told, as far as it is text, if not too `many` are known already.
+fn unfit(directory: &Directory, name: &CStr, many: usize) -> Option<String> {
+    if many >= MOST_UNFIT {
+        return None;
+    }
+    let facts = directory.look(name).ok()??;
+    let slash = if facts.kind == EntryKind::Directory { "/" } else { "" };
+    Some(format!("{}{slash}", name.to_string_lossy()))
 }
 
 fn tellable(name: &CStr) -> Option<&str> {

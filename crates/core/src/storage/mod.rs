@@ -12,6 +12,7 @@ mod ledger;
 mod listing;
 mod locks;
 mod partials;
+mod readers;
 mod seam;
 #[cfg(test)]
 mod tests;

@@ -115,8 +115,10 @@ pub trait HomeStore: Debug + Send + Sync {
     /// Begins an upload to `path`, taking over from one that runs there already: that one is told
     /// through [`Upload::superseded`] and waited for at most `takeover` (usually [`TAKEOVER`]).
     ///
-    /// A `size` is reserved whole now. Without one the upload begins empty and reserves as it grows.
-    /// A file that has the name keeps it, and counts, until [`Sink::commit`].
+    /// A `size` is reserved whole now; if there is no room, only once something is written that the file
+    /// which has the name does not hold: what is there already needs no room. Without a `size` the upload
+    /// begins empty and reserves as it grows. A file that has the name keeps it, and counts, until
+    /// [`Sink::commit`].
     ///
     /// # Errors
     /// [`StorageError::Quota`] and [`StorageError::DiskFull`] with the bytes short;

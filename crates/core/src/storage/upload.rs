@@ -8,13 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::Reservation;
 use super::locks::UploadLock;
+use super::readers::Reading;
 use super::seam::Upload;
 use super::view::{NOTE, PART, Pass};
 use sealane_base::files::Staged;
 use sealane_base::files::jail::{Directory, Facts};
 use sealane_base::files::{FileMeta, OWNED_FILE, Sink, StorageError};
 use sealane_base::files::{PartialFile, umask};
-use sealane_base::files::{partial_stem, replaceable, require_space};
+use sealane_base::files::{Room, is_about_room, partial_stem, replaceable, require_space};
 use sealane_base::fsio::disk;
 use sealane_base::types::RemotePath;
 
@@ -34,7 +35,9 @@ pub(super) struct EmbeddedUpload {
     /// What has the name, for one that is committed at once.
     replaces: Option<Option<Facts>>,
     /// `None` once converted or given up.
-    reservation: Mutex<Option<Reservation>>,
+    reservation: Arc<Mutex<Option<Reservation>>>,
+    /// Keeps the present version counted; until this upload replaces it.
+    reading: Mutex<Option<Reading>>,
     pass: Pass,
     // Last, so that the next upload to this name begins when all of this one is gone.
     lock: UploadLock,
@@ -54,34 +57,41 @@ impl EmbeddedUpload {
         let size = declared.unwrap_or(0);
         let name = path.name().ok_or(StorageError::IsDirectory)?;
         // What cannot succeed takes nothing over.
+        pass.require_same_mount(&target)?;
         let replaced = replaceable(&target, name)?;
         let whole = pass.whole(path)?;
         let lock = pass.locks().take(&whole, takeover)?;
         let apart = pass.keeps_apart().map(str::to_owned);
         let stem = stem_of(&whole, apart.as_deref());
         let part = format!("{stem}{PART}");
-        let (is_there, left, mut reservation) = {
+        // A present version that cannot, or may not, be read is not held, and can still be replaced.
+        let may_hold = resume && declared.is_some() && apart.is_none();
+        let present = if may_hold { pass.open(&target, name).ok() } else { None };
+        let (is_there, room, mut reservation) = {
             // Whoever counts the disk sees a partial either as used or as reserved.
             let _names = pass.lock_names();
             let there = pass.partials().look(part.as_str())?;
-            if resume && there.is_none() {
-                pass.require_place_for_partial()?;
-            }
             let left = there.map_or(0, |facts| facts.size);
-            (there.is_some(), left, pass.ledger().reserve(&stem, size, left)?)
+            let room = reserve(&pass, &stem, size, there.map(|facts| facts.size), resume);
+            match room {
+                // Perhaps it is there already, and no room is needed.
+                Err(error) if present.is_some() && is_about_room(&error) => {
+                    (there.is_some(), false, pass.ledger().reserve_nothing(&stem, left))
+                }
+                room => (there.is_some(), true, room?),
+            }
         };
-        if resume {
-            // What is written at once finds out for itself.
-            require_space(pass.partials(), size.saturating_sub(left))?;
-        }
         let (file, facts) = pass.partials().private_file(part.as_str())?;
-        // A present version that cannot, or may not, be read is not held, and can still be replaced.
-        let present = if resume && apart.is_none() { target.file(name).ok() } else { None };
-        let partial = match declared {
+        let (present, reading) = present.map(|(file, facts, it)| ((file, facts), it)).unzip();
+        let mut partial = match declared {
             Some(size) => PartialFile::new(file, &facts, size, present)?,
             None => PartialFile::growing(file)?,
         };
         reservation.shrink(size);
+        let reservation = Arc::new(Mutex::new(Some(reservation)));
+        if !room {
+            partial = partial.without_room(asking(&pass, &reservation, size));
+        }
         let name = name.to_owned();
         let sink = Self {
             partial,
@@ -92,7 +102,8 @@ impl EmbeddedUpload {
             grows: declared.is_none(),
             is_noted: resume || is_there,
             replaces: (!resume).then_some(replaced),
-            reservation: Mutex::new(Some(reservation)),
+            reservation,
+            reading: Mutex::new(reading),
             pass,
             lock,
         };
@@ -129,6 +140,33 @@ impl EmbeddedUpload {
 
     fn note_name(&self) -> String {
         format!("{}{NOTE}", self.stem)
+    }
+
+    /// The permissions it ends with, where `present` has its name.
+    fn mode(&self, present: Option<&Facts>) -> u32 {
+        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
+        OWNED_FILE | mode.unwrap_or(0o644 & !umask())
+    }
+
+    /// Ends an upload of what has the name already.
+    fn keep_present(&self) -> Result<bool, StorageError> {
+        if !self.partial.does_without_room() {
+            return Ok(false);
+        }
+        self.lock.check()?;
+        let names = self.pass.lock_names();
+        let look = || replaceable(&self.target, &self.name);
+        let meta = |present: &Facts| FileMeta { mode: Some(self.mode(Some(present))), ..self.meta };
+        if !self.partial.is_present(look, meta)? {
+            return Ok(false);
+        }
+        drop(names);
+        let mut ended = self.partial.ending()?;
+        self.release(true);
+        *ended = true;
+        drop(ended);
+        self.target.sync()?;
+        Ok(true)
     }
 
     fn take_reservation(&self) -> Option<Reservation> {
@@ -185,6 +223,10 @@ impl Sink for EmbeddedUpload {
     }
 
     fn commit(&self) -> Result<(), StorageError> {
+        if self.keep_present()? {
+            return Ok(());
+        }
+        self.partial.copy_now()?;
         self.commit_alone()
     }
 
@@ -221,22 +263,23 @@ impl Staged for EmbeddedUpload {
             Some(seen) => seen,
             None => replaceable(&self.target, &self.name)?,
         };
-        let mode = self.meta.mode.or(present.map(|facts| facts.mode));
-        self.partial.finish(OWNED_FILE | mode.unwrap_or(0o644 & !umask()), self.meta.modified)
+        self.partial.inherit_group(&self.target)?;
+        self.partial.finish(self.mode(present.as_ref()), self.meta.modified)
     }
 
     fn publish(&self) -> Result<(), StorageError> {
         let _names = self.pass.lock_names();
         self.lock.check()?;
         // Once more: it took a while to come here.
-        let replaced = replaceable(&self.target, &self.name)?.map(|facts| facts.size);
+        let replaced = replaceable(&self.target, &self.name)?;
         let part = self.part_name();
         self.pass.partials().rename(part.as_str(), &self.target, self.name.as_str(), true)?;
+        drop(self.reading.lock().unwrap_or_else(PoisonError::into_inner).take());
         if let Some(mut reservation) = self.take_reservation() {
             if self.grows {
                 reservation.shrink(self.partial.length());
             }
-            reservation.convert(replaced);
+            reservation.convert(replaced.map(|facts| self.pass.gone(&facts)));
         }
         self.remove_note();
         Ok(())
@@ -247,6 +290,36 @@ impl Drop for EmbeddedUpload {
     fn drop(&mut self) {
         self.release(false);
     }
+}
+
+/// Reserves what an upload of `size` bytes may need, whose partial has `there` bytes if there is one. With `resume`
+/// it may leave a partial, and is not begun in vain; what is written at once finds out for itself.
+fn reserve(
+    pass: &Pass,
+    stem: &str,
+    size: u64,
+    there: Option<u64>,
+    resume: bool,
+) -> Result<Reservation, StorageError> {
+    if resume && there.is_none() {
+        pass.require_place_for_partial()?;
+    }
+    let left = there.unwrap_or(0);
+    if resume {
+        require_space(pass.partials(), size.saturating_sub(left))?;
+    }
+    pass.ledger().reserve(stem, size, left)
+}
+
+/// Reserves the rest of `size` bytes for an upload that could do without so far.
+fn asking(pass: &Pass, reservation: &Arc<Mutex<Option<Reservation>>>, size: u64) -> Room {
+    let (pass, reservation) = (pass.clone(), Arc::clone(reservation));
+    Room(Box::new(move || {
+        pass.require_place_for_partial()?;
+        require_space(pass.partials(), size)?;
+        let mut reservation = reservation.lock().unwrap_or_else(PoisonError::into_inner);
+        reservation.as_mut().map_or(Ok(()), |reservation| reservation.reserve_whole(size))
+    }))
 }
 
 /// The name of the partial of an upload to `whole`; with `apart`, one that only that key comes back to.

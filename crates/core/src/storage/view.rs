@@ -5,6 +5,7 @@
 //! that is for `service::home`.
 
 use std::ffi::CStr;
+use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -14,10 +15,11 @@ use super::audit::{self, Audit};
 use super::embedded_store::{Caps, Lease};
 use super::ledger::{Ledger, Usage};
 use super::locks::UploadLocks;
+use super::readers::{Readers, Reading};
 use super::walk;
 use super::walk::Count;
 use sealane_base::files::StorageError;
-use sealane_base::files::jail::{Directory, EntryKind};
+use sealane_base::files::jail::{Directory, EntryKind, Facts};
 use sealane_base::types::RemotePath;
 
 /// Ending of a partial's name.
@@ -33,6 +35,9 @@ pub(super) struct Files {
     partials: Directory,
     ledger: Arc<Ledger>,
     locks: Arc<UploadLocks>,
+    readers: Readers,
+    /// That of the partials: no upload goes to another one.
+    mount: (u64, u64),
     /// Held while a name is looked at and changed, so that the ledger follows each change and a count
     /// of the disk falls between two of them.
     names: Mutex<()>,
@@ -106,6 +111,34 @@ impl Pass {
         self.files.lock_names()
     }
 
+    /// Nothing, if a partial can get a name in `directory`.
+    pub(super) fn require_same_mount(&self, directory: &Directory) -> Result<(), StorageError> {
+        if directory.mount()? == self.files.mount {
+            return Ok(());
+        }
+        Err(StorageError::OtherFileSystem)
+    }
+
+    /// Opens a file for reading; what it takes counts until that is dropped.
+    pub(super) fn open(
+        &self,
+        directory: &Directory,
+        name: impl rustix::path::Arg,
+    ) -> Result<(File, Facts, Reading), StorageError> {
+        let (file, facts) = directory.file(name)?;
+        let reading = Reading::begin(&self.files, facts.identity);
+        // Removed in this very moment, and refunded.
+        if Facts::of(&file)?.links == 0 {
+            return Err(StorageError::NotFound);
+        }
+        Ok((file, facts, reading))
+    }
+
+    /// A name of the file that `facts` are about is gone. Gives the bytes that do not count any more.
+    pub(super) fn gone(&self, facts: &Facts) -> u64 {
+        self.files.readers.gone(facts)
+    }
+
     /// Makes a directory, durably, and counts it.
     pub(super) fn make_directory(
         &self,
@@ -174,6 +207,7 @@ impl Files {
         caps: Caps,
         lease: Arc<Lease>,
     ) -> Result<Self, StorageError> {
+        let mount = partials.mount()?;
         let mut used = walk::count(&root)?;
         for name in partials.names()? {
             let left = left(&partials, &name?)?;
@@ -185,6 +219,8 @@ impl Files {
             partials,
             ledger: Ledger::of(used, limit, caps.files),
             locks: Arc::default(),
+            readers: Readers::default(),
+            mount,
             names: Mutex::default(),
             trash_number: AtomicU64::new(0),
             most_partials: caps.partials,
@@ -209,7 +245,15 @@ impl Files {
     /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for nobody.
     pub(super) fn audit(&self, repair: bool) -> Result<Audit, StorageError> {
         let _names = self.lock_names();
-        audit::against_ledger(&self.root, &self.partials, &self.ledger, repair)
+        audit::against_ledger((&self.root, &self.partials), &self.ledger, &self.readers, repair)
+    }
+
+    pub(super) fn readers(&self) -> &Readers {
+        &self.readers
+    }
+
+    pub(super) fn ledger(&self) -> &Ledger {
+        &self.ledger
     }
 
     fn lock_names(&self) -> MutexGuard<'_, ()> {

@@ -8,6 +8,7 @@ use std::ffi::{CStr, CString};
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind};
 use sealane_base::types::RemotePath;
+use sealane_base::types::path::KEPT;
 
 /// What is below a directory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -18,7 +19,7 @@ pub(super) struct Count {
     pub(super) names: u64,
 }
 
-/// Counts what is below `root`. Nothing may change there meanwhile.
+/// Counts what is below `root`, without what a home keeps for the server. Nothing may change there meanwhile.
 pub(super) fn count(root: &Directory) -> Result<Count, StorageError> {
     let mut total = Count::default();
     let mut here = root.descend(&RemotePath::default())?;
@@ -58,6 +59,9 @@ impl Level {
         let mut below = Vec::new();
         for name in directory.names()? {
             let name = name?;
+            if name.to_bytes() == KEPT.as_bytes() {
+                continue;
+            }
             let Some(facts) = directory.look(&name)? else { continue };
             total.bytes = total.bytes.saturating_add(facts.size);
             total.names += 1;

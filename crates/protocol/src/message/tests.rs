@@ -88,6 +88,7 @@ fn a_full_page_fits_its_bound() {
         more: true,
         hidden: u64::MAX,
         follows: Some(true),
+        unfit: Some(vec!["é".repeat(400); 64]),
     });
     assert!(page.encode(1).len() - HEADER <= Kind::Entries.bound() as usize);
 }

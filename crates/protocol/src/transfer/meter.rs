@@ -121,6 +121,8 @@ pub struct Outcome {
     pub moved: u64,
     /// Bytes the receiver held already.
     pub reused: u64,
+    /// The source was written to meanwhile: this is what it held when it was opened.
+    pub grew: bool,
 }
 
 #[cfg(test)]
@@ -141,7 +143,7 @@ mod tests {
         second.moved(15);
         second.moved(50);
         assert_eq!((all.verified_bytes(), all.reused_bytes()), (100, 10));
-        let last = Outcome { size: 100, root: Digest([0; 32]), moved: 65, reused: 35 };
+        let last = Outcome { size: 100, root: Digest([0; 32]), moved: 65, reused: 35, grew: false };
         let outcome = file.all_in_all(last);
         assert_eq!((outcome.moved, outcome.reused), (95, 5), "5 of the first 40 went twice");
     }

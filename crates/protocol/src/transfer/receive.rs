@@ -252,6 +252,6 @@ impl Receiving<'_> {
         }
         self.sink.commit()?;
         let (moved, reused) = (self.moved, self.held.reused);
-        Ok(Outcome { size: self.layout.size(), root: expected, moved, reused })
+        Ok(Outcome { size: self.layout.size(), root: expected, moved, reused, grew: false })
     }
 }

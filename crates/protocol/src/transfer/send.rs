@@ -4,6 +4,7 @@ use super::buffers::{buffer_size, buffers};
 use super::ends::SendingEnd;
 use super::peer::{Held, Peer, Sent};
 use super::recipe::Recipe;
+use super::root::has_grown;
 use super::{Meter, Outcome, TransferError};
 use crate::Kind;
 use crate::frame::{self, ChunkPrefix};
@@ -24,8 +25,9 @@ use sealane_base::types::{Digest, Layout, RootBuilder};
 /// 2 GiB, 4 MiB at most).
 ///
 /// # Errors
-/// [`TransferError::Storage`] with `Changed` if the source changed while it was read: the receiver
-/// never gets an end then, so it never commits; the others as named.
+/// [`TransferError::Storage`] with `Changed` if what was read of the source changed meanwhile: the receiver
+/// never gets an end then, so it never commits; the others as named. A source that only grew is sent as it was
+/// when it was opened.
 pub fn send(
     source: &dyn Source,
     layout: Layout,
@@ -44,11 +46,12 @@ pub fn send(
         roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))?;
     }
     sending.settle()?;
-    source.check_unchanged()?;
     let root = roots.finish().map_err(|_| TransferError::Protocol("chunk order"))?;
+    let grew = has_grown(source, root)?;
     out.send_blocking(frame::fixed(Kind::End, id, &root.0))?;
     sending.peer.wait_for_all(meter)?;
-    Ok(Outcome { size: layout.size(), root, moved: sending.moved, reused: sending.reused })
+    let Sending { moved, reused, .. } = sending;
+    Ok(Outcome { size: layout.size(), root, moved, reused, grew })
 }
 
 struct Sending<'a> {

@@ -1,19 +1,21 @@
 //! Files of one chunk, which travel in one message.
 
+use super::root::has_grown;
 use super::{Meter, Outcome, TransferError};
 use sealane_base::files::{Sink, Source};
 use sealane_base::types::Digest;
 
-/// Reads all of a small source. Blocks.
+/// Reads all of a small source. Blocks. Says as well whether it has grown since it was opened.
 ///
 /// # Errors
-/// [`TransferError::Storage`] if it cannot be read or changed meanwhile.
-pub fn load_whole(source: &dyn Source) -> Result<(Digest, Vec<u8>), TransferError> {
+/// [`TransferError::Storage`] if it cannot be read or what was read changed meanwhile.
+pub fn load_whole(source: &dyn Source) -> Result<(Digest, Vec<u8>, bool), TransferError> {
     let size = usize::try_from(source.size()).map_err(|_| TransferError::Protocol("size"))?;
     let mut bytes = vec![0; size];
     source.read_at(0, &mut bytes)?;
-    source.check_unchanged()?;
-    Ok((Digest::of_bytes(&bytes), bytes))
+    let digest = Digest::of_bytes(&bytes);
+    let grew = has_grown(source, digest)?;
+    Ok((digest, bytes, grew))
 }
 
 /// Checks that `bytes` have the digest they were sent with.
@@ -40,5 +42,5 @@ pub fn store_whole(
     sink.commit()?;
     let size = bytes.len() as u64;
     meter.moved(size);
-    Ok(Outcome { size, root: digest, moved: size, reused: 0 })
+    Ok(Outcome { size, root: digest, moved: size, reused: 0, grew: false })
 }

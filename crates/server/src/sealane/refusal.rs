@@ -82,8 +82,13 @@ impl From<StorageError> for Refusal {
             StorageError::Exists => Status::Exists,
             StorageError::Forbidden => Status::Forbidden,
             StorageError::InUse => Status::InUse,
-            StorageError::IntoItself => return Self::said(Status::Path, &error),
+            StorageError::IntoItself | StorageError::OtherFileSystem => {
+                return Self::said(Status::Path, &error);
+            }
             StorageError::IsDirectory => Status::IsDirectory,
+            StorageError::LargerThanAllowed => {
+                return Self { internal: Some(error.to_string()), ..Self::new(Status::TooLarge) };
+            }
             StorageError::NotDirectory => Status::NotDirectory,
             StorageError::NotEmpty => Status::NotEmpty,
             StorageError::NotFound => Status::NotFound,

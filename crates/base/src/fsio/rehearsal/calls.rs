@@ -101,6 +101,16 @@ pub fn set_mode(file: impl AsFd, mode: u32) -> io::Result<()> {
     Ok(())
 }
 
+pub fn set_mode_at(path: impl Arg, mode: u32) -> io::Result<()> {
+    step("set_mode_at")?;
+    system::set_mode_at(path, mode)
+}
+
+pub fn set_group(file: impl AsFd, group: u32) -> io::Result<()> {
+    step("set_group")?;
+    system::set_group(file, group)
+}
+
 pub fn set_times(file: impl AsFd, times: &Timestamps) -> io::Result<()> {
     step("set_times")?;
     system::set_times(file, times)

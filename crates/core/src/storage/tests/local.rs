@@ -54,8 +54,15 @@ fn modes_and_times_are_kept_when_asked_for() {
     std::fs::remove_file(&destination).unwrap();
     let meta = FileMeta { modified: Some(-1_000_000_001), mode: Some(0o4500) };
 
-    LocalSink::create(&destination, 0, meta, false).unwrap().commit().unwrap();
+    create(&destination, 0).unwrap().commit().unwrap();
     assert_eq!(mode(), usual, "as any program of the user makes files");
+    std::fs::remove_file(&destination).unwrap();
+    LocalSink::create(&destination, 0, meta, false).unwrap().commit().unwrap();
+    assert_eq!(
+        (mode() & 0o400, mode() & 0o7277),
+        (0o400, 0),
+        "as the sender has it, less the umask"
+    );
     std::fs::set_permissions(&destination, PermissionsExt::from_mode(0o640)).unwrap();
     LocalSink::create(&destination, 0, meta, false).unwrap().commit().unwrap();
     assert_eq!(mode(), 0o640, "as it was");

@@ -67,8 +67,8 @@ fn a_batch_of_downloads_under_faults() {
 #[test]
 fn new_directories_for_downloads_under_faults() {
     let act = |at: &Path| {
-        make_directory(&at.join("top/"))?;
-        Tree::open(&at.join("top"))?.make_directory(&path("d"))?;
+        make_directory(&at.join("top/"), 0o777)?;
+        Tree::open(&at.join("top"))?.make_directory(&path("d"), 0o777)?;
         download(&at.join("top/d/f"), b"in it")
     };
     told("directories", &|_| {}, &act, true);

@@ -13,6 +13,7 @@ mod local;
 mod local_faults;
 mod names;
 mod quota;
+mod room;
 mod upload;
 
 use std::path::PathBuf;

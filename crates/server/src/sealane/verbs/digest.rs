@@ -2,7 +2,6 @@
 
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
-use sealane_base::files::Source;
 use sealane_base::types::RemotePath;
 use sealane_protocol::ServerMessage;
 use sealane_protocol::message::{PathOnly, SizeRoot};

@@ -20,7 +20,7 @@ pub(in crate::sealane) fn load_small(source: &dyn Source) -> Result<ServerMessag
 
 /// A whole file as it is sent. Blocks.
 fn load(source: &dyn Source) -> Result<ServerMessage, TransferError> {
-    let (digest, bytes) = transfer::load_whole(source)?;
+    let (digest, bytes, _) = transfer::load_whole(source)?;
     let FileMeta { modified, mode } = source.meta();
     Ok(ServerMessage::File(File { digest, modified, mode }, bytes))
 }

@@ -45,9 +45,10 @@ async fn serve_whole(context: &Context, path: RemotePath) -> Result<ServerMessag
 }
 
 fn to_wire(page: Page, follows: Option<bool>) -> ServerMessage {
-    let Page { entries, more, hidden } = page;
+    let Page { entries, more, hidden, unfit } = page;
+    let unfit = (!unfit.is_empty()).then_some(unfit);
     let entries = entries.into_iter().map(super::stat::to_wire).collect();
     // Of the whole, nothing is left to be asked for.
     let more = more && follows.is_none();
-    ServerMessage::Entries(Entries { entries, more, hidden, follows })
+    ServerMessage::Entries(Entries { entries, more, hidden, follows, unfit })
 }
