@@ -20,7 +20,7 @@ mod wrap;
 
 use std::path::PathBuf;
 
-pub use accounts::{open_accounts, remove_account};
+pub use accounts::{check_home, open_accounts, remove_account};
 pub use address::address;
 pub use calibrate::{Calibration, calibrate};
 pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, show};
