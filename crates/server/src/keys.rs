@@ -147,7 +147,7 @@ impl Current {
             None => keys.push((key(active.public_key(), State::Active), Some(active.clone()))),
         }
         let epoch = ring.map_or(0, |ring| ring.epoch);
-        Ok(Self { config: tls::server_config_of(active, others)?, epoch, keys, statements, signer })
+        Ok(Self { config: tls::server_config(active, others)?, epoch, keys, statements, signer })
     }
 
     /// What signs receipts.

@@ -126,7 +126,6 @@ fn nothing_turns_verification_off() {
     let expected = [
         "HOME",
         "NOTIFY_SOCKET",
-        "NO_COLOR",
         "SEALANE_KEY",
         "SEALANE_LOG",
         "SEALANE_PASSWORD",

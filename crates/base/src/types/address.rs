@@ -117,12 +117,6 @@ impl Address {
             format!("{}:{}", self.host, self.port)
         }
     }
-
-    /// The same server with another path.
-    #[must_use]
-    pub fn with_path(&self, path: RemotePath) -> Self {
-        Self { path, is_directory: false, ..self.clone() }
-    }
 }
 
 impl fmt::Display for Address {
