@@ -113,7 +113,7 @@ impl Current {
         }
         let epoch = ring.map_or(0, |ring| ring.epoch);
         let (pin, (certificate, _)) = (active.pin(), active.to_pem());
-        let config = tls::server_config_of(active, others)?;
+        let config = tls::server_config(active, others)?;
         Ok(Self { config, pin, certificate, epoch, keys, statements, signer })
     }
 

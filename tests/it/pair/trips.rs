@@ -61,7 +61,7 @@ async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>, impl Future<Output = 
     let key = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
     let identity =
         Identity::from_pem(key.certificate_pem.as_bytes(), key.key_pem.expose().as_bytes());
-    let server = tls::server_config(identity.unwrap()).unwrap();
+    let server = tls::server_config(identity.unwrap(), Vec::new()).unwrap();
     let flights = Arc::<AtomicUsize>::default();
     let ((client_end, near), (far, server_end)) = (duplex(ROOM), duplex(ROOM));
     tokio::spawn(relay(near, far, flights.clone()));

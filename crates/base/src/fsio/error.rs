@@ -83,12 +83,6 @@ impl FsError {
         Errno::from_io_error(error).is_some_and(|errno| LIMITS.contains(&errno))
     }
 
-    /// True if somebody else holds the lock.
-    #[must_use]
-    pub fn is_locked(&self) -> bool {
-        matches!(self.kind, FsErrorKind::Locked { .. })
-    }
-
     /// The command that helps, where there is one.
     #[must_use]
     pub fn hint(&self) -> Option<String> {

@@ -113,12 +113,6 @@ impl Address {
     pub fn host_port(&self) -> String {
         host_port(&self.host, self.port)
     }
-
-    /// The same server with another path.
-    #[must_use]
-    pub fn with_path(&self, path: RemotePath) -> Self {
-        Self { path, is_directory: false, ..self.clone() }
-    }
 }
 
 impl fmt::Display for Address {
