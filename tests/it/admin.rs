@@ -246,7 +246,7 @@ fn a_new_account_is_not_handed_the_files_of_another_silently() {
     for home in ["homes/ann", "homes/ann/inside"] {
         add(&["bob", "--home", home]).fails(1, "overlaps that of ann");
     }
-    let home = server.path("data/homes/ann");
+    let home = server.path("srv/data/homes/ann");
     std::fs::create_dir_all(&home).unwrap();
     std::fs::write(home.join("letter"), "private").unwrap();
     server.run(&["account", "remove", "ann"]).succeeds();

@@ -295,7 +295,7 @@ fn row_26_no_deadline_looks_at_the_wall_clock() {
                 (room, name.as_str()),
                 ("server", "lib.rs" | "keys.rs" | "live.rs" | "sealane/signer.rs")
                     | ("tls", "generate.rs")
-                    | ("client", "tree/mod.rs" | "tree/send.rs")
+                    | ("client", "trust.rs" | "tree/ends.rs" | "tree/send.rs")
             );
             let reads = CLOCKS.iter().any(|clock| shipped.contains(clock));
             assert!(name.contains("tests") || is_about_days || !reads, "{room}/{name}");
