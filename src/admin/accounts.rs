@@ -22,12 +22,13 @@ pub fn open_accounts(
     Ok(AccountManager::new(store, login.cost, login.homes.clone())?)
 }
 
-/// Checks that `name` can have `home`, or `homes/NAME`, without being handed the files of somebody else:
-/// the directory below `data` is empty or missing, and it is no other account's home, nor in or around one.
+/// Checks that `name` can have `home`, or `homes/NAME`, without being handed the files of somebody
+/// else: the directory below `data` is empty or missing, and it is no other account's home, nor in
+/// or around one.
 ///
 /// # Errors
-/// [`AdminError::Inhabited`], [`AdminError::Shared`]; [`AdminError::Manage`] if the home cannot be used or
-/// the accounts not be listed.
+/// [`AdminError::Inhabited`], [`AdminError::Shared`]; [`AdminError::Manage`] if the home cannot be
+/// used or the accounts not be listed.
 pub fn check_home(
     manager: &AccountManager,
     name: &Username,

@@ -35,8 +35,8 @@ use sealane_base::types::{Address, ListenAddress, Pin};
 /// Where a server listens, and how clients reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach {
-    /// Where it listens, the first place being the one that clients are told. Port 0 is one that the system picks
-    /// at each start.
+    /// Where it listens, the first place being the one that clients are told. Port 0 is one that
+    /// the system picks at each start.
     pub listen: Vec<ListenAddress>,
     /// Host and port for clients, if they are not those it listens on; nothing else is looked at.
     pub public: Option<Address>,

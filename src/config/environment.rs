@@ -64,8 +64,8 @@ pub struct PassedListener {
     pub listener: TcpListener,
 }
 
-/// Every socket that a service manager has opened for us, in its order: `LISTEN_FDS` and `LISTEN_FDNAMES`
-/// (`sd_listen_fds_with_names(3)`). None if it has not; the second time always.
+/// Every socket that a service manager has opened for us, in its order: `LISTEN_FDS` and
+/// `LISTEN_FDNAMES` (`sd_listen_fds_with_names(3)`). None if it has not; the second time always.
 ///
 /// # Errors
 /// One of them, which is named, is no TCP socket that listens.

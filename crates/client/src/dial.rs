@@ -1,4 +1,5 @@
-//! From a host name to a connection whose server has proved a pinned key, and has been told nothing yet.
+//! From a host name to a connection whose server has proved a pinned key, and has been told nothing
+//! yet.
 
 use std::io;
 use std::net::SocketAddr;
@@ -86,8 +87,8 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// What a login that failed with `error` says: a server looks at a client's certificate when the client's
-    /// handshake is over already.
+    /// What a login that failed with `error` says: a server looks at a client's certificate when
+    /// the client's handshake is over already.
     pub(crate) fn of_login(error: SessionError) -> Self {
         if let SessionError::Connection(wire) = &error
             && let WireError::Io(io) = wire.as_ref()
@@ -115,8 +116,8 @@ pub(crate) struct Secured {
     pub(crate) round_trip: Duration,
 }
 
-/// Connects and checks the server's key, and then, if there is a `key`, shows and proves that one. What goes
-/// over the connection keeps to `limit`. Nothing but a handshake is sent.
+/// Connects and checks the server's key, and then, if there is a `key`, shows and proves that one.
+/// What goes over the connection keeps to `limit`. Nothing but a handshake is sent.
 ///
 /// Cancel safety: dropping the future closes the connection.
 pub(crate) async fn secure(
@@ -142,8 +143,8 @@ pub(crate) async fn secure(
     Ok(Secured { stream, target, pin, exporter, join, congestion, round_trip })
 }
 
-/// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a handshake, and
-/// has proved nothing: a person may look at the key, a program must not trust it.
+/// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a
+/// handshake, and has proved nothing: a person may look at the key, a program must not trust it.
 pub(crate) async fn look(host: &str, port: u16) -> Result<Pin, ConnectError> {
     let (stream, _) = reach(host, port).await?;
     in_time(async { Ok(tls::look(stream).await?) }).await
@@ -157,8 +158,9 @@ async fn reach(host: &str, port: u16) -> Result<(TcpStream, String), ConnectErro
     Ok((stream, congestion))
 }
 
-/// Connects to the first of the host's addresses that answers, the families in turn. The next address is
-/// tried when one fails, or has not answered for [`ATTEMPT_DELAY`]; none is given up meanwhile (RFC 8305).
+/// Connects to the first of the host's addresses that answers, the families in turn. The next
+/// address is tried when one fails, or has not answered for [`ATTEMPT_DELAY`]; none is given up
+/// meanwhile (RFC 8305).
 async fn race(host: &str, port: u16) -> io::Result<TcpStream> {
     let mut waiting = in_turn(lookup_host((host, port)).await?.collect()).into_iter();
     let mut attempts = JoinSet::new();

@@ -117,7 +117,8 @@ impl Desk<'_> {
             return self.done(name, what);
         }
         let password = generated()?;
-        // Before anything is changed: a password that replaced another one and was lost would shut the account.
+        // Before anything is changed: a password that replaced another one and was lost would shut
+        // the account.
         let copy =
             json!({ "type": "password", "name": name.as_str(), "password": password.expose() });
         self.ui.only_copy(password.expose(), &copy).map_err(|failure| {
@@ -135,7 +136,8 @@ impl Desk<'_> {
         Ok(())
     }
 
-    /// A new password takes nothing from a thief who has enrolled a key: says which keys log in, or drops them.
+    /// A new password takes nothing from a thief who has enrolled a key: says which keys log in, or
+    /// drops them.
     fn keys_after(&self, name: &Username, drop: bool) -> Result<(), Failure> {
         let keys: Vec<_> = self.manager.show(name)?.keys.into_iter().flatten().collect();
         for key in &keys {

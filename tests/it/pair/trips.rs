@@ -55,8 +55,8 @@ async fn relay(mut near: DuplexStream, mut far: DuplexStream, flights: Arc<Atomi
     }
 }
 
-/// The real client over real TLS, whose login is on its way, and its flights so far. The server's end
-/// is to be waited for beside what the client asks at once.
+/// The real client over real TLS, whose login is on its way, and its flights so far. The server's
+/// end is to be waited for beside what the client asks at once.
 async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>, impl Future<Output = (Served,)>) {
     let key = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
     let identity =

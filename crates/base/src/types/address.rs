@@ -188,8 +188,8 @@ fn parse_host_port(text: &str) -> Result<(String, u16), AddressError> {
     Ok((host, port))
 }
 
-/// What stands between brackets: an IPv6 address, perhaps with a zone (`fe80::1%25eth0`, RFC 6874). A
-/// zone is also taken as people write it, with a bare `%`.
+/// What stands between brackets: an IPv6 address, perhaps with a zone (`fe80::1%25eth0`, RFC 6874).
+/// A zone is also taken as people write it, with a bare `%`.
 fn bracketed(text: &str) -> Option<String> {
     let (address, zone) = match text.split_once('%') {
         Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),

@@ -41,7 +41,8 @@ pub(super) struct EmbeddedUpload {
 }
 
 impl EmbeddedUpload {
-    /// `target` holds `path`. Without a `size` it begins empty, and its reservation grows. `resume`: whether what is there may be held, and what is received may be kept.
+    /// `target` holds `path`. Without a `size` it begins empty, and its reservation grows.
+    /// `resume`: whether what is there may be held, and what is received may be kept.
     pub(super) fn begin(
         pass: Pass,
         target: Arc<Directory>,
@@ -75,7 +76,8 @@ impl EmbeddedUpload {
             require_space(pass.partials(), size.saturating_sub(left))?;
         }
         let (file, facts) = pass.partials().private_file(part.as_str())?;
-        // A present version that cannot, or may not, be read is not held, and can still be replaced.
+        // A present version that cannot, or may not, be read is not held, and can still be
+        // replaced.
         let present = if resume && apart.is_none() { target.file(name).ok() } else { None };
         let partial = match declared {
             Some(size) => PartialFile::new(file, &facts, size, present)?,
@@ -249,7 +251,8 @@ impl Drop for EmbeddedUpload {
     }
 }
 
-/// The name of the partial of an upload to `whole`; with `apart`, one that only that key comes back to.
+/// The name of the partial of an upload to `whole`; with `apart`, one that only that key comes back
+/// to.
 pub(super) fn stem_of(whole: &RemotePath, apart: Option<&str>) -> String {
     match apart {
         None => partial_stem(whole.as_str().as_bytes(), 32),

@@ -1,8 +1,8 @@
 //! The files of one account, and what one login sees of them.
 //!
-//! The directory handles of a home are private to this file and are reached through a [`Pass`], which
-//! walks to the part of the home that the login sees. What a login may do there is not judged here:
-//! that is for `service::home`.
+//! The directory handles of a home are private to this file and are reached through a [`Pass`],
+//! which walks to the part of the home that the login sees. What a login may do there is not judged
+//! here: that is for `service::home`.
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -33,8 +33,8 @@ pub(super) struct Files {
     partials: Directory,
     ledger: Arc<Ledger>,
     locks: Arc<UploadLocks>,
-    /// Held while a name is looked at and changed, so that the ledger follows each change and a count
-    /// of the disk falls between two of them.
+    /// Held while a name is looked at and changed, so that the ledger follows each change and a
+    /// count of the disk falls between two of them.
     names: Mutex<()>,
     trash_number: AtomicU64,
     /// Interrupted uploads that may be kept.
@@ -126,8 +126,8 @@ impl Pass {
         })
     }
 
-    /// Nothing, if one upload more may be begun that can be interrupted. Those under way do not count: they are
-    /// bounded by what sessions may have under way.
+    /// Nothing, if one upload more may be begun that can be interrupted. Those under way do not
+    /// count: they are bounded by what sessions may have under way.
     pub(super) fn require_place_for_partial(&self) -> Result<(), StorageError> {
         let (_, under_way) = self.ledger().snapshot();
         let mut kept = 0;
@@ -206,7 +206,8 @@ impl Files {
         self.locks.while_idle(sweep_now).unwrap_or(Ok(0))
     }
 
-    /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for nobody.
+    /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for
+    /// nobody.
     pub(super) fn audit(&self, repair: bool) -> Result<Audit, StorageError> {
         let _names = self.lock_names();
         audit::against_ledger(&self.root, &self.partials, &self.ledger, repair)
@@ -231,7 +232,8 @@ fn left(partials: &Directory, name: &CStr) -> Result<Count, StorageError> {
     Ok(Count { bytes: if is_partial { facts.size } else { 0 }, names: 0 })
 }
 
-/// Removes partials and their notes that were last written to before `older_than`, and notes of none.
+/// Removes partials and their notes that were last written to before `older_than`, and notes of
+/// none.
 pub(super) fn sweep(
     partials: &Directory,
     ledger: &Ledger,

@@ -69,8 +69,8 @@ impl Level {
     }
 }
 
-/// Removes everything in `trash`, with `unlink` for each name that is not a directory. What `hold` gives
-/// is kept while a directory is moved or removed; `gone` is called for each that was removed.
+/// Removes everything in `trash`, with `unlink` for each name that is not a directory. What `hold`
+/// gives is kept while a directory is moved or removed; `gone` is called for each that was removed.
 ///
 /// Directories are lifted to the top of `trash` before they are emptied, so that each is reached
 /// from there in one step.
