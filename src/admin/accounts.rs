@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::AdminError;
-use sealane_base::types::Username;
+use sealane_base::fsio;
+use sealane_base::types::{RemotePath, Username};
 use sealane_core::accounts::{
     AccountManager, AccountStore, DirectoryStore, LoginSettings, ManageError,
 };
@@ -19,6 +20,43 @@ pub fn open_accounts(
 ) -> Result<AccountManager, AdminError> {
     let store: Arc<dyn AccountStore> = Arc::new(DirectoryStore::open(directory)?);
     Ok(AccountManager::new(store, login.cost, login.homes.clone())?)
+}
+
+/// Checks that `name` can have `home`, or `homes/NAME`, without being handed the files of somebody
+/// else: the directory below `data` is empty or missing, and it is no other account's home, nor in
+/// or around one.
+///
+/// # Errors
+/// [`AdminError::Inhabited`], [`AdminError::Shared`]; [`AdminError::Manage`] if the home cannot be
+/// used or the accounts not be listed.
+pub fn check_home(
+    manager: &AccountManager,
+    name: &Username,
+    home: Option<&str>,
+    data: &Path,
+) -> Result<(), AdminError> {
+    if manager.show(name).is_ok() {
+        // That it exists already says `add`.
+        return Ok(());
+    }
+    let home = manager.resolve_home(name, home)?;
+    for other in manager.list()? {
+        let taken = other.home.ok().filter(|_| other.name != name.as_str());
+        if taken.is_some_and(|taken| overlap(taken.path(), home.path())) {
+            return Err(AdminError::Shared { home: home.as_str().to_owned(), other: other.name });
+        }
+    }
+    let place = data.join(home.as_str());
+    match fsio::list_names(&place) {
+        Ok(names) if names.is_empty() => Ok(()),
+        Ok(_) => Err(AdminError::Inhabited(place)),
+        Err(error) if error.is_not_found() => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn overlap(one: &RemotePath, other: &RemotePath) -> bool {
+    one.contains(other) || other.contains(one) || one == other
 }
 
 /// Removes an account, also one whose record cannot be read, and says where below `data` its files

@@ -31,6 +31,17 @@ pub enum AdminError {
     /// The machine's own name is not one that an address can have.
     #[error("the name of this machine, '{0}', cannot stand in an address")]
     HostName(String),
+    /// There are files in the home that a new account would have.
+    #[error("the home '{}' has files in it", printable(&.0.to_string_lossy()))]
+    Inhabited(PathBuf),
+    /// Another account has the home, or one in or around it.
+    #[error("the home '{home}' overlaps that of {other}")]
+    Shared {
+        /// The home.
+        home: String,
+        /// The account.
+        other: String,
+    },
     /// The keys of the server cannot be read or written.
     #[error(transparent)]
     Ring(#[from] TrustError),
@@ -59,6 +70,10 @@ impl AdminError {
                 "nothing is ever overwritten: choose another directory, or move that away if an \
                  earlier attempt left it"
                     .into(),
+            ),
+            Self::Inhabited(_) => Some("--adopt hands them over with the account".into()),
+            Self::Shared { .. } => Some(
+                "choose another --home; with --adopt both have it, but not at the same time".into(),
             ),
             Self::File(error) | Self::Account(AccountError::File(error)) => error.hint(),
             Self::Ring(error) => error.hint(),

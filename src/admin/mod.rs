@@ -20,7 +20,7 @@ mod wrap;
 
 use std::path::PathBuf;
 
-pub use accounts::{open_accounts, remove_account};
+pub use accounts::{check_home, open_accounts, remove_account};
 pub use address::address;
 pub use calibrate::{Calibration, calibrate};
 pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, show};
@@ -35,8 +35,8 @@ use sealane_base::types::{Address, ListenAddress, Pin};
 /// Where a server listens, and how clients reach it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reach {
-    /// Where it listens, the first place being the one that clients are told. Port 0 is one that the system picks
-    /// at each start.
+    /// Where it listens, the first place being the one that clients are told. Port 0 is one that
+    /// the system picks at each start.
     pub listen: Vec<ListenAddress>,
     /// Host and port for clients, if they are not those it listens on; nothing else is looked at.
     pub public: Option<Address>,

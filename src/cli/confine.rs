@@ -91,8 +91,9 @@ fn plan(settings: &Settings, config: &Path) -> Plan {
         ..Plan::default()
     };
     if let Some(directory) = settings.log_file.as_deref().and_then(directory_of) {
-        // Beside a log whose directory is its own, a new one can be made when the old one was moved away. Where keys or
-        // the configuration lie, files must not be written to: there a new one is linked to its place.
+        // Beside a log whose directory is its own, a new one can be made when the old one was moved
+        // away. Where keys or the configuration lie, files must not be written to: there a new one
+        // is linked to its place.
         let is_shared = log_lies_with_keys(settings, config);
         let rules = if is_shared { &mut plan.link } else { &mut plan.append };
         rules.push(directory.to_owned());
@@ -114,7 +115,8 @@ fn directory_of(file: &Path) -> Option<&Path> {
     Some(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
 }
 
-/// Whether `file` lies in `directory` or below, by whatever way they are named. True if that cannot be said.
+/// Whether `file` lies in `directory` or below, by whatever way they are named. True if that cannot
+/// be said.
 fn lies_in(file: &Path, directory: &Path) -> bool {
     match (file.canonicalize(), directory.canonicalize()) {
         (Ok(file), Ok(directory)) => file.starts_with(directory),
@@ -193,8 +195,8 @@ fn cannot_listen(error: &io::Error) -> Failure {
     Failure::new(Exit::Other, format!("cannot listen: {error}"))
 }
 
-/// Becomes `user`. Root without one may serve this machine alone: that is how one looks at Sealane in a
-/// container, and nobody else can attack it there.
+/// Becomes `user`. Root without one may serve this machine alone: that is how one looks at Sealane
+/// in a container, and nobody else can attack it there.
 fn give_up_root(user: Option<&str>, is_alone: bool) -> Result<(), Failure> {
     if let Some(name) = user {
         let owner = sandbox::find_owner(name).map_err(|error| refused(&error))?;

@@ -28,7 +28,8 @@ pub enum Exit {
     Integrity = 8,
     /// Some of several files failed.
     Partial = 9,
-    /// Files went away between being listed and being read; the rest was done. The number is rsync's.
+    /// Files went away between being listed and being read; the rest was done. The number is
+    /// rsync's.
     Vanished = 24,
     /// Interrupted by the user.
     Interrupted = 130,

@@ -1,7 +1,8 @@
 //! Lines of the log on their way to where they are written: bounded, and never waited for.
 //!
-//! Each destination has a queue and a thread. One that is stuck, full or gone costs its lines, which are counted
-//! and told once lines can be written again. What a line says is not decided here.
+//! Each destination has a queue and a thread. One that is stuck, full or gone costs its lines,
+//! which are counted and told once lines can be written again. What a line says is not decided
+//! here.
 
 use std::collections::VecDeque;
 use std::io;

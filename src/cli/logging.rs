@@ -1,7 +1,9 @@
-//! The log: one line an event, from the rooms that call `tracing`, on stderr and in a file if one is named.
+//! The log: one line an event, from the rooms that call `tracing`, on stderr and in a file if one
+//! is named.
 //!
-//! Nothing here waits for a reader, fails a caller or ends the process (`log_queue` has the lines meanwhile). The
-//! threads that write begin when the process has bounded itself, so that they are bounded too.
+//! Nothing here waits for a reader, fails a caller or ends the process (`log_queue` has the lines
+//! meanwhile). The threads that write begin when the process has bounded itself, so that they are
+//! bounded too.
 
 use std::io;
 use std::os::fd::AsFd as _;
@@ -30,7 +32,8 @@ pub(super) struct Log {
 }
 
 impl Log {
-    /// Starts logging at `level`, unless `SEALANE_LOG` says otherwise. Lines wait until [`Log::write`].
+    /// Starts logging at `level`, unless `SEALANE_LOG` says otherwise. Lines wait until
+    /// [`Log::write`].
     ///
     /// Field values are escaped by the formatter: a name from a peer cannot forge a line.
     pub(super) fn start(&self, level: &str) -> Result<(), Failure> {

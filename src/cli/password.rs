@@ -1,4 +1,5 @@
-//! Where a password comes from: a file or a stream, the environment, or a prompt. Never from an argument.
+//! Where a password comes from: a file or a stream, the environment, or a prompt. Never from an
+//! argument.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -12,7 +13,8 @@ use sealane_base::fsio::{self, FsErrorKind};
 use sealane_base::types::text::printable;
 use sealane_base::types::{Secret, Username};
 
-/// Longest first line of a password file, in bytes: enough to tell a password that is too long from one that is not.
+/// Longest first line of a password file, in bytes: enough to tell a password that is too long from
+/// one that is not.
 const MAX_LINE: u64 = 4096;
 /// The terminal of this session, whatever stdin is.
 const TERMINAL: &str = "/dev/tty";
@@ -53,7 +55,8 @@ pub(super) fn given(file: Option<&Path>) -> Result<Option<Secret>, Failure> {
     }
 }
 
-/// True if [`given`] has one to give, or an error. A pipe can be read once only, so nothing is read here.
+/// True if [`given`] has one to give, or an error. A pipe can be read once only, so nothing is read
+/// here.
 pub(super) fn is_given(file: Option<&Path>) -> bool {
     file.is_some() || !matches!(environment::password(), Ok(None))
 }
@@ -81,7 +84,8 @@ pub(super) fn ask(question: &str) -> io::Result<Secret> {
     rpassword::prompt_password_with_config(printable(question), config).map(Secret::new)
 }
 
-/// The first line of `path`, which may be a file, a pipe (`/dev/fd/3`, process substitution) or `-` for stdin.
+/// The first line of `path`, which may be a file, a pipe (`/dev/fd/3`, process substitution) or `-`
+/// for stdin.
 pub(super) fn from_file(path: &Path, readers: Readers) -> Result<Secret, Failure> {
     if path == Path::new("-") {
         let line = fsio::line_of(io::stdin(), MAX_LINE)
@@ -100,8 +104,8 @@ pub(super) fn from_file(path: &Path, readers: Readers) -> Result<Secret, Failure
     first_line(&line, &format!("'{}'", printable(&path.to_string_lossy())))
 }
 
-/// A line without its end, and without the mark that editors put before UTF-8. Nothing else is trimmed: spaces are
-/// part of a password.
+/// A line without its end, and without the mark that editors put before UTF-8. Nothing else is
+/// trimmed: spaces are part of a password.
 fn first_line(line: &[u8], source: &str) -> Result<Secret, Failure> {
     let wrong = |text: String| Err(Failure::new(Exit::Usage, text));
     if line.starts_with(b"\xff\xfe") || line.starts_with(b"\xfe\xff") {

@@ -25,10 +25,10 @@ const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Serve homes over pinned TLS 1.3.
 ///
-/// Says "listening on ADDR:PORT" on stderr when it is ready, once for each place. SIGTERM and SIGINT let
-/// transfers under way end, for at most `limits.drain_seconds`; a second one ends at once. SIGHUP reads
-/// `login.legacy_deadline`, certificate and key again and opens the log file anew, SIGUSR1 the log file alone;
-/// everything else in the configuration is read at the start.
+/// Says "listening on ADDR:PORT" on stderr when it is ready, once for each place. SIGTERM and
+/// SIGINT let transfers under way end, for at most `limits.drain_seconds`; a second one ends at
+/// once. SIGHUP reads `login.legacy_deadline`, certificate and key again and opens the log file
+/// anew, SIGUSR1 the log file alone; everything else in the configuration is read at the start.
 ///
 /// Example: `sealaned --config /srv/sealane/config.toml`
 #[derive(Debug, Parser)]
@@ -68,7 +68,8 @@ fn run(log: &Log, path: &Path) -> Result<(), Failure> {
         }
     })?;
     let confined = confine::confine(&settings, path, log)?;
-    // The runtime's threads inherit the walls, and could no longer look up how many there should be.
+    // The runtime's threads inherit the walls, and could no longer look up how many there should
+    // be.
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(confined.processors)
         .enable_all()

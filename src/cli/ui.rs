@@ -1,8 +1,8 @@
 //! The only room that prints.
 //!
-//! Results go to stdout, everything else to stderr. Text that came from a peer or a file name is made
-//! printable here, whoever passes it. A result that could not be written is remembered, and [`Ui::end`] makes an
-//! error of it; a reader that went away (`| head`) is none.
+//! Results go to stdout, everything else to stderr. Text that came from a peer or a file name is
+//! made printable here, whoever passes it. A result that could not be written is remembered, and
+//! [`Ui::end`] makes an error of it; a reader that went away (`| head`) is none.
 
 use std::ffi::OsString;
 use std::io::{self, BufRead, IsTerminal, Read, Write};
@@ -48,7 +48,8 @@ impl Ui {
         }
     }
 
-    /// What exists nowhere else: `text`, or with `--json` the object, on stdout. It has left the program on return.
+    /// What exists nowhere else: `text`, or with `--json` the object, on stdout. It has left the
+    /// program on return.
     ///
     /// # Errors
     /// It could not be written, to whomever; or stdout is the null device, which keeps nothing.
@@ -95,8 +96,8 @@ impl Ui {
         self.object(&error_object(failure));
     }
 
-    /// How the program ends whose work ended with `result`, which is told unless it was. Results that nobody has got
-    /// are no success.
+    /// How the program ends whose work ended with `result`, which is told unless it was. Results
+    /// that nobody has got are no success.
     #[must_use]
     pub fn end(&self, result: Result<(), Failure>) -> Exit {
         let exit = match result {
@@ -151,8 +152,8 @@ impl Ui {
     }
 }
 
-/// The command line as `P`, and as it was typed. Help and the version are printed here, and so is what is wrong with
-/// it: with `--json` in it as an object, too.
+/// The command line as `P`, and as it was typed. Help and the version are printed here, and so is
+/// what is wrong with it: with `--json` in it as an object, too.
 ///
 /// # Errors
 /// How the program ends, with everything said.
@@ -226,7 +227,8 @@ fn unwritten(error: &io::Error) -> Failure {
     Failure::new(Exit::Other, format!("cannot write to standard output: {error}"))
 }
 
-/// What is written there is lost; so it is if stdout was closed, for then that is opened in its place.
+/// What is written there is lost; so it is if stdout was closed, for then that is opened in its
+/// place.
 fn is_null_device() -> bool {
     let (Ok(stdout), Ok(null)) = (rustix::fs::fstat(io::stdout()), rustix::fs::stat("/dev/null"))
     else {

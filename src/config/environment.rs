@@ -39,12 +39,6 @@ pub fn log_filter() -> Result<Option<String>, EnvironmentError> {
     text("SEALANE_LOG", read("SEALANE_LOG"))
 }
 
-/// True if `NO_COLOR` asks for output without colours.
-#[must_use]
-pub fn no_color() -> bool {
-    read("NO_COLOR").is_some()
-}
-
 /// Where the client keeps what it knows: `sealane` in `XDG_CONFIG_HOME`, or in `HOME/.config`.
 /// `None` if neither is set to an absolute path.
 #[must_use]
@@ -70,8 +64,8 @@ pub struct PassedListener {
     pub listener: TcpListener,
 }
 
-/// Every socket that a service manager has opened for us, in its order: `LISTEN_FDS` and `LISTEN_FDNAMES`
-/// (`sd_listen_fds_with_names(3)`). None if it has not; the second time always.
+/// Every socket that a service manager has opened for us, in its order: `LISTEN_FDS` and
+/// `LISTEN_FDNAMES` (`sd_listen_fds_with_names(3)`). None if it has not; the second time always.
 ///
 /// # Errors
 /// One of them, which is named, is no TCP socket that listens.

@@ -1,5 +1,5 @@
-//! What is not there, or not yet, or not any more, is not taken for data: empty and closed streams, files of unknown
-//! size, files that grow or vanish.
+//! What is not there, or not yet, or not any more, is not taken for data: empty and closed streams,
+//! files of unknown size, files that grow or vanish.
 
 use std::fs::write;
 use std::io::Write;

@@ -237,6 +237,42 @@ fn an_account_lives_and_dies() {
 }
 
 #[test]
+fn a_new_account_is_not_handed_the_files_of_another_silently() {
+    let server = Server::new();
+    let add = |more: &[&str]| {
+        server.run(&[&["account", "add"], more, &["--password-file", "pw"]].concat())
+    };
+    add(&["ann"]).succeeds();
+    for home in ["homes/ann", "homes/ann/inside"] {
+        add(&["bob", "--home", home]).fails(1, "overlaps that of ann");
+    }
+    let home = server.path("srv/data/homes/ann");
+    std::fs::create_dir_all(&home).unwrap();
+    std::fs::write(home.join("letter"), "private").unwrap();
+    server.run(&["account", "remove", "ann"]).succeeds();
+    add(&["ann"]).fails(1, "has files in it");
+    add(&["carl", "--home", "homes/ann"]).fails(1, "hint: --adopt hands them over");
+    add(&["ann", "--adopt"]).succeeds();
+    add(&["ann"]).fails(1, "exists already");
+}
+
+#[test]
+fn a_new_password_names_the_keys_that_still_log_in_and_drops_them_if_told() {
+    let server = Server::new();
+    server.run(&["account", "add", "ann", "--password-file", "pw"]).succeeds();
+    let pin = "sha256//AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    server.run(&["account", "key", "add", "ann", pin, "--comment", "laptop"]).succeeds();
+    let passwd = ["account", "passwd", "ann", "--password-file", "pw"];
+    let told = server.run(&passwd).succeeds().stderr;
+    assert!(
+        told.contains(pin) && told.contains("laptop") && told.contains("--drop-keys"),
+        "{told}"
+    );
+    server.run(&[&passwd[..], &["--drop-keys"]].concat()).succeeds();
+    assert!(!server.run(&passwd).succeeds().stderr.contains(pin));
+}
+
+#[test]
 fn what_cannot_be_an_account_is_refused() {
     let server = Server::new();
     let add = |more: &[&str]| server.run(&[&["account", "add"], more].concat());

@@ -78,7 +78,8 @@ fn a_restart_forgives_no_guesser_and_a_damaged_memory_stops_nobody() {
         ok(sealane(["ls", &site.address(&server, "owner", "")]));
         stop(server);
     }
-    // What is damaged is forgotten, with a word in the log; what cannot be written costs a word as well.
+    // What is damaged is forgotten, with a word in the log; what cannot be written costs a word as
+    // well.
     std::fs::write(&memory, "{").unwrap();
     let server = site.start();
     assert!(server.log().contains("are forgotten"), "{}", server.log());

@@ -1,4 +1,5 @@
-//! Certificate and key replaced while the server runs, in either order: the old pair serves until the new one fits.
+//! Certificate and key replaced while the server runs, in either order: the old pair serves until
+//! the new one fits.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Limits of the process: an error of one transfer, never the end of the program; and homes that are none.
+//! Limits of the process: an error of one transfer, never the end of the program; and homes that
+//! are none.
 
 use std::process::Command;
 

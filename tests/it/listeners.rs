@@ -1,4 +1,5 @@
-//! Where a server listens: every socket that it is passed, every address it is told, host names included.
+//! Where a server listens: every socket that it is passed, every address it is told, host names
+//! included.
 
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;

@@ -1,4 +1,5 @@
-//! The log: whatever becomes of those who read it, the server goes on; and it says whose request it was.
+//! The log: whatever becomes of those who read it, the server goes on; and it says whose request it
+//! was.
 
 use std::io::Read;
 use std::net::TcpStream;

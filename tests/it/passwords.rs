@@ -28,7 +28,8 @@ fn a_password_comes_from_anything_that_can_be_read() {
     ok(without(&["--password-file", text(&file), "ls", &stage.at("")]).output().unwrap());
     let program = env!("CARGO_BIN_EXE_sealane");
     for script in [
-        // Process substitution, an open descriptor of a pipe and one of a file, a named pipe, stdin.
+        // Process substitution, an open descriptor of a pipe and one of a file, a named pipe,
+        // stdin.
         "exec \"$0\" --password-file <(echo \"$P\"; sleep 0) ls \"$1\"",
         "exec \"$0\" --password-file /dev/fd/3 ls \"$1\" 3< <(echo \"$P\")",
         "exec \"$0\" --password-file /dev/fd/3 ls \"$1\" 3<\"$F\"",

@@ -19,7 +19,8 @@ use crate::support::{Site, fails, ok, stderr, stdout};
 /// Says to the same test in another process that it is inside.
 const INSIDE: &str = "SEALANE_TEST_INSIDE";
 
-/// Runs the test `name` again, in a process of its own with nothing else in it, that may open fewer files than it could.
+/// Runs the test `name` again, in a process of its own with nothing else in it, that may open fewer
+/// files than it could.
 pub fn again(name: &str, place: &Path) -> Output {
     Command::new("sh")
         .args(["-c", "ulimit -S -n 200; exec \"$0\" \"$@\""])
@@ -34,8 +35,8 @@ fn of_module(name: &str) -> String {
     if name.contains("::") { name.to_owned() } else { format!("sandbox::{name}") }
 }
 
-/// The version of this kernel's Landlock, asked without the sandbox that is tested: one that forgot it must
-/// not pass for a kernel without.
+/// The version of this kernel's Landlock, asked without the sandbox that is tested: one that forgot
+/// it must not pass for a kernel without.
 pub fn kernel_landlock() -> Option<u32> {
     let asked = std::thread::spawn(|| {
         let ruleset = Ruleset::default().handle_access(AccessFs::from_all(ABI::V6)).unwrap();

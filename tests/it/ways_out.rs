@@ -1,4 +1,5 @@
-//! Ways out of the sandbox through sockets that are open already, as an intruder in the server has them.
+//! Ways out of the sandbox through sockets that are open already, as an intruder in the server has
+//! them.
 //!
 //! Each half is tried alone, beginning with a connection that was accepted before or after it held.
 
@@ -103,7 +104,8 @@ fn from_an_accepted_socket_the_filter_alone_leaves_no_way_to_anybody_else() {
     for socket in [&before, &after] {
         sends_nowhere(socket, &outside.address);
     }
-    // Unix sockets: nothing is in the plan, and no half of a pair, nor one that was open, reaches another.
+    // Unix sockets: nothing is in the plan, and no half of a pair, nor one that was open, reaches
+    // another.
     let (stream, datagrams) = (outside.unix("stream"), outside.unix("datagrams"));
     refused(connect(&manager, &datagrams));
     for socket in [&near, &manager] {

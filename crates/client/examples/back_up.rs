@@ -1,4 +1,5 @@
-//! Backs a directory up: `back_up DIRECTORY ADDRESS`. What the server has already is not sent again.
+//! Backs a directory up: `back_up DIRECTORY ADDRESS`. What the server has already is not sent
+//! again.
 //!
 //! The password is in `SEALANE_PASSWORD`, or there is a key in the file that `SEALANE_KEY` names.
 

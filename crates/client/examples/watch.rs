@@ -1,4 +1,5 @@
-//! Fetches a file and watches how it gets on: `watch ADDRESS FILE`. The password is in `SEALANE_PASSWORD`.
+//! Fetches a file and watches how it gets on: `watch ADDRESS FILE`. The password is in
+//! `SEALANE_PASSWORD`.
 
 #![expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a program of its own")]
 

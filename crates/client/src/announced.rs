@@ -6,8 +6,8 @@ use sealane_protocol::message::Keys;
 use sealane_tls::is_signed;
 use sealane_tls::trust::{Announced, AnnouncedKey, MAX_ANNOUNCED, Proof, State};
 
-/// Verifies what came over the connection that `exporter` names. More keys than may be announced are
-/// handed on as they are, without work, to be refused.
+/// Verifies what came over the connection that `exporter` names. More keys than may be announced
+/// are handed on as they are, without work, to be refused.
 pub(super) fn verify(keys: &Keys, exporter: &[u8; 32]) -> Announced {
     let is_too_many = keys.keys.len() > MAX_ANNOUNCED;
     let list: Vec<_> =

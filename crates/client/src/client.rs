@@ -1,8 +1,8 @@
 //! A client that retries: the one place where a lost connection is replaced.
 //!
-//! Its callers do not see that the network went away, the address changed or the server was restarted: a
-//! request is sent again in the next session, and a file continues from what the other end holds. A
-//! refusal, a key that is not trusted, and wrong bytes are returned at once.
+//! Its callers do not see that the network went away, the address changed or the server was
+//! restarted: a request is sent again in the next session, and a file continues from what the other
+//! end holds. A refusal, a key that is not trusted, and wrong bytes are returned at once.
 
 use std::fmt;
 use std::pin::Pin as Pinned;
@@ -44,7 +44,8 @@ impl fmt::Debug for Reconnect {
     }
 }
 
-/// A session, and another one when its connection is lost. Clones share it. Its clock is that of tokio.
+/// A session, and another one when its connection is lost. Clones share it. Its clock is that of
+/// tokio.
 ///
 /// Requests may run side by side; each can be dropped at any time, which forgets it.
 #[derive(Clone, Debug)]
@@ -93,7 +94,8 @@ impl Client {
         }))
     }
 
-    /// Waits for the answer to the first login, and keeps no connection open meanwhile. Cancel safe.
+    /// Waits for the answer to the first login, and keeps no connection open meanwhile. Cancel
+    /// safe.
     ///
     /// # Errors
     /// As [`Session::logged_in`]; every request fails with the same error then.
@@ -108,8 +110,8 @@ impl Client {
         }
     }
 
-    /// Why nothing can succeed any more: the login failed, or the connection was lost for good. `None` as
-    /// long as it is not so.
+    /// Why nothing can succeed any more: the login failed, or the connection was lost for good.
+    /// `None` as long as it is not so.
     #[must_use]
     pub fn failure(&self) -> Option<&ConnectError> {
         self.0.failure.get()
@@ -133,8 +135,8 @@ impl Client {
         self.0.server.as_ref()
     }
 
-    /// Sends a request in one session after another until it is answered. `ask` is told whether it was sent
-    /// before: then it may have been executed already.
+    /// Sends a request in one session after another until it is answered. `ask` is told whether it
+    /// was sent before: then it may have been executed already.
     pub(crate) async fn run<T, Asking>(
         &self,
         ask: impl Fn(Arc<Session>, bool) -> Asking,

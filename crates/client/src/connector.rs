@@ -31,7 +31,8 @@ pub struct Connector {
     pub retry: Retry,
     /// No faster than this, over all connections together.
     pub limit: Option<RateLimit>,
-    /// Never more than one connection a session: what comes over one comes in order, as a stream needs it.
+    /// Never more than one connection a session: what comes over one comes in order, as a stream
+    /// needs it.
     pub single: bool,
     /// Answers what only the program knows.
     pub prompts: Arc<dyn Prompts>,
@@ -43,7 +44,8 @@ impl fmt::Debug for Connector {
     }
 }
 
-/// What a session was opened with, and is opened with again: a key, a password, or both to enrol the key.
+/// What a session was opened with, and is opened with again: a key, a password, or both to enrol
+/// the key.
 #[derive(Clone, Default)]
 struct Credential {
     key: Option<Identity>,
@@ -63,8 +65,8 @@ struct Route {
 }
 
 impl Connector {
-    /// Logs in with passwords from `prompts`, retries lost connections for 5 minutes, and trusts the servers in
-    /// `store` and the pins of addresses.
+    /// Logs in with passwords from `prompts`, retries lost connections for 5 minutes, and trusts
+    /// the servers in `store` and the pins of addresses.
     #[must_use]
     pub fn new(store: Store, prompts: Arc<dyn Prompts>) -> Self {
         let trust = Trust { store, pins: Vec::new(), accept_new: false };
@@ -72,11 +74,13 @@ impl Connector {
         Self { trust, key: None, retry, limit, single: false, prompts }
     }
 
-    /// Begins a session with the server of `address`: with the key if there is one, else with a password.
+    /// Begins a session with the server of `address`: with the key if there is one, else with a
+    /// password.
     ///
-    /// The client may be asked at once: requests leave together with the login, and if that fails they fail
-    /// with its error. It logs in again whenever the connection is lost, with the same keys accepted and
-    /// the same key or password. The first connection is not retried: a wrong address is told at once.
+    /// The client may be asked at once: requests leave together with the login, and if that fails
+    /// they fail with its error. It logs in again whenever the connection is lost, with the same
+    /// keys accepted and the same key or password. The first connection is not retried: a wrong
+    /// address is told at once.
     ///
     /// Cancel safety: dropping the future closes the connection.
     ///
@@ -101,7 +105,8 @@ impl Connector {
         self.begin(&route, Credential { key: None, password: Some(password) }).await
     }
 
-    /// Logs in with the password over a connection that proves the key, too, which [`Client::enroll`] needs.
+    /// Logs in with the password over a connection that proves the key, too, which
+    /// [`Client::enroll`] needs.
     ///
     /// Cancel safety: as for [`Connector::connect`].
     ///
@@ -230,8 +235,8 @@ async fn log_in(
     Ok(session)
 }
 
-/// Connects to `target`, checks the server's key and logs in, with `password` or else with `key`. The client
-/// does not retry.
+/// Connects to `target`, checks the server's key and logs in, with `password` or else with `key`.
+/// The client does not retry.
 ///
 /// Cancel safety: dropping the future closes the connection.
 ///

@@ -1,11 +1,14 @@
-//! From a host name to a connection whose server has proved a pinned key, and has been told nothing yet.
+//! From a host name to a connection whose server has proved a pinned key, and has been told nothing
+//! yet.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::net::{TcpStream, lookup_host};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
 
 use crate::pace::{Paced, RateLimit};
 use crate::session::SessionError;
@@ -20,6 +23,9 @@ use sealane_tls::{Identity, TlsError, TlsStream};
 
 /// Deadline of opening a connection, and of its handshake.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How long an address may keep the next one waiting (RFC 8305 §5).
+const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
 /// A server and an account, with every key the server may have.
 #[derive(Clone, Debug)]
@@ -81,8 +87,8 @@ pub enum ConnectError {
 }
 
 impl ConnectError {
-    /// What a login that failed with `error` says: a server looks at a client's certificate when the client's
-    /// handshake is over already.
+    /// What a login that failed with `error` says: a server looks at a client's certificate when
+    /// the client's handshake is over already.
     pub(crate) fn of_login(error: SessionError) -> Self {
         if let SessionError::Connection(wire) = &error
             && let WireError::Io(io) = wire.as_ref()
@@ -110,8 +116,8 @@ pub(crate) struct Secured {
     pub(crate) round_trip: Duration,
 }
 
-/// Connects and checks the server's key, and then, if there is a `key`, shows and proves that one. What goes
-/// over the connection keeps to `limit`. Nothing but a handshake is sent.
+/// Connects and checks the server's key, and then, if there is a `key`, shows and proves that one.
+/// What goes over the connection keeps to `limit`. Nothing but a handshake is sent.
 ///
 /// Cancel safety: dropping the future closes the connection.
 pub(crate) async fn secure(
@@ -137,8 +143,8 @@ pub(crate) async fn secure(
     Ok(Secured { stream, target, pin, exporter, join, congestion, round_trip })
 }
 
-/// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a handshake, and
-/// has proved nothing: a person may look at the key, a program must not trust it.
+/// Which key the server at `host` and `port` shows. It is sent nothing but the beginning of a
+/// handshake, and has proved nothing: a person may look at the key, a program must not trust it.
 pub(crate) async fn look(host: &str, port: u16) -> Result<Pin, ConnectError> {
     let (stream, _) = reach(host, port).await?;
     in_time(async { Ok(tls::look(stream).await?) }).await
@@ -146,10 +152,51 @@ pub(crate) async fn look(host: &str, port: u16) -> Result<Pin, ConnectError> {
 
 /// A connection, and the name of its congestion control.
 async fn reach(host: &str, port: u16) -> Result<(TcpStream, String), ConnectError> {
-    let connect = async { TcpStream::connect((host, port)).await.map_err(ConnectError::Network) };
-    let stream = in_time(connect).await?;
+    let connecting = async { race(host, port).await.map_err(ConnectError::Network) };
+    let stream = in_time(connecting).await?;
     let congestion = socket::prepare(&stream, Congestion::Bbr).map_err(ConnectError::Network)?;
     Ok((stream, congestion))
+}
+
+/// Connects to the first of the host's addresses that answers, the families in turn. The next
+/// address is tried when one fails, or has not answered for [`ATTEMPT_DELAY`]; none is given up
+/// meanwhile (RFC 8305).
+async fn race(host: &str, port: u16) -> io::Result<TcpStream> {
+    let mut waiting = in_turn(lookup_host((host, port)).await?.collect()).into_iter();
+    let mut attempts = JoinSet::new();
+    let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
+    loop {
+        let next = waiting.next();
+        let is_last = next.is_none();
+        if let Some(address) = next {
+            attempts.spawn(TcpStream::connect(address));
+        }
+        tokio::select! {
+            done = attempts.join_next() => match done {
+                Some(Ok(Ok(stream))) => return Ok(stream),
+                Some(Ok(Err(error))) => failure = error,
+                Some(Err(error)) => failure = io::Error::other(error),
+                None => return Err(failure),
+            },
+            () = sleep(ATTEMPT_DELAY), if !is_last => {}
+        }
+    }
+}
+
+/// The families in turn, the one that the system puts first beginning.
+fn in_turn(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    let first_is_v6 = addresses.first().is_some_and(SocketAddr::is_ipv6);
+    let (first, other): (Vec<_>, Vec<_>) =
+        addresses.into_iter().partition(|address| address.is_ipv6() == first_is_v6);
+    let (mut first, mut other) = (first.into_iter(), other.into_iter());
+    let mut mixed = Vec::new();
+    loop {
+        let pair = [first.next(), other.next()];
+        if pair.iter().all(Option::is_none) {
+            return mixed;
+        }
+        mixed.extend(pair.into_iter().flatten());
+    }
 }
 
 async fn in_time<T>(
@@ -157,4 +204,30 @@ async fn in_time<T>(
 ) -> Result<T, ConnectError> {
     let timed_out = Err(ConnectError::Timeout(CONNECT_TIMEOUT));
     timeout(CONNECT_TIMEOUT, step).await.unwrap_or(timed_out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::net::TcpListener;
+
+    #[test]
+    fn families_take_turns() {
+        let of = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        let given: Vec<SocketAddr> = of(&["[::1]:1", "[::2]:1", "[::3]:1", "1.1.1.1:1"]);
+        let wanted: Vec<SocketAddr> = of(&["[::1]:1", "1.1.1.1:1", "[::2]:1", "[::3]:1"]);
+        assert_eq!(in_turn(given), wanted);
+        assert!(in_turn(Vec::new()).is_empty());
+    }
+
+    #[tokio::test]
+    async fn an_address_that_refuses_makes_room_for_the_next() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        // Where `localhost` is ::1 as well, there is no listener on that.
+        let stream = race("localhost", port).await.unwrap();
+        assert!(stream.peer_addr().unwrap().ip().is_loopback());
+        drop(listener);
+        assert!(race("localhost", port).await.is_err());
+    }
 }

@@ -1,11 +1,11 @@
-//! Roots of this machine's files, kept between runs, so that comparing large trees by digest does not
-//! read them again each time.
+//! Roots of this machine's files, kept between runs, so that comparing large trees by digest does
+//! not read them again each time.
 //!
-//! A root is believed for the very file (device and inode) with the very size, modification and change
-//! time it was computed from. The change time cannot be set back by a program, so a file that was
-//! rewritten under its old time is noticed. As in git, a file that changed within the last two
-//! seconds is not remembered: it may change once more under the same times. The cache decides nothing
-//! but what is read; it may be removed at any time.
+//! A root is believed for the very file (device and inode) with the very size, modification and
+//! change time it was computed from. The change time cannot be set back by a program, so a file
+//! that was rewritten under its old time is noticed. As in git, a file that changed within the last
+//! two seconds is not remembered: it may change once more under the same times. The cache decides
+//! nothing but what is read; it may be removed at any time.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -53,8 +53,8 @@ struct Record {
 }
 
 impl DigestCache {
-    /// Opens the cache in `directory`, which is made if it is missing. With it comes why what was there
-    /// cannot be used, if so.
+    /// Opens the cache in `directory`, which is made if it is missing. With it comes why what was
+    /// there cannot be used, if so.
     #[must_use]
     pub fn open(directory: &Path) -> (Self, Option<String>) {
         let path = directory.join("digests");

@@ -1,5 +1,5 @@
-//! The client of Sealane as a library: connects to pinned servers, logs in, moves files and trees, and
-//! reconnects when a connection is lost.
+//! The client of Sealane as a library: connects to pinned servers, logs in, moves files and trees,
+//! and reconnects when a connection is lost.
 //!
 //! - [`Connector`] turns an address into a [`Client`]: it decides which keys are trusted and logs in with a
 //!   key or a password. What only the program knows it asks through [`Prompts`].
@@ -7,7 +7,8 @@
 //! - [`tree`] brings files and trees over, many files at once, and compares them.
 //! - [`session`] is one session over one connection, without retries.
 //!
-//! It prints nothing and reads no terminal. `examples/back_up.rs` and `examples/watch.rs` show its use.
+//! It prints nothing and reads no terminal. `examples/back_up.rs` and `examples/watch.rs` show its
+//! use.
 
 mod announced;
 mod client;

@@ -1,4 +1,5 @@
-//! `--limit-rate`: no more bytes a second than asked for, in each direction, over all connections of a command.
+//! `--limit-rate`: no more bytes a second than asked for, in each direction, over all connections
+//! of a command.
 //!
 //! It counts what TLS puts on the network. Its clock is that of tokio.
 
@@ -15,8 +16,8 @@ use tokio::time::{Instant, Sleep, sleep_until};
 const PIECES: u64 = 20;
 /// The smallest piece: less is not worth a packet.
 const LEAST: u64 = 1024;
-/// How far the network may be ahead of the limit. Timers are too coarse to wait for each piece by itself: at high
-/// rates one is due long before the next tick.
+/// How far the network may be ahead of the limit. Timers are too coarse to wait for each piece by
+/// itself: at high rates one is due long before the next tick.
 const AHEAD: Duration = Duration::from_millis(50);
 
 /// A limit for both directions. Cloning shares it.

@@ -16,8 +16,8 @@ pub trait Prompts: Send + Sync + 'static {
     /// Any, to give up.
     fn password(&self, user: &Username, server: &str) -> Result<Secret, PromptError>;
 
-    /// Whether there is a password to log in with if the server does not accept the key. A login with the
-    /// key alone lets requests leave at once.
+    /// Whether there is a password to log in with if the server does not accept the key. A login
+    /// with the key alone lets requests leave at once.
     fn has_password(&self) -> bool {
         false
     }
@@ -27,8 +27,8 @@ pub trait Prompts: Send + Sync + 'static {
         false
     }
 
-    /// Shows the key of the unknown `server` to a person, and gives what was typed: the first 8 or more
-    /// characters of its Base64 confirm it. Runs on a thread that may block.
+    /// Shows the key of the unknown `server` to a person, and gives what was typed: the first 8 or
+    /// more characters of its Base64 confirm it. Runs on a thread that may block.
     fn confirm(&self, server: &str, pin: &Pin) -> String {
         let _ = (server, pin);
         String::new()

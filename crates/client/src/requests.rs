@@ -18,9 +18,9 @@ fn text(path: &RemotePath) -> String {
     path.as_str().to_owned()
 }
 
-/// The requests. Each fails with [`SessionError::Refused`] if the server says no, the login's answer included;
-/// with [`SessionError::Connection`] once the connection is lost for good; with [`SessionError::Answer`] if
-/// the server breaks the protocol.
+/// The requests. Each fails with [`SessionError::Refused`] if the server says no, the login's
+/// answer included; with [`SessionError::Connection`] once the connection is lost for good; with
+/// [`SessionError::Answer`] if the server breaks the protocol.
 impl Client {
     /// Uploads that may run side by side, at least 1. It may change once the login was answered.
     #[must_use]
@@ -42,7 +42,8 @@ impl Client {
         .await
     }
 
-    /// A request that is answered with done; `done` is what the answer may be if it was executed before.
+    /// A request that is answered with done; `done` is what the answer may be if it was executed
+    /// before.
     async fn ask_done(
         &self,
         message: ClientMessage,
@@ -62,9 +63,9 @@ impl Client {
 
     /// Uploads `source` to `path` and returns once the server has it durably under its name.
     ///
-    /// The file gets the time and mode of `meta`, where it says any. Only chunks that the server does not
-    /// hold are sent; what an earlier attempt brought counts as moved, once. Cancel safety: dropping the
-    /// future interrupts the upload; the next one continues.
+    /// The file gets the time and mode of `meta`, where it says any. Only chunks that the server
+    /// does not hold are sent; what an earlier attempt brought counts as moved, once. Cancel
+    /// safety: dropping the future interrupts the upload; the next one continues.
     ///
     /// # Errors
     /// [`SessionError`]; the old version on the server is untouched then.
@@ -90,9 +91,9 @@ impl Client {
 
     /// Downloads `path` into the sink that `open` makes from size and metadata, and commits it.
     ///
-    /// `holds` says that the sink may hold something (a partial or an older version), so that only what
-    /// differs is sent. `open` runs on a thread that may block, once for each attempt. Cancel safety: as for
-    /// [`Client::upload`].
+    /// `holds` says that the sink may hold something (a partial or an older version), so that only
+    /// what differs is sent. `open` runs on a thread that may block, once for each attempt. Cancel
+    /// safety: as for [`Client::upload`].
     ///
     /// # Errors
     /// [`SessionError`]; the file under the sink's name is untouched then.
@@ -124,8 +125,8 @@ impl Client {
         }
     }
 
-    /// Uploads a file of one chunk in one message. `read` gives it, again for each attempt, so that no copy is
-    /// kept meanwhile. Many may be under way at once.
+    /// Uploads a file of one chunk in one message. `read` gives it, again for each attempt, so that
+    /// no copy is kept meanwhile. Many may be under way at once.
     ///
     /// Cancel safety: the file is there whole or not at all.
     ///
@@ -147,7 +148,8 @@ impl Client {
         .await
     }
 
-    /// Fetches a file of one chunk, some `expected` bytes; `None` if it is larger. Its digest is not checked yet.
+    /// Fetches a file of one chunk, some `expected` bytes; `None` if it is larger. Its digest is
+    /// not checked yet.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -162,7 +164,8 @@ impl Client {
         self.run(|session, _| fetch(session)).await
     }
 
-    /// A page of the directory `path`: at most 1000 entries with names greater than `after`, sorted.
+    /// A page of the directory `path`: at most 1000 entries with names greater than `after`,
+    /// sorted.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -178,8 +181,8 @@ impl Client {
         .await
     }
 
-    /// All entries of the directory `path`, sorted by name. The server reads it once, however large it is;
-    /// memory is what is returned.
+    /// All entries of the directory `path`, sorted by name. The server reads it once, however large
+    /// it is; memory is what is returned.
     ///
     /// # Errors
     /// [`SessionError`].
@@ -198,8 +201,8 @@ impl Client {
         }
     }
 
-    /// Makes the directory `path`; with `parents`, every missing one above it too, and one that is there is no
-    /// error.
+    /// Makes the directory `path`; with `parents`, every missing one above it too, and one that is
+    /// there is no error.
     ///
     /// # Errors
     /// [`SessionError`]; refused with `Exists`.
@@ -212,8 +215,9 @@ impl Client {
         self.ask_done(ClientMessage::MakeDirectory(request), Some(Status::Exists)).await
     }
 
-    /// As [`Client::make_directory`]; false if there is one already. An attempt whose answer was lost with the
-    /// connection may have made it: one that is there and empty then is taken for that.
+    /// As [`Client::make_directory`]; false if there is one already. An attempt whose answer was
+    /// lost with the connection may have made it: one that is there and empty then is taken for
+    /// that.
     pub(crate) async fn make_new(&self, path: &RemotePath) -> Result<bool, SessionError> {
         let request = ClientMessage::MakeDirectory(PathFlag { path: text(path), flag: false });
         self.run(|session, again| {
@@ -258,7 +262,8 @@ impl Client {
             let request = ClientMessage::Rename(request.clone());
             async move {
                 match session.ask_done(request).await {
-                    // Moved by an attempt whose answer was lost: the old name is gone, the new one is there.
+                    // Moved by an attempt whose answer was lost: the old name is gone, the new one
+                    // is there.
                     Err(error) if again && error.status() == Some(Status::NotFound) => {
                         let there = ClientMessage::Stat(PathOnly { path: text(to) });
                         session.ask(there).await.map(drop).map_err(|_| error)
@@ -319,8 +324,8 @@ impl Client {
         }
     }
 
-    /// The server's signature under what the file at `path` holds now, which must be `sent`: checked, of this
-    /// account, and by a key that is trusted.
+    /// The server's signature under what the file at `path` holds now, which must be `sent`:
+    /// checked, of this account, and by a key that is trusted.
     ///
     /// # Errors
     /// [`ReceiptError`].

@@ -29,8 +29,8 @@ impl Default for Retry {
 }
 
 impl Retry {
-    /// The wait before attempt `number`, counted from 0. `chance`, any number, moves it between half
-    /// and whole, so that the clients of a server that comes back do not all come at once.
+    /// The wait before attempt `number`, counted from 0. `chance`, any number, moves it between
+    /// half and whole, so that the clients of a server that comes back do not all come at once.
     pub(super) fn delay(&self, number: u32, chance: u32) -> Duration {
         let doubled = self.first.saturating_mul(1u32.checked_shl(number).unwrap_or(u32::MAX));
         let half = doubled.min(self.cap) / 2;

@@ -1,7 +1,7 @@
 //! Which keys a server may have this time, and what is remembered once it has proved one.
 //!
-//! Pins that were given come before the address, and that before the known servers. A key that is known
-//! as revoked, of this server or of another, is refused, whatever names it.
+//! Pins that were given come before the address, and that before the known servers. A key that is
+//! known as revoked, of this server or of another, is refused, whatever names it.
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -42,7 +42,8 @@ fn now() -> i64 {
 }
 
 impl Trust {
-    /// Decides which keys the server of `address` may have; asks, if it is not known and somebody can be asked.
+    /// Decides which keys the server of `address` may have; asks, if it is not known and somebody
+    /// can be asked.
     pub(crate) async fn decide(
         &self,
         address: &Address,
@@ -69,8 +70,8 @@ impl Trust {
         Ok(Trusted { pins, store: self.store.clone(), known, place, remember })
     }
 
-    /// The keys that were given, or those of the address. An address that names a key of a known server
-    /// means that server: what was learned of it since counts as well.
+    /// The keys that were given, or those of the address. An address that names a key of a known
+    /// server means that server: what was learned of it since counts as well.
     fn given_keys(&self, address: &Address, known: Option<&KnownServer>) -> Option<PinSet> {
         let state = |pin: &Pin| known.and_then(|known| known.key(pin)).map(|key| key.state);
         if !self.pins.is_empty() {
@@ -87,8 +88,8 @@ impl Trust {
         PinSet::new(pins)
     }
 
-    /// The key of an unknown server, and how it came to be trusted: a person compares it, or `accept_new`
-    /// believes it; else nothing is sent at all.
+    /// The key of an unknown server, and how it came to be trusted: a person compares it, or
+    /// `accept_new` believes it; else nothing is sent at all.
     ///
     /// # Errors
     /// [`ConnectError::Unknown`], [`ConnectError::NotConfirmed`]; those of reaching the server.
@@ -156,8 +157,9 @@ impl Trusted {
         Ok(())
     }
 
-    /// Learns the server's keys from what it announced on a connection that it proved with `used`. Nothing is
-    /// learned for a server that is not stored, and none of it fails the login. Blocks on the disk.
+    /// Learns the server's keys from what it announced on a connection that it proved with `used`.
+    /// Nothing is learned for a server that is not stored, and none of it fails the login. Blocks
+    /// on the disk.
     pub(crate) fn learn(&self, used: &Pin, announced: &Announced, prompts: &dyn Prompts) {
         if self.known.is_none() && self.remember.is_none() {
             return;

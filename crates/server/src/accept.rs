@@ -1,4 +1,5 @@
-//! Accepts connections as long as there is room for them, does the TLS handshake, and hands each to its door.
+//! Accepts connections as long as there is room for them, does the TLS handshake, and hands each to
+//! its door.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -86,7 +87,8 @@ impl Acceptor {
     }
 }
 
-/// The next connection to any of `listeners`; the one that was asked first is asked last the next time.
+/// The next connection to any of `listeners`; the one that was asked first is asked last the next
+/// time.
 async fn accept_any(
     listeners: &[Listening],
     first: &mut usize,

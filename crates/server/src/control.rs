@@ -42,8 +42,8 @@ pub fn bind_control(path: &Path) -> io::Result<UnixListener> {
     UnixListener::from_std(open_control(path)?)
 }
 
-/// Binds the socket at `path`, taking the place of one that an earlier server left. It does not block. Inside the
-/// sandbox there is no binding any more.
+/// Binds the socket at `path`, taking the place of one that an earlier server left. It does not
+/// block. Inside the sandbox there is no binding any more.
 ///
 /// # Errors
 /// What the system says.

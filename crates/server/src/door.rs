@@ -1,7 +1,8 @@
 //! What a protocol must bring to be served beside sealane/1, and what it gets for each connection.
 //!
-//! Doors share the way up to here: listeners, limits on connections without a login, TLS, deadlines. A
-//! door turns bytes of its protocol into calls on a `Home`, and it gets one from the service alone.
+//! Doors share the way up to here: listeners, limits on connections without a login, TLS,
+//! deadlines. A door turns bytes of its protocol into calls on a `Home`, and it gets one from the
+//! service alone.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -22,12 +23,13 @@ pub trait Door: Debug + Send + Sync {
     /// Its name in logs and in `status`.
     fn name(&self) -> &'static str;
 
-    /// The TLS configuration for the next connection, made from the one of sealane/1 with the keys in use. It
-    /// must name the door's own application protocols (ALPN); a connection without one of them is closed.
+    /// The TLS configuration for the next connection, made from the one of sealane/1 with the keys
+    /// in use. It must name the door's own application protocols (ALPN); a connection without one
+    /// of them is closed.
     fn tls(&self, sealane: &Arc<ServerConfig>) -> Arc<ServerConfig>;
 
-    /// Serves one connection until it ends. The caller drops the future when an administrator ends the
-    /// session, or when the connection has not logged in and others wait.
+    /// Serves one connection until it ends. The caller drops the future when an administrator ends
+    /// the session, or when the connection has not logged in and others wait.
     fn serve(self: Arc<Self>, accepted: Accepted) -> Serving;
 }
 

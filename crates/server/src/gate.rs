@@ -1,10 +1,11 @@
 //! Who may stand at the door: connections that have not logged in, in all and from one source.
 //!
-//! From half of the places on, newcomers are turned away at random, the more the fuller it is, but only those from
-//! the networks that most strangers are from. Who comes from elsewhere takes the place of the stranger that has stood there
-//! longest among the most numerous: a crowd keeps out itself. Where all are equally few, whoever has stood there for
-//! [`LINGER`] gives way. Sources that somebody has logged in from since the start have places of their own, and give
-//! way to nobody. It holds numbers only; who is let in, the session decides.
+//! From half of the places on, newcomers are turned away at random, the more the fuller it is, but
+//! only those from the networks that most strangers are from. Who comes from elsewhere takes the
+//! place of the stranger that has stood there longest among the most numerous: a crowd keeps out
+//! itself. Where all are equally few, whoever has stood there for [`LINGER`] gives way. Sources
+//! that somebody has logged in from since the start have places of their own, and give way to
+//! nobody. It holds numbers only; who is let in, the session decides.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -33,13 +34,14 @@ impl Default for StrangerLimits {
     }
 }
 
-/// Sources that are remembered as known. When there are as many, the account that has most of them loses the one it
-/// has not logged in from for longest.
+/// Sources that are remembered as known. When there are as many, the account that has most of them
+/// loses the one it has not logged in from for longest.
 const KNOWN: usize = 4096;
 /// Of these, the most that one account has.
 const KNOWN_EACH: usize = 16;
 
-/// How long nobody has to give way for the sake of the crowd's own next one: much longer than an honest login takes.
+/// How long nobody has to give way for the sake of the crowd's own next one: much longer than an
+/// honest login takes.
 const LINGER: Duration = Duration::from_secs(5);
 
 /// The strangers at the door. Cloning shares them.
@@ -85,7 +87,8 @@ impl Gate {
         Self { limits, state: Arc::default() }
     }
 
-    /// A place for somebody from `peer`, if there is one; `roll` is any number, drawn anew each time.
+    /// A place for somebody from `peer`, if there is one; `roll` is any number, drawn anew each
+    /// time.
     pub(super) fn admit(&self, peer: IpAddr, roll: u32, now: Instant) -> Option<Place> {
         let (source, network) = (source_block(peer), network(peer));
         let mut state = self.lock();
@@ -124,8 +127,8 @@ impl Gate {
 }
 
 impl State {
-    /// Of the network that most strangers are from, the source that most are from, and of those the eldest; `None` if
-    /// `newcomer` would be one of as many.
+    /// Of the network that most strangers are from, the source that most are from, and of those the
+    /// eldest; `None` if `newcomer` would be one of as many.
     fn crowd(&self, newcomer: IpAddr) -> Option<usize> {
         let mut networks: HashMap<IpAddr, usize> = HashMap::new();
         let mut sources: HashMap<IpAddr, usize> = HashMap::new();
@@ -172,7 +175,8 @@ impl Known {
         self.0.iter().any(|(known, _)| known == source)
     }
 
-    /// Each account makes room for itself: one that logs in from everywhere takes no place from another.
+    /// Each account makes room for itself: one that logs in from everywhere takes no place from
+    /// another.
     fn enter(&mut self, source: IpAddr, account: &Username) {
         self.0.retain(|(known, owner)| (known, owner) != (&source, account));
         if self.0.iter().filter(|(_, owner)| owner == account).count() >= KNOWN_EACH {

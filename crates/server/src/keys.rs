@@ -1,7 +1,8 @@
 //! The server's keys as its files name them, and as they are announced to whoever logs in.
 //!
-//! `tls.certificate` names the key in use; once `keys.json` beside it knows that key, the ring there
-//! says which one is. A ring about other keys is left alone. When files are read again, `live` decides.
+//! `tls.certificate` names the key in use; once `keys.json` beside it knows that key, the ring
+//! there says which one is. A ring about other keys is left alone. When files are read again,
+//! `live` decides.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -113,7 +114,7 @@ impl Current {
         }
         let epoch = ring.map_or(0, |ring| ring.epoch);
         let (pin, (certificate, _)) = (active.pin(), active.to_pem());
-        let config = tls::server_config_of(active, others)?;
+        let config = tls::server_config(active, others)?;
         Ok(Self { config, pin, certificate, epoch, keys, statements, signer })
     }
 

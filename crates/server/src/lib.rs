@@ -55,8 +55,9 @@ pub struct Settings {
     pub login_deadline: Duration,
     /// Connections at once; further ones are closed. At least 1.
     pub connections: usize,
-    /// Bytes of files that all sessions together may hold on the way to the disk or, small ones, from it; besides that,
-    /// each connection one chunk and each session one small file in either direction.
+    /// Bytes of files that all sessions together may hold on the way to the disk or, small ones,
+    /// from it; besides that, each connection one chunk and each session one small file in either
+    /// direction.
     pub transfer_memory: usize,
     /// How connections find out how fast they may send.
     pub congestion: Congestion,
@@ -68,8 +69,8 @@ pub struct Settings {
     pub doors: Vec<(TcpListener, Arc<dyn Door>)>,
     /// The socket for the administrator's questions, if there is to be one.
     pub control: Option<UnixListener>,
-    /// How often the records of everybody who is here are read again, so that what was revoked, disabled or
-    /// removed by hand ends sessions too. Not zero.
+    /// How often the records of everybody who is here are read again, so that what was revoked,
+    /// disabled or removed by hand ends sessions too. Not zero.
     pub recheck: Duration,
     /// Age at which the partial of an interrupted upload is removed.
     pub partial_expiry: Duration,
@@ -89,7 +90,8 @@ const SWEEP: Duration = Duration::from_secs(3600);
 /// How often new failed logins are written down: as much is forgotten if the process is killed.
 const KEEP: Duration = Duration::from_secs(2);
 
-/// Serves sealane/1 on `listeners` until `shutdown` completes and sessions have ended or `drain` has passed.
+/// Serves sealane/1 on `listeners` until `shutdown` completes and sessions have ended or `drain`
+/// has passed.
 ///
 /// Cancel safety: dropping the future stops accepting; sessions that run go on until they end.
 ///
@@ -102,7 +104,8 @@ pub async fn run(
 ) -> Result<(), ServerError> {
     let addresses = settings.doors.iter().map(|(listener, _)| listener).chain(&listeners);
     let addresses = addresses.map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-    // One that other machines reach is enough: what is for this one alone is refused everywhere then.
+    // One that other machines reach is enough: what is for this one alone is refused everywhere
+    // then.
     let is_alone = addresses.iter().all(|local| local.ip().is_loopback());
     let exposure = if is_alone { Exposure::Loopback } else { Exposure::Network };
     let authenticator = settings.authenticator.clone();
@@ -198,7 +201,8 @@ async fn recheck_forever(service: &Service, every: Duration) -> std::convert::In
     }
 }
 
-/// Writes new failed logins down. A disk that does not take them holds nobody up, and is told of once.
+/// Writes new failed logins down. A disk that does not take them holds nobody up, and is told of
+/// once.
 async fn keep_forever(logins: &Authenticator) -> std::convert::Infallible {
     let mut is_told = false;
     loop {

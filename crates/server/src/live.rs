@@ -1,8 +1,8 @@
 //! Which keys a running server uses: those of its files, as soon as they fit together.
 //!
-//! Certificate and key are two files, and nothing replaces two files in one step. So files that do not fit are
-//! not an end: the old pair serves, and they are read again when they change, however soon one change follows
-//! another. What keys mean and how they are announced is for `keys`.
+//! Certificate and key are two files, and nothing replaces two files in one step. So files that do
+//! not fit are not an end: the old pair serves, and they are read again when they change, however
+//! soon one change follows another. What keys mean and how they are announced is for `keys`.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
@@ -69,8 +69,8 @@ impl Keys {
         Self(Arc::new(Shared { files, state: Mutex::new(live) }))
     }
 
-    /// What is to be used for the next connection: what the files hold, if they changed and fit together, else
-    /// what was used before.
+    /// What is to be used for the next connection: what the files hold, if they changed and fit
+    /// together, else what was used before.
     pub(super) fn current(&self) -> Arc<Current> {
         let mut live = self.live();
         if let Some(files) = &self.0.files {

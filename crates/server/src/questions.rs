@@ -29,7 +29,8 @@ pub enum Question {
         /// The source.
         source: Option<IpAddr>,
     },
-    /// Read the records of everybody who is here again, and end sessions whose login is not good any more.
+    /// Read the records of everybody who is here again, and end sessions whose login is not good
+    /// any more.
     Recheck {},
     /// End one session, or all of an account.
     Kill {
@@ -106,7 +107,8 @@ pub struct AccountsStatus {
     pub unusable: u64,
     /// Switched off by an administrator.
     pub disabled: u64,
-    /// Records that nobody can log in with until they are repaired, those without a password among them.
+    /// Records that nobody can log in with until they are repaired, those without a password among
+    /// them.
     pub damaged: usize,
     /// Of at most [`MOST_NAMED`] of these, the file and the reason.
     pub damage: Vec<String>,
@@ -125,7 +127,8 @@ pub struct Status {
     pub accounts: Option<AccountsStatus>,
     /// Sources that must wait, in seconds.
     pub blocked_sources: Vec<(IpAddr, u64)>,
-    /// Accounts, or names that are none, that are closed for a time to places they are not known at.
+    /// Accounts, or names that are none, that are closed for a time to places they are not known
+    /// at.
     pub delayed_accounts: Vec<(String, u64)>,
     /// Sources from which keys that have not logged in before must wait, in seconds.
     pub blocked_key_sources: Vec<(IpAddr, u64)>,

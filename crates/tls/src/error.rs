@@ -165,7 +165,8 @@ impl From<Error> for TlsError {
 }
 
 impl TlsError {
-    /// True if the peer went away in the middle of the handshake and gave no reason, as probes of a port do.
+    /// True if the peer went away in the middle of the handshake and gave no reason, as probes of a
+    /// port do.
     #[must_use]
     pub fn is_silence(&self) -> bool {
         match self {
@@ -182,8 +183,8 @@ impl TlsError {
         }
     }
 
-    /// The alert that a server broke a connection off with after the client's handshake was over, if `error`,
-    /// of a later read or write, is one.
+    /// The alert that a server broke a connection off with after the client's handshake was over,
+    /// if `error`, of a later read or write, is one.
     #[must_use]
     pub fn late_alert(error: &io::Error) -> Option<Self> {
         match error.get_ref()?.downcast_ref::<Error>()? {

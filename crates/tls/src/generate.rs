@@ -52,8 +52,8 @@ pub fn client_key(p256: bool, now: OffsetDateTime) -> Result<GeneratedKey, Ident
     made(&key, ExtendedKeyUsagePurpose::ClientAuth, now)
 }
 
-/// A key in version 1 of PKCS#8 (RFC 5208). Version 2, with the public key in it, OpenSSL reads from 3.1 on only: a key
-/// could be neither checked nor encrypted with an older one.
+/// A key in version 1 of PKCS#8 (RFC 5208). Version 2, with the public key in it, OpenSSL reads
+/// from 3.1 on only: a key could be neither checked nor encrypted with an older one.
 fn ed25519() -> Result<KeyPair, IdentityError> {
     let document = Ed25519KeyPair::generate()
         .and_then(|key| key.to_pkcs8v1())
@@ -78,7 +78,8 @@ fn made(
 /// A key that was kept alone, in a new certificate.
 ///
 /// # Errors
-/// [`IdentityError::Encrypted`]; [`IdentityError::UnusableKey`] if `key_pem` is no PKCS#8 key in PEM that can serve.
+/// [`IdentityError::Encrypted`]; [`IdentityError::UnusableKey`] if `key_pem` is no PKCS#8 key in
+/// PEM that can serve.
 pub fn identity_for(key_pem: &[u8], now: OffsetDateTime) -> Result<Identity, IdentityError> {
     if is_encrypted(key_pem) {
         return Err(IdentityError::Encrypted);

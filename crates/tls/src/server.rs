@@ -16,24 +16,15 @@ use super::{ALPN, Identity, ReadAhead, TlsError, TlsStream, WRITE_BUFFER, danger
 const HEAR_OUT: Duration = Duration::from_secs(1);
 const HEAR_OUT_BYTES: u64 = 1 << 20;
 
-/// A configuration that shows and proves `identity`.
+/// A configuration that shows and proves `active`; one of `others` to a client that asks for it by
+/// its pin ([`Pin::to_server_name`](sealane_base::types::Pin::to_server_name)).
 ///
 /// Sessions cannot be resumed and nothing is accepted before the handshake is complete, so
 /// every connection proves everything anew.
 ///
 /// # Errors
 /// [`TlsError::Protocol`] if the provider does not support TLS 1.3, which ours does.
-pub fn server_config(identity: Identity) -> Result<Arc<ServerConfig>, TlsError> {
-    server_config_of(identity, Vec::new())
-}
-
-/// As [`server_config`], with `others` for clients that ask for one of them by its pin
-/// ([`Pin::to_server_name`](sealane_base::types::Pin::to_server_name)); everybody else is shown
-/// `active`.
-///
-/// # Errors
-/// As [`server_config`].
-pub fn server_config_of(
+pub fn server_config(
     active: Identity,
     others: Vec<Identity>,
 ) -> Result<Arc<ServerConfig>, TlsError> {

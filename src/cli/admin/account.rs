@@ -20,13 +20,21 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
     let manager = open(settings)?;
     let desk = Desk { ui, data: &settings.data, manager };
     match command {
-        AccountCommand::Add { name, password, quota, home } => {
+        AccountCommand::Add { name, password, quota, home, adopt } => {
+            if !adopt {
+                admin::check_home(&desk.manager, &name, home.as_deref(), desk.data)?;
+            }
             let add = |new: &Secret| desk.manager.add(&name, new, quota, home.as_deref());
             desk.with_password(&name, &password, "added", add)
         }
-        AccountCommand::Passwd { name, password } => {
+        AccountCommand::Passwd { name, password, drop_keys } => {
             let set = |new: &Secret| desk.manager.set_password(&name, new);
-            desk.with_password(&name, &password, "new password", set)
+            desk.with_password(&name, &password, "new password", set)?;
+            desk.keys_after(&name, drop_keys)?;
+            if drop_keys {
+                running::recheck(ui, settings);
+            }
+            Ok(())
         }
         AccountCommand::Quota { name, size } => {
             desk.manager.set_quota(&name, size)?;
@@ -109,7 +117,8 @@ impl Desk<'_> {
             return self.done(name, what);
         }
         let password = generated()?;
-        // Before anything is changed: a password that replaced another one and was lost would shut the account.
+        // Before anything is changed: a password that replaced another one and was lost would shut
+        // the account.
         let copy =
             json!({ "type": "password", "name": name.as_str(), "password": password.expose() });
         self.ui.only_copy(password.expose(), &copy).map_err(|failure| {
@@ -124,6 +133,22 @@ impl Desk<'_> {
             "name": name.as_str(),
             "password": password.expose(),
         }));
+        Ok(())
+    }
+
+    /// A new password takes nothing from a thief who has enrolled a key: says which keys log in, or
+    /// drops them.
+    fn keys_after(&self, name: &Username, drop: bool) -> Result<(), Failure> {
+        let keys: Vec<_> = self.manager.show(name)?.keys.into_iter().flatten().collect();
+        for key in &keys {
+            let what = if drop {
+                self.manager.revoke_key(name, &key.pin)?;
+                "dropped"
+            } else {
+                "still logs in; --drop-keys ends that"
+            };
+            self.ui.note(&format!("the key {} ({}) {what}", key.pin, key.comment));
+        }
         Ok(())
     }
 

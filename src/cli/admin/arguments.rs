@@ -108,8 +108,11 @@ pub(super) enum AccountCommand {
         /// Its home below the data directory [default: homes/NAME].
         #[arg(long, value_name = "PATH")]
         home: Option<String>,
+        /// Take a home that has files in it, or that another account has.
+        #[arg(long)]
+        adopt: bool,
     },
-    /// Set a new password.
+    /// Set a new password. Keys go on logging in.
     #[command(after_help = "Examples:\n  sealane-admin account passwd bob\n  \
                       sealane-admin account passwd bob --generate")]
     Passwd {
@@ -118,6 +121,9 @@ pub(super) enum AccountCommand {
         name: Username,
         #[command(flatten)]
         password: PasswordSource,
+        /// Let no key log in from now on, and end the sessions of all keys.
+        #[arg(long)]
+        drop_keys: bool,
     },
     /// Bring in the records of an old server's folder.
     ///

@@ -37,7 +37,8 @@ pub(super) fn generated() -> Result<Secret, Failure> {
     Ok(Secret::new(random.iter().filter_map(pick).collect()))
 }
 
-/// A file that others can read is a remark here, not an error: what is made of it may be given away anyway.
+/// A file that others can read is a remark here, not an error: what is made of it may be given away
+/// anyway.
 fn from_file(ui: Ui, path: &Path) -> Result<Secret, Failure> {
     let password = password::from_file(path, Readers::Any)?;
     let metadata = path.metadata();

@@ -60,8 +60,8 @@ pub(super) fn address(ui: Ui, settings: &Settings, user: Option<Username>) -> Re
     Ok(())
 }
 
-/// The pins that clients need now: where a server is running, the key that it uses comes first, whatever the files
-/// say meanwhile, and theirs is the next one.
+/// The pins that clients need now: where a server is running, the key that it uses comes first,
+/// whatever the files say meanwhile, and theirs is the next one.
 fn with_live(pins: Pins, live: Option<KeysStatus>) -> (Pins, Option<KeysStatus>) {
     let used = live.as_ref().and_then(|live| Pin::parse(&live.pin).ok());
     match used.filter(|used| *used != pins.server) {

@@ -13,16 +13,17 @@ use sealane_base::types::{Address, Pin, duration, size};
 
 /// Move files to and from a server whose key is pinned.
 ///
-/// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it, or
-/// `NAME:PATH` or `USER@NAME:PATH` after `sealane trust add --name NAME ADDRESS`.
-/// Lost connections are retried for 5 minutes. After any other failure, rerun the command to resume.
+/// An address is `sealane://USER@HOST:PORT/PATH?pin=sha256.…` as `sealane-admin address` prints it,
+/// or `NAME:PATH` or `USER@NAME:PATH` after `sealane trust add --name NAME ADDRESS`. Lost
+/// connections are retried for 5 minutes. After any other failure, rerun the command to resume.
 ///
-/// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted,
-/// 6 network, 7 quota or space, 8 integrity, 9 some files failed, 24 files vanished, 130 interrupted.
+/// Exit status: 0 done, 1 other, 2 usage, 3 not found, 4 login refused, 5 server not trusted, 6
+/// network, 7 quota or space, 8 integrity, 9 some files failed, 24 files vanished, 130 interrupted.
 #[derive(Debug, Parser)]
 #[command(name = "sealane", version, verbatim_doc_comment)]
 pub(super) struct Arguments {
-    /// Accept a server with this key only: `sha256//BASE64` or `sha256.BASE64URL`; overrides the address
+    /// Accept a server with this key only: `sha256//BASE64` or `sha256.BASE64URL`; overrides the
+    /// address
     #[arg(long = "pin", value_name = "PIN", value_parser = Pin::parse, global = true)]
     pub(super) pins: Vec<Pin>,
     /// Trust an unknown server's key on first use. A changed key is still rejected
@@ -37,10 +38,12 @@ pub(super) struct Arguments {
     /// Move no more than so many bytes a second each way (500K, 10M), over all files together
     #[arg(long, value_name = "BYTES", value_parser = rate, global = true)]
     pub(super) limit_rate: Option<u64>,
-    /// Let the progress bar show what is complete on the disk of the other end, instead of what is verified
+    /// Let the progress bar show what is complete on the disk of the other end, instead of what is
+    /// verified
     #[arg(long, global = true)]
     pub(super) durable_progress: bool,
-    /// Log in with the key in this file (else `SEALANE_KEY`, else `sealane/key.pem` in the configuration directory)
+    /// Log in with the key in this file (else `SEALANE_KEY`, else `sealane/key.pem` in the
+    /// configuration directory)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) key: Option<PathBuf>,
     /// Print one JSON object a line on stdout, the last one the result (docs/JSON.md)
@@ -56,8 +59,8 @@ pub(super) struct Arguments {
     pub(super) command: Command,
 }
 
-/// The arguments with `./` before each name behind `--` that begins with a dash: the parser would take it for an
-/// option, unless it is the first.
+/// The arguments with `./` before each name behind `--` that begins with a dash: the parser would
+/// take it for an option, unless it is the first.
 pub(super) fn with_dashes(arguments: impl Iterator<Item = OsString>) -> Vec<OsString> {
     let mut is_behind = false;
     let mark = |argument: OsString| {
@@ -111,9 +114,9 @@ pub(super) enum Command {
 
 /// Send files, with -r directories
 ///
-/// With -r, a directory goes into the one that the address names if that ends in a slash or is there
-/// already, else it becomes that one. Links and special files in it are skipped with a note. What
-/// the server has already is not sent again.
+/// With -r, a directory goes into the one that the address names if that ends in a slash or is
+/// there already, else it becomes that one. Links and special files in it are skipped with a note.
+/// What the server has already is not sent again.
 ///
 /// Example: `sealane put a.iso b.iso 'sealane://ahpu@host/images/?pin=sha256.…'`
 #[derive(Args, Debug)]
@@ -127,11 +130,12 @@ pub(super) struct Put {
     /// Only say what would be done
     #[arg(short = 'n', long)]
     pub(super) dry_run: bool,
-    /// Have the server sign what it holds of each file afterwards, and write that to FILE, which must not be there yet
+    /// Have the server sign what it holds of each file afterwards, and write that to FILE, which
+    /// must not be there yet
     #[arg(long, value_name = "FILE", conflicts_with = "dry_run")]
     pub(super) receipt: Option<PathBuf>,
-    /// With -, take standard input that ends at once for an empty file; otherwise that is an error, because mostly
-    /// the program that should have written failed
+    /// With -, take standard input that ends at once for an empty file; otherwise that is an error,
+    /// because mostly the program that should have written failed
     #[arg(long)]
     pub(super) allow_empty: bool,
     /// Files to send; - for standard input
@@ -170,19 +174,22 @@ pub(super) struct Get {
 /// Make one directory what another is, up or down
 ///
 /// What SOURCE holds goes into TARGET, which is made if it is missing; slashes at their ends change
-/// nothing. Times and modes are kept, and a file of the same size and time counts as unchanged. Links and
-/// special files are skipped with a note, and what has their name in TARGET is left alone.
+/// nothing. Times and modes are kept, and a file of the same size and time counts as unchanged.
+/// Links and special files are skipped with a note, and what has their name in TARGET is left
+/// alone.
 ///
 /// Example: `sealane sync --delete --exclude '*.o' src 'sealane://ahpu@host/src?pin=sha256.…'`
 #[derive(Args, Debug)]
 pub(super) struct Sync {
-    /// Remove from TARGET what SOURCE does not have; not what is excluded, and nothing if a part of either could not be listed
+    /// Remove from TARGET what SOURCE does not have; not what is excluded, and nothing if a part of
+    /// either could not be listed
     #[arg(long)]
     pub(super) delete: bool,
     /// With --delete, do nothing at all if more than N names would be removed
     #[arg(long, value_name = "N", requires = "delete")]
     pub(super) max_delete: Option<u64>,
-    /// With --delete, go on if SOURCE is empty, or if more than half of what is in TARGET would be removed
+    /// With --delete, go on if SOURCE is empty, or if more than half of what is in TARGET would be
+    /// removed
     #[arg(long, requires = "delete")]
     pub(super) force: bool,
     /// Compare files of the same size by digest, whatever their times
@@ -261,9 +268,10 @@ pub(super) struct Rename {
 
 /// Compare files, with -r directories, with their copies on the server without moving them
 ///
-/// Each end reads its own disk; nothing but digests moves. With -r, a directory is compared with what the address
-/// names, or with the one of its name in it if the address ends in a slash. What differs, and what only one
-/// end has, is listed on stdout. Exit status 8 if anything differs or is missing, 9 if something could not be compared.
+/// Each end reads its own disk; nothing but digests moves. With -r, a directory is compared with
+/// what the address names, or with the one of its name in it if the address ends in a slash. What
+/// differs, and what only one end has, is listed on stdout. Exit status 8 if anything differs or is
+/// missing, 9 if something could not be compared.
 #[derive(Args, Debug)]
 pub(super) struct Verify {
     /// Directories with all they hold
@@ -300,8 +308,8 @@ pub(super) enum ReceiptCommand {
 
 /// Check the signatures in a receipt, and that files here are what it is about; needs no server
 ///
-/// The key must be one of --pin, or one of a server that `sealane trust` knows. Exit status 5 if it is another, 8 if
-/// a signature is wrong or a file is not in the receipt.
+/// The key must be one of --pin, or one of a server that `sealane trust` knows. Exit status 5 if it
+/// is another, 8 if a signature is wrong or a file is not in the receipt.
 #[derive(Args, Debug)]
 pub(super) struct CheckReceipt {
     /// The receipt

@@ -1,7 +1,8 @@
 //! How much `sync --delete` may remove without being asked twice.
 //!
-//! A source that is empty, or holds little of what it held, is mostly a disk that is not mounted or a wrong path. So
-//! nothing is done then, at a terminal and in a script alike, unless `--force` says so.
+//! A source that is empty, or holds little of what it held, is mostly a disk that is not mounted or
+//! a wrong path. So nothing is done then, at a terminal and in a script alike, unless `--force`
+//! says so.
 
 use crate::cli::{Exit, Failure};
 use sealane_client::tree::Plan;

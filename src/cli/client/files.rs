@@ -24,7 +24,8 @@ pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Fail
         ui.object(&object("entry", entry));
         ui.line(&if args.long { long_line(entry) } else { short_line(entry) });
     };
-    // One directory at a time, each before what is in it: no more is held than what lies beside the way down.
+    // One directory at a time, each before what is in it: no more is held than what lies beside the
+    // way down.
     let mut waiting = vec![(RemotePath::default(), all.entries.into_iter())];
     while let Some((below, entries)) = waiting.last_mut() {
         let Some(entry) = entries.next() else {

@@ -24,7 +24,8 @@ const DIRECTORY_MODE: u32 = 0o700;
 pub(super) enum KeyCommand {
     /// Make a key that logs in instead of a password; never overwrites one
     ///
-    /// It lies in `sealane/key.pem` in the configuration directory unless `--key` or `SEALANE_KEY` says where.
+    /// It lies in `sealane/key.pem` in the configuration directory unless `--key` or `SEALANE_KEY`
+    /// says where.
     Generate {
         /// P-256 instead of Ed25519
         #[arg(long)]
@@ -32,7 +33,8 @@ pub(super) enum KeyCommand {
     },
     /// Show the key's pin, which an administrator enters with `sealane-admin account key add`
     Show,
-    /// Log in with the password once more, and let the key log in from then on; one that does already is left as it is
+    /// Log in with the password once more, and let the key log in from then on; one that does
+    /// already is left as it is
     ///
     /// Example: `sealane key enroll ann@work --comment laptop`
     Enroll {

@@ -59,7 +59,8 @@ pub fn main() -> ExitCode {
                 .hint("run the same command again: it goes on where it stopped")),
         }
     });
-    // Threads of an interrupted transfer may still wait for the network: they need not be waited for.
+    // Threads of an interrupted transfer may still wait for the network: they need not be waited
+    // for.
     runtime.shutdown_background();
     ui.end(result).into()
 }
@@ -70,8 +71,8 @@ async fn interrupted() {
     }
 }
 
-/// A second Ctrl-C ends the program wherever it is, and so does the first one if it is not heeded, because
-/// something waits for a person or a pipe.
+/// A second Ctrl-C ends the program wherever it is, and so does the first one if it is not heeded,
+/// because something waits for a person or a pipe.
 async fn end_at_once() {
     interrupted().await;
     tokio::select! {

@@ -1,6 +1,7 @@
 //! One command that moves or compares files: its client, its progress, its report.
 //!
-//! Begun once, ended once, so that `put`, `get`, `sync` and `verify` treat a connection that is gone alike.
+//! Begun once, ended once, so that `put`, `get`, `sync` and `verify` treat a connection that is
+//! gone alike.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -27,8 +28,8 @@ pub(super) struct Moving {
 }
 
 impl Moving {
-    /// Begins to log in at the server of `address`; what the command does meanwhile may count on it, and must print
-    /// nothing before it is answered.
+    /// Begins to log in at the server of `address`; what the command does meanwhile may count on
+    /// it, and must print nothing before it is answered.
     pub(super) async fn begin(
         access: &Access,
         address: &Address,
@@ -41,7 +42,8 @@ impl Moving {
         Ok(Self { client, meter, report: Report::new(access.ui, progress), remote, started })
     }
 
-    /// Notes that a file or tree failed; false once nothing more can succeed, which is told at the end.
+    /// Notes that a file or tree failed; false once nothing more can succeed, which is told at the
+    /// end.
     pub(super) async fn failed(&mut self, failure: Failure) -> bool {
         // What fails here is not told if the login fails.
         let _ = self.client.logged_in().await;

@@ -27,7 +27,8 @@ pub(super) struct OwnKey {
     pub(super) path: PathBuf,
 }
 
-/// Where the key lies, and whether somebody said so: `--key`, else `SEALANE_KEY`, else beside the known servers.
+/// Where the key lies, and whether somebody said so: `--key`, else `SEALANE_KEY`, else beside the
+/// known servers.
 pub(super) fn place(named: Option<PathBuf>) -> Option<(PathBuf, bool)> {
     let named = named.or_else(environment::key_file);
     let usual = || environment::config_directory().map(|directory| (directory.join(FILE), false));
@@ -65,7 +66,8 @@ impl OwnKey {
         })
     }
 
-    /// What to say if `error` is that `server` does not take this key for `user`; `None` if it is something else.
+    /// What to say if `error` is that `server` does not take this key for `user`; `None` if it is
+    /// something else.
     pub(super) fn refused(
         &self,
         server: &str,

@@ -68,8 +68,8 @@ pub(super) async fn remove(ui: Ui, access: &Access, args: Remove) -> Result<(), 
     }
 }
 
-/// Whether a partial is of the file at `path` or, if `below`, of one below it. One whose path is not
-/// known is below the home.
+/// Whether a partial is of the file at `path` or, if `below`, of one below it. One whose path is
+/// not known is below the home.
 fn is_meant(partial: &Partial, path: &RemotePath, below: bool) -> bool {
     match partial.path.as_deref().map(RemotePath::parse) {
         Some(Ok(of)) => of == *path || (below && path.contains(&of)),

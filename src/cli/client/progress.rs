@@ -80,8 +80,8 @@ impl Width {
 }
 
 impl Progress {
-    /// Draws `meter` on stderr as the bar of `access`, which was hidden until now, if its terminal draws
-    /// at all; from when the login has succeeded.
+    /// Draws `meter` on stderr as the bar of `access`, which was hidden until now, if its terminal
+    /// draws at all; from when the login has succeeded.
     pub(super) fn start(
         access: &Access,
         meter: Arc<Meter>,
@@ -141,8 +141,8 @@ impl Shown {
         self.fit();
     }
 
-    /// Shows what fits into a line of the terminal as wide as it is now: one that were broken could not be drawn
-    /// over.
+    /// Shows what fits into a line of the terminal as wide as it is now: one that were broken could
+    /// not be drawn over.
     fn fit(&self) {
         let columns = Ui::columns();
         let width = Width::of(columns);

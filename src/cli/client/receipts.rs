@@ -26,7 +26,8 @@ const SIDE_BY_SIDE: usize = 16;
 /// Largest file of receipts, written and read.
 const MAX_FILE: u64 = 1 << 30;
 
-/// Has the server sign each of `files`, by path and root, and writes that to `paper`. Gives the failures.
+/// Has the server sign each of `files`, by path and root, and writes that to `paper`. Gives the
+/// failures.
 pub(super) async fn fetch(
     remote: &Remote,
     paper: &Path,

@@ -14,8 +14,8 @@ pub(super) struct Remembered {
 }
 
 impl Remembered {
-    /// Opens the cache if it is `wanted` and there is a place for it. What there is to say of it is said once the
-    /// `login` has succeeded.
+    /// Opens the cache if it is `wanted` and there is a place for it. What there is to say of it is
+    /// said once the `login` has succeeded.
     pub(super) fn open(
         ui: Ui,
         wanted: bool,

@@ -70,8 +70,9 @@ impl Access {
         connector
     }
 
-    /// Begins a session with the server of `address`, with the user's key or a password. Requests may be
-    /// sent at once. Nothing may be printed before one is answered, or [`Client::logged_in`].
+    /// Begins a session with the server of `address`, with the user's key or a password. Requests
+    /// may be sent at once. Nothing may be printed before one is answered, or
+    /// [`Client::logged_in`].
     pub(super) async fn connect(&self, address: &Address, job: Job) -> Result<Remote, Failure> {
         let key = OwnKey::find(self.key.clone())?;
         let identity = key.as_ref().map(|key| key.identity.clone());
@@ -247,7 +248,8 @@ impl Remote {
         })
     }
 
-    /// Why something could not be done with `what`: a failed login or a lost connection is about neither.
+    /// Why something could not be done with `what`: a failed login or a lost connection is about
+    /// neither.
     pub(super) fn failure(&self, what: &impl ToString, error: &SessionError) -> Failure {
         self.lost().unwrap_or_else(|| errors::session(&what.to_string(), error))
     }

@@ -50,8 +50,8 @@ impl Report {
         }
     }
 
-    /// One file arrived: `from` and `to` are how people know it. Those of a tree are shown on request only:
-    /// they may be thousands.
+    /// One file arrived: `from` and `to` are how people know it. Those of a tree are shown on
+    /// request only: they may be thousands.
     pub(super) fn done(&mut self, from: &str, to: &str, outcome: &Outcome, in_tree: bool) {
         let shown = if in_tree { self.ui.verbose } else { !self.ui.quiet };
         self.trees |= in_tree;

@@ -27,11 +27,13 @@ pub(super) enum TrustCommand {
     },
     /// Remember a server by the keys in the address, without connecting
     ///
-    /// Without keys it looks at the one that the server shows, and asks for it at a terminal (or takes it with --accept-new).
+    /// Without keys it looks at the one that the server shows, and asks for it at a terminal (or
+    /// takes it with --accept-new).
     ///
     /// Example: `sealane trust add --name work 'sealane://ahpu@host/?pin=sha256.…&pin=sha256.…'`
     Add {
-        /// Call it so: NAME:PATH then works wherever an address does; names that it has already stay
+        /// Call it so: NAME:PATH then works wherever an address does; names that it has already
+        /// stay
         #[arg(long, value_name = "NAME", value_parser = ServerName::parse)]
         name: Option<ServerName>,
         /// Its address, or host:port

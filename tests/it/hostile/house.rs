@@ -289,13 +289,13 @@ fn row_26_no_deadline_looks_at_the_wall_clock() {
         for (name, bytes) in content(&place) {
             let text = String::from_utf8(bytes.unwrap_or_default()).unwrap();
             let shipped = text.split("#[cfg(test)]").next().unwrap_or_default();
-            // Where days are meant: the age of partials and of key files, the time in a receipt and in a new
-            // certificate.
+            // Where days are meant: the age of partials and of key files, the time in a receipt and
+            // in a new certificate.
             let is_about_days = matches!(
                 (room, name.as_str()),
                 ("server", "lib.rs" | "keys.rs" | "live.rs" | "sealane/signer.rs")
                     | ("tls", "generate.rs")
-                    | ("client", "tree/mod.rs" | "tree/send.rs")
+                    | ("client", "trust.rs" | "tree/ends.rs" | "tree/send.rs")
             );
             let reads = CLOCKS.iter().any(|clock| shipped.contains(clock));
             assert!(name.contains("tests") || is_about_days || !reads, "{room}/{name}");

@@ -93,7 +93,7 @@ impl FalseServer {
         let key = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
         let identity =
             Identity::from_pem(key.certificate_pem.as_bytes(), key.key_pem.expose().as_bytes());
-        let config = tls::server_config(identity.unwrap()).unwrap();
+        let config = tls::server_config(identity.unwrap(), Vec::new()).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move {

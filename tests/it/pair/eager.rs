@@ -125,8 +125,8 @@ fn logged_in() -> Vec<u8> {
     ServerMessage::LoggedIn(LoggedIn { user: USER.to_owned() }).encode(2)
 }
 
-/// What a client makes of a server that says `frames` to its login and to a request that came with it, which fails
-/// with the same error.
+/// What a client makes of a server that says `frames` to its login and to a request that came with
+/// it, which fails with the same error.
 async fn heard(frames: &[u8]) -> Result<(), SessionError> {
     let (near, far) = duplex(PIPE);
     let mut server = Peer::new(far, Side::Client, None);

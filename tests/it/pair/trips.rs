@@ -55,13 +55,13 @@ async fn relay(mut near: DuplexStream, mut far: DuplexStream, flights: Arc<Atomi
     }
 }
 
-/// The real client over real TLS, whose login is on its way, and its flights so far. The server's end
-/// is to be waited for beside what the client asks at once.
+/// The real client over real TLS, whose login is on its way, and its flights so far. The server's
+/// end is to be waited for beside what the client asks at once.
 async fn client(pair: &Pair) -> (Client, Arc<AtomicUsize>, impl Future<Output = (Served,)>) {
     let key = tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
     let identity =
         Identity::from_pem(key.certificate_pem.as_bytes(), key.key_pem.expose().as_bytes());
-    let server = tls::server_config(identity.unwrap()).unwrap();
+    let server = tls::server_config(identity.unwrap(), Vec::new()).unwrap();
     let flights = Arc::<AtomicUsize>::default();
     let ((client_end, near), (far, server_end)) = (duplex(ROOM), duplex(ROOM));
     tokio::spawn(relay(near, far, flights.clone()));

@@ -85,7 +85,7 @@ impl Network {
         let identity = Identity::from_pem(certificate.as_bytes(), private.expose().as_bytes());
         Arc::new(Self {
             pair: Pair::new(),
-            server: tls::server_config(identity.unwrap()).unwrap(),
+            server: tls::server_config(identity.unwrap(), Vec::new()).unwrap(),
             pins: PinSet::new(vec![key.pin]).unwrap(),
             waits: Notify::new(),
             waiting: AtomicBool::new(false),

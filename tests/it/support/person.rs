@@ -54,8 +54,8 @@ impl Person {
         })
     }
 
-    /// Runs `command` at a terminal of 80 columns and types an answer whenever the screen ends with `question` and maybe
-    /// more on that line.
+    /// Runs `command` at a terminal of 80 columns and types an answer whenever the screen ends with
+    /// `question` and maybe more on that line.
     pub fn types(
         &self,
         mut command: Command,

@@ -127,7 +127,6 @@ fn nothing_turns_verification_off() {
         "HOME",
         "LISTEN_FDNAMES",
         "NOTIFY_SOCKET",
-        "NO_COLOR",
         "SEALANE_KEY",
         "SEALANE_LOG",
         "SEALANE_PASSWORD",

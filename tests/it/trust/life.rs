@@ -208,7 +208,8 @@ fn a_server_lives_through_everything_and_nobody_is_asked() {
     // The backup key needs no introduction.
     ok(away.run(["ls", "work:"]));
     assert_eq!(state(&away, &b).as_deref(), Some("active"));
-    // Who learned of the backup from the server alone goes on as well, but takes its word for no revocation.
+    // Who learned of the backup from the server alone goes on as well, but takes its word for no
+    // revocation.
     for (person, lost) in [(&online, "revoked"), (&late, "revoked"), (&newcomer, "retired")] {
         ok(person.run(["ls", "work:"]));
         let now = [&n, &b, &c].map(|pin| state(person, pin).unwrap());

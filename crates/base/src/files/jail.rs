@@ -166,7 +166,8 @@ impl Directory {
         Ok(self.facts()?.identity)
     }
 
-    /// Which mount this directory lies in: files are not renamed from one to another, be they of the same device.
+    /// Which mount this directory lies in: files are not renamed from one to another, be they of
+    /// the same device.
     pub fn mount(&self) -> Result<(u64, u64), StorageError> {
         let device = self.identity()?.0;
         #[cfg(target_os = "linux")]
@@ -221,8 +222,8 @@ impl Directory {
         Ok((File::from(file), facts))
     }
 
-    /// Gives the owner access to a file or directory of ours whose mode denies it to us: such a one cannot be
-    /// opened to give it another mode.
+    /// Gives the owner access to a file or directory of ours whose mode denies it to us: such a one
+    /// cannot be opened to give it another mode.
     pub(super) fn give_access(&self, name: impl Arg) -> Result<(), StorageError> {
         let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let handle = fs::openat(&self.0, name, flags, Mode::empty())?;

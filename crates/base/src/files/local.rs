@@ -38,8 +38,9 @@ pub struct LocalSink {
 impl LocalSink {
     /// Begins a download of `size` bytes to `path`.
     ///
-    /// With `preserve` the file gets the time and permissions in `meta`. Else it keeps the permissions of
-    /// the file it replaces; a new one has those in `meta`, or 0666, less the umask, as `scp` does it.
+    /// With `preserve` the file gets the time and permissions in `meta`. Else it keeps the
+    /// permissions of the file it replaces; a new one has those in `meta`, or 0666, less the umask,
+    /// as `scp` does it.
     ///
     /// # Errors
     /// [`StorageError::IsDirectory`] if the destination is one or ends in a slash;

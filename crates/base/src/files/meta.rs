@@ -13,8 +13,8 @@ use crate::fsio::disk;
 /// Of a directory: what is made in it has its group.
 const SET_GROUP_ID: u32 = 0o2000;
 
-/// Gives the file the group that one made in `directory` would have: it was made elsewhere. As far as the
-/// system lets us, who must be in that group.
+/// Gives the file the group that one made in `directory` would have: it was made elsewhere. As far
+/// as the system lets us, who must be in that group.
 pub(super) fn inherit_group(file: &File, directory: &Directory) -> Result<(), StorageError> {
     let place = directory.facts()?;
     if place.special & SET_GROUP_ID != 0 && Facts::of(file)?.group != place.group {

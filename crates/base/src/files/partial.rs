@@ -32,11 +32,11 @@ pub struct PartialFile {
     resumed: u64,
     /// The file that has the name now, and its length when it was opened.
     present: Option<(Arc<File>, Facts)>,
-    /// There is no room for a copy of that: nothing is copied until something else must be written, which asks
-    /// for the room.
+    /// There is no room for a copy of that: nothing is copied until something else must be written,
+    /// which asks for the room.
     no_room: RwLock<Option<Room>>,
-    /// How much, from the start, is in the partial without having been sent now: settled by whoever comes
-    /// first, the first read of what is held or the first write.
+    /// How much, from the start, is in the partial without having been sent now: settled by whoever
+    /// comes first, the first read of what is held or the first write.
     there: OnceLock<u64>,
     /// All of it was written in one call, so it has its length.
     is_whole: AtomicBool,
@@ -88,13 +88,15 @@ impl PartialFile {
         })
     }
 
-    /// For an upload of what may be there already, where there is no room for a copy; `room` asks for it.
+    /// For an upload of what may be there already, where there is no room for a copy; `room` asks
+    /// for it.
     pub fn without_room(mut self, room: Room) -> Self {
         self.resumed = 0;
         Self { no_room: RwLock::new(Some(room)), ..self }
     }
 
-    /// True as long as nothing was found that the present version does not hold, and nothing was copied.
+    /// True as long as nothing was found that the present version does not hold, and nothing was
+    /// copied.
     pub fn does_without_room(&self) -> bool {
         self.copies_nothing().is_some()
     }
@@ -130,8 +132,9 @@ impl PartialFile {
         Ok(())
     }
 
-    /// Ends an upload of what is there already: nothing but `meta` is new, and it is all on the disk. False if the
-    /// upload turned out to be of something else, or the name is of another file by now, as `names` says.
+    /// Ends an upload of what is there already: nothing but `meta` is new, and it is all on the
+    /// disk. False if the upload turned out to be of something else, or the name is of another file
+    /// by now, as `names` says.
     pub fn is_present(
         &self,
         names: impl FnOnce() -> Result<Option<Facts>, StorageError>,

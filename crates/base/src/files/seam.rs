@@ -15,8 +15,8 @@ pub struct FileMeta {
 }
 
 impl FileMeta {
-    /// What goes to the other end: with `preserve` all of it, else the mode alone, so that a private file
-    /// comes back private.
+    /// What goes to the other end: with `preserve` all of it, else the mode alone, so that a
+    /// private file comes back private.
     #[must_use]
     pub fn told(self, preserve: bool) -> Self {
         Self { modified: self.modified.filter(|_| preserve), ..self }

@@ -54,8 +54,8 @@ impl FileSource {
         Self::measured((file, opened))
     }
 
-    /// Reads from a regular file of this machine that was just opened. One whose size the system does not know
-    /// (in `/proc` and `/sys`, in some FUSE) is read to its end first, to learn it.
+    /// Reads from a regular file of this machine that was just opened. One whose size the system
+    /// does not know (in `/proc` and `/sys`, in some FUSE) is read to its end first, to learn it.
     pub(super) fn measured((file, opened): (File, Facts)) -> Result<Self, StorageError> {
         let may_be_wrong = opened.size == 0 || sysfs() == Some(opened.identity.0);
         if !may_be_wrong || (opened.size == 0 && file.read_at(&mut [0], 0)? == 0) {

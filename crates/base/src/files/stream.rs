@@ -62,8 +62,8 @@ impl<W: Write + Send + 'static> Sink for StreamSink<W> {
     fn discard(&self) {}
 }
 
-/// Whether standard input or output was closed when the program began. The runtime puts the null device there
-/// then, open for reading and writing, which no redirection of a shell does.
+/// Whether standard input or output was closed when the program began. The runtime puts the null
+/// device there then, open for reading and writing, which no redirection of a shell does.
 pub fn was_closed(stream: impl AsFd) -> bool {
     let device = |stat: Stat| (stat.st_mode & 0o170_000, stat.st_rdev);
     let (Ok(here), Ok(null)) = (fs::fstat(&stream), fs::stat("/dev/null")) else { return true };

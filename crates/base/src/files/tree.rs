@@ -80,8 +80,9 @@ impl Tree {
         Ok(Self::at(self.root.child(name)?))
     }
 
-    /// Everything below, without what `excluded` says yes to (asked with the path, be it one that cannot be sent, and
-    /// whether it is a directory) and without partials of downloads. What goes away meanwhile is left out.
+    /// Everything below, without what `excluded` says yes to (asked with the path, be it one that
+    /// cannot be sent, and whether it is a directory) and without partials of downloads. What goes
+    /// away meanwhile is left out.
     ///
     /// Memory: what it returns. Each directory is read with no other one open.
     pub fn walk(&self, excluded: &dyn Fn(&str, bool) -> bool) -> Walked {
@@ -255,7 +256,8 @@ impl Tree {
         Ok(same?.is_some_and(|same| same.identity == facts.identity))
     }
 
-    /// Makes a directory with `mode` less the umask, which its owner can fill in any case; it may be there.
+    /// Makes a directory with `mode` less the umask, which its owner can fill in any case; it may
+    /// be there.
     ///
     /// # Errors
     /// [`StorageError::NotDirectory`] if something else has the name, a link for instance;
@@ -265,8 +267,8 @@ impl Tree {
         directory.child_or_make(name, mode & 0o777 | OWNED_DIRECTORY).map(drop)
     }
 
-    /// Gives a file or directory the time and permissions that `meta` names. The set-id and sticky bits of
-    /// directories stay.
+    /// Gives a file or directory the time and permissions that `meta` names. The set-id and sticky
+    /// bits of directories stay.
     ///
     /// # Errors
     /// [`StorageError::NotRegular`] for anything else; any other [`StorageError`].
@@ -331,8 +333,8 @@ fn set_meta_in(directory: &Directory, name: &str, meta: FileMeta) -> Result<(), 
     }
 }
 
-/// Makes the directory `path`, which the user named, if it is missing, as [`Tree::make_directory`]; those above
-/// must be there.
+/// Makes the directory `path`, which the user named, if it is missing, as [`Tree::make_directory`];
+/// those above must be there.
 ///
 /// # Errors
 /// [`StorageError::NotFound`], [`StorageError::NotDirectory`] or another [`StorageError`].

@@ -54,7 +54,8 @@ impl FsError {
         Self { action, path: path.to_owned(), kind: kind.into() }
     }
 
-    /// True if nothing has that name, be it because what should hold it is no directory (`HOME=/dev/null`).
+    /// True if nothing has that name, be it because what should hold it is no directory
+    /// (`HOME=/dev/null`).
     #[must_use]
     pub fn is_not_found(&self) -> bool {
         self.is_io(io::ErrorKind::NotFound) || self.is_io(io::ErrorKind::NotADirectory)
@@ -81,12 +82,6 @@ impl FsError {
         const LIMITS: [Errno; 3] = [Errno::MFILE, Errno::NFILE, Errno::NOMEM];
         let FsErrorKind::Io(error) = &self.kind else { return false };
         Errno::from_io_error(error).is_some_and(|errno| LIMITS.contains(&errno))
-    }
-
-    /// True if somebody else holds the lock.
-    #[must_use]
-    pub fn is_locked(&self) -> bool {
-        matches!(self.kind, FsErrorKind::Locked { .. })
     }
 
     /// The command that helps, where there is one.

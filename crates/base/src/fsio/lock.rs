@@ -129,12 +129,12 @@ mod tests {
         let guard = lock_exclusive(&path).unwrap();
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         let error = try_lock_exclusive(&path).unwrap_err();
-        assert!(error.is_locked());
+        assert!(matches!(error.kind, FsErrorKind::Locked { .. }), "{error}");
         let text = error.to_string();
         let own = format!("it is in use by process {} (", std::process::id());
         assert!(text.contains(&own) || text.ends_with("another process"), "{text}");
         let waited = lock_within(&path, Duration::from_millis(20)).unwrap_err();
-        assert!(waited.is_locked() && waited.hint().is_some());
+        assert!(matches!(waited.kind, FsErrorKind::Locked { .. }) && waited.hint().is_some());
         drop(guard);
         let _guard = try_lock_exclusive(&path).unwrap();
     }

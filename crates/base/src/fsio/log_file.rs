@@ -1,6 +1,7 @@
 //! A log file: lines are added to it, and it is opened anew once its name stands for another file.
 //!
-//! Nothing is synced: a log that is lost with the power is lost. When to open anew, the caller decides.
+//! Nothing is synced: a log that is lost with the power is lost. When to open anew, the caller
+//! decides.
 
 use std::fs::File;
 use std::io;
@@ -24,9 +25,9 @@ pub struct LogFile {
 }
 
 impl LogFile {
-    /// Opens `path` to add to it; makes it, for its owner to write and its group to read, if there is none.
-    /// Where the process may later not write by that name, a new one is made in `nursery`, a directory on the same
-    /// file system, and linked to its place.
+    /// Opens `path` to add to it; makes it, for its owner to write and its group to read, if there
+    /// is none. Where the process may later not write by that name, a new one is made in `nursery`,
+    /// a directory on the same file system, and linked to its place.
     ///
     /// # Errors
     /// [`FsErrorKind::Io`], or [`FsErrorKind::NotRegular`] for a link, a device or a pipe.

@@ -54,8 +54,9 @@ pub fn read_private(path: &Path, max_bytes: u64) -> Result<Vec<u8>, FsError> {
     read_to_limit(file, path, max_bytes)
 }
 
-/// As [`read_private`], for private keys: one that belongs to root may be readable by its group, as with PostgreSQL, if
-/// that is not root's own. So root keeps a key that several services of one group may use, and none of them may change.
+/// As [`read_private`], for private keys: one that belongs to root may be readable by its group, as
+/// with PostgreSQL, if that is not root's own. So root keeps a key that several services of one
+/// group may use, and none of them may change.
 ///
 /// # Errors
 /// As [`read_private`].
@@ -73,8 +74,8 @@ fn is_private_key(mode: u32, owner: u32, group: u32) -> bool {
     mode & OTHERS & !allowed == 0
 }
 
-/// Hands a regular file of any length to `take`, piece by piece; links are followed. False if it is something
-/// else, which is not touched.
+/// Hands a regular file of any length to `take`, piece by piece; links are followed. False if it is
+/// something else, which is not touched.
 ///
 /// # Errors
 /// [`FsErrorKind::Io`].
@@ -95,12 +96,14 @@ pub fn read_in_pieces(path: &Path, take: &mut dyn FnMut(&[u8])) -> Result<bool, 
     }
 }
 
-/// The first line in `path`, with its end: of a file, or of what a pipe, terminal or other stream gives, which is
-/// waited for. No more than `max_bytes` bytes are read, of a stream none behind the line.
+/// The first line in `path`, with its end: of a file, or of what a pipe, terminal or other stream
+/// gives, which is waited for. No more than `max_bytes` bytes are read, of a stream none behind the
+/// line.
 ///
 /// # Errors
-/// [`FsErrorKind::NotPrivate`] if `private` and it is a file that the group or others may read or write;
-/// [`FsErrorKind::NotRegular`] for a directory, [`FsErrorKind::TooLarge`], [`FsErrorKind::Io`].
+/// [`FsErrorKind::NotPrivate`] if `private` and it is a file that the group or others may read or
+/// write; [`FsErrorKind::NotRegular`] for a directory, [`FsErrorKind::TooLarge`],
+/// [`FsErrorKind::Io`].
 pub fn read_line(
     path: &Path,
     max_bytes: u64,
@@ -123,8 +126,8 @@ pub fn read_line(
     }
 }
 
-/// The first line that `stream` gives, byte by byte, so that what follows is left to others; `None` if it is longer
-/// than `max_bytes`.
+/// The first line that `stream` gives, byte by byte, so that what follows is left to others; `None`
+/// if it is longer than `max_bytes`.
 ///
 /// # Errors
 /// What the system says.
@@ -173,7 +176,8 @@ impl Stamp {
         })
     }
 
-    /// True if the file changed so shortly before `now` that another change could leave the same stamp.
+    /// True if the file changed so shortly before `now` that another change could leave the same
+    /// stamp.
     #[must_use]
     pub fn is_young(&self, now: SystemTime) -> bool {
         let seconds = u64::try_from(self.changed.0).unwrap_or(0);

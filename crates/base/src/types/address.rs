@@ -108,20 +108,10 @@ impl Address {
         })
     }
 
-    /// `host:port`, with brackets around an IPv6 address.
+    /// `host:port`, with brackets around an IPv6 address and `%25` before its zone.
     #[must_use]
     pub fn host_port(&self) -> String {
-        if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        }
-    }
-
-    /// The same server with another path.
-    #[must_use]
-    pub fn with_path(&self, path: RemotePath) -> Self {
-        Self { path, is_directory: false, ..self.clone() }
+        host_port(&self.host, self.port)
     }
 }
 
@@ -143,6 +133,16 @@ impl fmt::Display for Address {
     }
 }
 
+/// `host:port`, with brackets around an IPv6 address and `%25` before its zone.
+#[must_use]
+pub fn host_port(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{}]:{port}", host.replacen('%', "%25", 1))
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 fn parse_user(text: &str) -> Result<Username, AddressError> {
     if text.contains(':') {
         return Err(AddressError::Password);
@@ -155,7 +155,7 @@ fn parse_host_port(text: &str) -> Result<(String, u16), AddressError> {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or_else(wrong)?;
-            host.parse::<std::net::Ipv6Addr>().map_err(|_| wrong())?;
+            let host = bracketed(host).ok_or_else(wrong)?;
             (
                 host,
                 if after.is_empty() {
@@ -166,8 +166,8 @@ fn parse_host_port(text: &str) -> Result<(String, u16), AddressError> {
             )
         }
         None => match text.split_once(':') {
-            Some((host, port)) => (host, Some(port)),
-            None => (text, None),
+            Some((host, port)) => (host.to_owned(), Some(port)),
+            None => (text.to_owned(), None),
         },
     };
     let port = match port {
@@ -177,12 +177,30 @@ fn parse_host_port(text: &str) -> Result<(String, u16), AddressError> {
             _ => return Err(AddressError::Port(super::text::printable(port))),
         },
     };
-    let allowed =
-        |character: char| character.is_alphanumeric() || matches!(character, '.' | '-' | '_' | ':');
+    let is_bracketed = text.starts_with('[');
+    let allowed = |character: char| {
+        let is_mark = matches!(character, '.' | '-' | '_' | ':');
+        character.is_alphanumeric() || is_mark || (is_bracketed && character == '%')
+    };
     if host.is_empty() || host.len() > 253 || !host.chars().all(allowed) {
         return Err(wrong());
     }
-    Ok((host.to_owned(), port))
+    Ok((host, port))
+}
+
+/// What stands between brackets: an IPv6 address, perhaps with a zone (`fe80::1%25eth0`, RFC 6874).
+/// A zone is also taken as people write it, with a bare `%`.
+fn bracketed(text: &str) -> Option<String> {
+    let (address, zone) = match text.split_once('%') {
+        Some((address, zone)) => (address, Some(zone.strip_prefix("25").unwrap_or(zone))),
+        None => (text, None),
+    };
+    address.parse::<std::net::Ipv6Addr>().ok()?;
+    match zone {
+        Some(zone) if zone.is_empty() || zone.contains(['%', ':']) => None,
+        Some(zone) => Some(format!("{address}%{zone}")),
+        None => Some(address.to_owned()),
+    }
 }
 
 fn parse_query(query: &str) -> Result<Vec<Pin>, AddressError> {
@@ -234,8 +252,26 @@ mod tests {
     }
 
     #[test]
+    fn a_zone_is_read_in_both_spellings() {
+        for text in ["sealane://[fe80::1%25eth0]:99/", "sealane://[fe80::1%eth0]:99"] {
+            let address = parse(text);
+            assert_eq!(address.host, "fe80::1%eth0");
+            assert_eq!(address.host_port(), "[fe80::1%25eth0]:99");
+        }
+        for text in ["[fe80::1%]", "[fe80::1%25]", "[fe80::1%a%b]", "h%25eth0", "[h%25eth0]"] {
+            let refused = Address::parse(&format!("sealane://{text}/"));
+            assert!(matches!(refused, Err(AddressError::Host(_))), "{text}: {refused:?}");
+        }
+    }
+
+    #[test]
     fn display_reads_back() {
-        for text in ["sealane://h", "sealane://张三@h:1/x%3Fy%25/", "sealane://[::1]:99/a/b"] {
+        for text in [
+            "sealane://[fe80::1%25lo]:1/",
+            "sealane://h",
+            "sealane://张三@h:1/x%3Fy%25/",
+            "sealane://[::1]:99/a/b",
+        ] {
             let address = parse(text);
             assert_eq!(parse(&address.to_string()), address, "{text}");
         }

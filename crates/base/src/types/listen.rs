@@ -15,8 +15,8 @@ pub enum ListenAddress {
 }
 
 impl ListenAddress {
-    /// Reads `127.0.0.1:9901`, `[::]:9901`, `files.example.com:9901`. The port must be there; 0 is one that the
-    /// system picks.
+    /// Reads `127.0.0.1:9901`, `[::]:9901`, `files.example.com:9901`. The port must be there; 0 is
+    /// one that the system picks.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         if let Ok(address) = text.parse() {

@@ -76,7 +76,8 @@ impl RemotePath {
         Ok(Self(text.to_owned()))
     }
 
-    /// As [`RemotePath::parse`], for a path as people type it: empty components and `.` mean nothing, as to a shell.
+    /// As [`RemotePath::parse`], for a path as people type it: empty components and `.` mean
+    /// nothing, as to a shell.
     ///
     /// # Errors
     /// [`PathError`].

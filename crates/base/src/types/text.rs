@@ -27,10 +27,12 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
-/// `text` with its letters composed (NFC): `é` as one character, as most keyboards give it. Wiped when dropped.
+/// `text` with its letters composed (NFC): `é` as one character, as most keyboards give it. Wiped
+/// when dropped.
 #[must_use]
 pub fn composed(text: &str) -> Zeroizing<String> {
-    // No character grows beyond three times its bytes; a string that grew would leave copies behind.
+    // No character grows beyond three times its bytes; a string that grew would leave copies
+    // behind.
     let mut composed = Zeroizing::new(String::with_capacity(text.len().saturating_mul(3)));
     composed.extend(text.nfc());
     composed

@@ -25,7 +25,8 @@ pub struct Username(String);
 pub struct UsernameError;
 
 impl Username {
-    /// Parses a name; the same letters composed or not (`é` as one character or as two) make the same one.
+    /// Parses a name; the same letters composed or not (`é` as one character or as two) make the
+    /// same one.
     ///
     /// # Errors
     /// [`UsernameError`] if it is empty, longer than [`MAX_USERNAME`] bytes, not one valid path

@@ -1,8 +1,9 @@
-//! How many connections a session should have: doubled as long as that pays, taken back when it does not. A large
-//! file over a far link begins with some, because finding out takes as long as many a transfer.
+//! How many connections a session should have: doubled as long as that pays, taken back when it
+//! does not. A large file over a far link begins with some, because finding out takes as long as
+//! many a transfer.
 //!
-//! It measures what is verified per second, and is told the time. One try takes about a second; after one
-//! that was in vain the next is far off, so a link that one connection fills has one.
+//! It measures what is verified per second, and is told the time. One try takes about a second;
+//! after one that was in vain the next is far off, so a link that one connection fills has one.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,8 @@ const GAIN: f64 = 0.10;
 const MEASURE: (Duration, Duration) = (Duration::from_millis(600), Duration::from_millis(2400));
 /// Less than this says nothing about a rate: it comes chunk by chunk.
 const ENOUGH: u64 = 4 << 20;
-/// Connections that a large file begins with on a far link: as many as the memory of a transfer has chunks for.
+/// Connections that a large file begins with on a far link: as many as the memory of a transfer has
+/// chunks for.
 const START: usize = 4;
 /// A file for which they have enough to do.
 const LARGE: u64 = 16 << 20;
@@ -66,8 +68,8 @@ impl Controller {
         Self { settle, is_far, phase, fewer, is_try: false, rest, connections: 1, moved: None }
     }
 
-    /// Says what to do `now`, with so many `connections` in use, while the `largest` file under way has so many
-    /// bytes. To be asked several times a second.
+    /// Says what to do `now`, with so many `connections` in use, while the `largest` file under way
+    /// has so many bytes. To be asked several times a second.
     pub(super) fn tick(
         &mut self,
         now: Instant,

@@ -1,7 +1,8 @@
 //! The connection pool of a session: as many further connections as a long link needs.
 //!
-//! How many is for the [`Controller`]; this opens them, to the server that has proved the same key, and closes
-//! them. On a near link there are none: one connection is not held up by round trips there.
+//! How many is for the [`Controller`]; this opens them, to the server that has proved the same key,
+//! and closes them. On a near link there are none: one connection is not held up by round trips
+//! there.
 
 mod controller;
 #[cfg(test)]
@@ -20,10 +21,11 @@ use crate::session::{JoinedConnection, Joiner, SessionError};
 use sealane_base::types::Digest;
 use sealane_protocol::join::Exporter;
 
-/// A round trip below which a connection is never held up by waiting for acknowledgements: two chunks in a
-/// millisecond are more than any link carries.
+/// A round trip below which a connection is never held up by waiting for acknowledgements: two
+/// chunks in a millisecond are more than any link carries.
 const NEAR: Duration = Duration::from_millis(2);
-/// A round trip from which a large file gets some connections at once: two chunks in it fill no fast link.
+/// A round trip from which a large file gets some connections at once: two chunks in it fill no
+/// fast link.
 const FAR: Duration = Duration::from_millis(20);
 /// A new connection needs some round trips to find its rate, and this long at least.
 const SETTLE: (u32, Duration) = (5, Duration::from_millis(400));
@@ -87,13 +89,14 @@ pub(crate) async fn run(joiner: Joiner, settings: Settings, stop: CancellationTo
     let _ = timeout(CLOSE_TIMEOUT, all).await;
 }
 
-/// Opens as many of `count` connections as the server allows and the network can: they are made while the tokens are
-/// on their settings, which saves a round trip.
+/// Opens as many of `count` connections as the server allows and the network can: they are made
+/// while the tokens are on their settings, which saves a round trip.
 async fn open(joiner: &Joiner, settings: &Settings, count: usize) -> Vec<JoinedConnection> {
     let mut connecting = JoinSet::new();
     for _ in 0..count {
         let settings = settings.clone();
-        // Whoever has logged in with a key need not show it again: the token says whose connection it is.
+        // Whoever has logged in with a key need not show it again: the token says whose connection
+        // it is.
         connecting.spawn(async move { dial::secure(&settings.target, None, settings.limit).await });
     }
     let wanted = u8::try_from(count).unwrap_or(u8::MAX);

@@ -9,7 +9,8 @@ const TICK: Duration = Duration::from_millis(100);
 const SETTLE: Duration = Duration::from_millis(400);
 const MBIT: f64 = 1e6 / 8.0;
 
-/// A link whose rate in bytes per second depends on the number of connections, moved along tick by tick.
+/// A link whose rate in bytes per second depends on the number of connections, moved along tick by
+/// tick.
 struct Link<F: FnMut(usize, Duration) -> f64> {
     controller: Controller,
     rate: F,

@@ -1,7 +1,7 @@
 //! Requests that wait for their answers, and how an answer finds its request.
 //!
-//! Every wait is bounded: an answer to a request that was dropped is dropped, and a server that sends more
-//! answers than a request can have breaks the protocol.
+//! Every wait is bounded: an answer to a request that was dropped is dropped, and a server that
+//! sends more answers than a request can have breaks the protocol.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -143,8 +143,8 @@ pub(super) struct Pending {
 }
 
 impl Pending {
-    /// Registers a request with the id in `turn`; `downloads` if its answer may be an offer. `None` if the
-    /// session has ended.
+    /// Registers a request with the id in `turn`; `downloads` if its answer may be an offer. `None`
+    /// if the session has ended.
     pub(super) fn open(
         shared: Arc<Shared>,
         out: FrameSender,
@@ -167,8 +167,8 @@ impl Pending {
         self.id
     }
 
-    /// Says, before it is sent, that its answer is any number of `ENTRIES`. They must be taken in without
-    /// a pause: everything else on the connection waits behind them.
+    /// Says, before it is sent, that its answer is any number of `ENTRIES`. They must be taken in
+    /// without a pause: everything else on the connection waits behind them.
     pub(super) fn expect_many(&self) {
         if let Some(asker) = self.shared.waiting().by_id.get_mut(&self.id) {
             asker.many = true;

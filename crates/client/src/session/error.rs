@@ -38,8 +38,8 @@ impl SessionError {
         }
     }
 
-    /// The same failure for one more request. What went wrong with a file of this end is told once: to the
-    /// others the transfer was interrupted.
+    /// The same failure for one more request. What went wrong with a file of this end is told once:
+    /// to the others the transfer was interrupted.
     pub(crate) fn again(&self) -> Self {
         match self {
             Self::Connection(why) => Self::Connection(Arc::clone(why)),

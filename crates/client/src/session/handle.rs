@@ -32,7 +32,8 @@ impl Default for SessionSettings {
     }
 }
 
-/// A session over one connection. Dropping it closes the connection; [`Session::close`] waits for that.
+/// A session over one connection. Dropping it closes the connection; [`Session::close`] waits for
+/// that.
 #[derive(Debug)]
 pub struct Session {
     joiner: Joiner,
@@ -42,11 +43,12 @@ pub struct Session {
 }
 
 impl Session {
-    /// Begins a session over `stream`, whose other end has already proved a pinned key: with `password`, or
-    /// else with the key that the stream's handshake has proved.
+    /// Begins a session over `stream`, whose other end has already proved a pinned key: with
+    /// `password`, or else with the key that the stream's handshake has proved.
     ///
-    /// It takes requests at once: they leave together with the login. If that fails, each of them fails
-    /// with its error. `on_login` runs after a login that succeeded, before any request is answered.
+    /// It takes requests at once: they leave together with the login. If that fails, each of them
+    /// fails with its error. `on_login` runs after a login that succeeded, before any request is
+    /// answered.
     pub async fn begin<S>(
         stream: S,
         settings: SessionSettings,
@@ -95,8 +97,9 @@ impl Session {
     /// Waits for the answer to the login. Cancel safe.
     ///
     /// # Errors
-    /// [`SessionError::Refused`] with `LoginRefused`, `KeyRefused`, `TooManyFailures`, `Busy` or `Version`,
-    /// the last also for a server that welcomes with another version; [`SessionError::Connection`].
+    /// [`SessionError::Refused`] with `LoginRefused`, `KeyRefused`, `TooManyFailures`, `Busy` or
+    /// `Version`, the last also for a server that welcomes with another version;
+    /// [`SessionError::Connection`].
     pub fn logged_in(&self) -> impl Future<Output = Result<(), SessionError>> + Send + use<> {
         let shared = self.joiner.shared.clone();
         async move { shared.logged_in().await }
@@ -107,13 +110,15 @@ impl Session {
         self.joiner.shared.login_failed()
     }
 
-    /// What opens further connections to this session. It must be gone before [`Session::close`] can end.
+    /// What opens further connections to this session. It must be gone before [`Session::close`]
+    /// can end.
     #[must_use]
     pub fn joiner(&self) -> Joiner {
         self.joiner.clone()
     }
 
-    /// Runs a task along with the session: it is told to end, and waited for, when the session closes.
+    /// Runs a task along with the session: it is told to end, and waited for, when the session
+    /// closes.
     pub(crate) fn accompany(
         &mut self,
         start: impl FnOnce(Joiner, CancellationToken) -> JoinHandle<()>,
@@ -123,13 +128,15 @@ impl Session {
         self.companion = Some((stop.drop_guard(), task));
     }
 
-    /// Uploads that may run side by side, at least 1. It may change once the server has answered the login.
+    /// Uploads that may run side by side, at least 1. It may change once the server has answered
+    /// the login.
     pub(crate) fn max_transfers(&self) -> usize {
         let welcome = self.joiner.shared.welcome.get();
         welcome.map_or(limits::FIRST_TRANSFERS, |it| it.max_transfers).clamp(1, 64) as usize
     }
 
-    /// Requests that may be unanswered, at least 1. It may change once the server has answered the login.
+    /// Requests that may be unanswered, at least 1. It may change once the server has answered the
+    /// login.
     pub(crate) fn max_requests(&self) -> usize {
         let welcome = self.joiner.shared.welcome.get();
         welcome.map_or(limits::FIRST_REQUESTS, |it| it.max_requests).clamp(1, 4096) as usize
@@ -150,8 +157,8 @@ impl Session {
         let _ = writer.await;
     }
 
-    /// A new request; `downloads` if its answer may be an offer. No other request gets an id before it was
-    /// sent or dropped.
+    /// A new request; `downloads` if its answer may be an offer. No other request gets an id before
+    /// it was sent or dropped.
     pub(super) async fn pending(&self, downloads: bool) -> Result<Pending, SessionError> {
         self.joiner.pending(downloads).await
     }

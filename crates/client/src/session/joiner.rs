@@ -21,7 +21,8 @@ use sealane_protocol::transfer::{Lane, Progress};
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 
-/// A further connection is expendable: it is given up this many times sooner than the session's own connection.
+/// A further connection is expendable: it is given up this many times sooner than the session's own
+/// connection.
 const SOONER: u32 = 3;
 
 /// Opens further connections to a session, and tells how its transfers get on.
@@ -59,14 +60,15 @@ impl Joiner {
         }
     }
 
-    /// Bytes verified by the transfers of this session, and the size of the largest that is under way, if one is.
+    /// Bytes verified by the transfers of this session, and the size of the largest that is under
+    /// way, if one is.
     #[must_use]
     pub fn progress(&self) -> (Progress, Option<u64>) {
         (self.shared.routes.progress(), self.shared.routes.largest())
     }
 
-    /// Joins the session over `stream`, whose other end has proved the same key. `exporters` are those of the
-    /// session's own connection and of this one.
+    /// Joins the session over `stream`, whose other end has proved the same key. `exporters` are
+    /// those of the session's own connection and of this one.
     ///
     /// Cancel safety: dropping the future closes the connection.
     ///
@@ -86,8 +88,8 @@ impl Joiner {
         let (out, outbox) = outbox();
         let writer = tokio::spawn(write_frames(write, outbox, silence));
         let mut reader = FrameReader::new(read, Side::Server, silence);
-        // From now on chunks may overtake one another: the server may use the connection before we hear that
-        // we have joined.
+        // From now on chunks may overtake one another: the server may use the connection before we
+        // hear that we have joined.
         self.shared.routes.expect_lanes();
         let proof = join::proof(token, exporters.0, exporters.1);
         let message = ClientMessage::Join(Join { token: *token, proof });

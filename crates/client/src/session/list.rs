@@ -32,7 +32,8 @@ pub(crate) async fn list(
     }
 }
 
-/// Leaves out names that are no single harmless component or that `fits` says no to; gives how many.
+/// Leaves out names that are no single harmless component or that `fits` says no to; gives how
+/// many.
 fn keep(page: &mut Entries, fits: impl Fn(&str) -> bool) -> u64 {
     let count = page.entries.len();
     page.entries.retain(|entry| check_name(&entry.name).is_ok() && fits(&entry.name));
@@ -62,7 +63,8 @@ pub(crate) async fn list_whole(
         known.truncate(MOST_UNFIT);
         all.hidden = page.hidden;
         let follows = page.follows == Some(true);
-        // An answer that leaves names out is not the whole; one that goes nowhere may go on for ever.
+        // An answer that leaves names out is not the whole; one that goes nowhere may go on for
+        // ever.
         if page.more || follows && (is_empty || all.entries.len() > limits::ENTRIES_IN_ALL) {
             return Err(wrong());
         }

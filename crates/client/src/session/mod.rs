@@ -1,7 +1,7 @@
 //! The client's half of a session, over any byte stream: login, requests, answers.
 //!
-//! It knows neither sockets nor TLS below, and no retries above: those are for [`Client`](crate::Client),
-//! which has a method for every request.
+//! It knows neither sockets nor TLS below, and no retries above: those are for
+//! [`Client`](crate::Client), which has a method for every request.
 
 mod answers;
 mod error;

@@ -22,12 +22,12 @@ use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSI
 const HELLO: u32 = 1;
 pub(super) const LOGIN: u32 = 2;
 
-/// What happens between a login that succeeded and the first answer. It gets the keys that the server
-/// announced; nothing in them is verified.
+/// What happens between a login that succeeded and the first answer. It gets the keys that the
+/// server announced; nothing in them is verified.
 pub type OnLogin = Box<dyn FnOnce(Option<Keys>) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send>;
 
-/// `HELLO` and `LOGIN`, which leave together. One buffer of exactly their size, so that nothing which
-/// holds the password grows or is copied.
+/// `HELLO` and `LOGIN`, which leave together. One buffer of exactly their size, so that nothing
+/// which holds the password grows or is copied.
 pub(super) fn first_messages(user: &str, password: Option<&Secret>) -> Zeroizing<Vec<u8>> {
     let hello = Hello { version: VERSION, agent: Some(AGENT.to_owned()), features: None };
     let hello = ClientMessage::Hello(hello).encode(HELLO);
@@ -39,8 +39,8 @@ pub(super) fn first_messages(user: &str, password: Option<&Secret>) -> Zeroizing
     both
 }
 
-/// Reads until the login fails or the connection ends, and then fails all that still waits with the reason;
-/// also if the task is aborted.
+/// Reads until the login fails or the connection ends, and then fails all that still waits with the
+/// reason; also if the task is aborted.
 pub(super) async fn read_answers<R: AsyncRead + Unpin>(
     mut reader: FrameReader<R>,
     shared: Arc<Shared>,
@@ -96,7 +96,8 @@ async fn log_in<R: AsyncRead + Unpin>(
     }
 }
 
-/// Takes in a message that came before the login was answered; true if it says that the login succeeded.
+/// Takes in a message that came before the login was answered; true if it says that the login
+/// succeeded.
 fn take_greeting(id: u32, message: ServerMessage, shared: &Shared) -> Result<bool, SessionError> {
     let is_welcomed = shared.welcome.get().is_some();
     match (id, message) {

@@ -1,5 +1,5 @@
-//! Names that are two at the source and one where case or composition of letters do not count, as on
-//! macOS: the second would silently replace the first.
+//! Names that are two at the source and one where case or composition of letters do not count, as
+//! on macOS: the second would silently replace the first.
 
 use std::collections::HashSet;
 use std::collections::hash_map::{Entry, HashMap};
@@ -16,8 +16,8 @@ pub(super) fn has_collisions(listing: &Listing) -> bool {
     !listing.entries.iter().all(|entry| seen.insert(folded(entry.path.as_str())))
 }
 
-/// Keeps the first of names that would be the same there, by the order of their bytes; the others, with all
-/// below them, are problems.
+/// Keeps the first of names that would be the same there, by the order of their bytes; the others,
+/// with all below them, are problems.
 pub(super) fn keep_first(listing: &mut Listing) {
     let mut seen = HashMap::new();
     let mut closed = HashSet::new();

@@ -54,15 +54,15 @@ impl Compared {
     }
 }
 
-/// Compares the trees of `ends` and calls `on` for every file, for every directory that only one has, and for
-/// what could not be listed. Of a directory that is missing nothing below is told. Links and special files
-/// are passed over if both ends have one.
+/// Compares the trees of `ends` and calls `on` for every file, for every directory that only one
+/// has, and for what could not be listed. Of a directory that is missing nothing below is told.
+/// Links and special files are passed over if both ends have one.
 ///
 /// Cancel safety: dropping the future stops reading.
 ///
 /// # Errors
-/// [`SessionError`] if the server's tree cannot be listed at all, and once the connection is lost for good. A
-/// file that cannot be read is told to `on`.
+/// [`SessionError`] if the server's tree cannot be listed at all, and once the connection is lost
+/// for good. A file that cannot be read is told to `on`.
 pub async fn compare_trees(
     ends: &Arc<Ends>,
     exclude: &Exclude,

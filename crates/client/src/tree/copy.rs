@@ -1,4 +1,5 @@
-//! Whole trees from here to a server or back: both ends are listed, compared, and one is made what the other is.
+//! Whole trees from here to a server or back: both ends are listed, compared, and one is made what
+//! the other is.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -25,7 +26,8 @@ pub struct Copy {
     pub client: Client,
     /// Counts bytes.
     pub meter: Arc<Meter>,
-    /// What counts as unchanged, and whether the rest is deleted; `preserve` in it is not looked at.
+    /// What counts as unchanged, and whether the rest is deleted; `preserve` in it is not looked
+    /// at.
     pub rules: Rules,
     /// What is left out at both ends.
     pub exclude: Exclude,
@@ -63,7 +65,8 @@ pub enum Destination {
 }
 
 impl Copy {
-    /// What is at `path` on the server; if nothing is, a directory is made there, unless this is a dry run.
+    /// What is at `path` on the server; if nothing is, a directory is made there, unless this is a
+    /// dry run.
     ///
     /// Cancel safety: the directory may have been made.
     pub async fn destination(&self, path: &RemotePath) -> Destination {
@@ -75,14 +78,14 @@ impl Copy {
         }
     }
 
-    /// Brings a tree of this machine to the directory `base`, which is made if it is missing. `is_new` says
-    /// that it was made just now: then it is not listed.
+    /// Brings a tree of this machine to the directory `base`, which is made if it is missing.
+    /// `is_new` says that it was made just now: then it is not listed.
     ///
     /// Cancel safety: dropping the future interrupts what is under way; the same again continues.
     ///
     /// # Errors
-    /// [`SessionError`] if `base` cannot be listed or made, and once nothing more can succeed. A step that fails
-    /// alone is told to `on`.
+    /// [`SessionError`] if `base` cannot be listed or made, and once nothing more can succeed. A
+    /// step that fails alone is told to `on`.
     pub async fn upload(
         &self,
         tree: Tree,
@@ -115,15 +118,16 @@ impl Copy {
         upload_tree(&self.ends(tree, base), plan, |event| on(CopyEvent::Step(event))).await
     }
 
-    /// Brings the directory `base` of the server to the directory `to` of this machine, or to the one called
-    /// `inside` in it: a link of that name is refused, because it is the server's. It is made unless this is a
-    /// dry run.
+    /// Brings the directory `base` of the server to the directory `to` of this machine, or to the
+    /// one called `inside` in it: a link of that name is refused, because it is the server's. It is
+    /// made unless this is a dry run.
     ///
     /// Nothing is written outside of it, whatever the server says and whatever links lie there.
     /// Cancel safety: as for [`Copy::upload`].
     ///
     /// # Errors
-    /// As [`Copy::upload`]; [`SessionError::Transfer`] if the directory here cannot be made or opened.
+    /// As [`Copy::upload`]; [`SessionError::Transfer`] if the directory here cannot be made or
+    /// opened.
     pub async fn download(
         &self,
         base: &RemotePath,

@@ -42,7 +42,8 @@ pub struct Problem {
 }
 
 impl TreeError {
-    /// Its name, or those of what it holds, cannot exist at the other end; so what is there is none of it.
+    /// Its name, or those of what it holds, cannot exist at the other end; so what is there is none
+    /// of it.
     pub(super) fn is_about_names(&self) -> bool {
         matches!(self, Self::Name(_) | Self::Hidden(_))
     }

@@ -1,8 +1,8 @@
 //! Patterns of what a tree is walked without, as `rsync --exclude` takes them.
 //!
 //! `*` and `?` stand for anything but a slash, `**` for anything, `[a-z]` and `[!a-z]` for one
-//! character. A pattern with a slash in it is for the whole path from the top of the tree, any other
-//! for the last name; a slash at its end means directories only.
+//! character. A pattern with a slash in it is for the whole path from the top of the tree, any
+//! other for the last name; a slash at its end means directories only.
 
 use thiserror::Error;
 
@@ -52,7 +52,8 @@ impl Exclude {
         self.matches_text(path.as_str(), is_directory)
     }
 
-    /// As [`Exclude::matches`], for a path that need not be one: what cannot be sent can be left out.
+    /// As [`Exclude::matches`], for a path that need not be one: what cannot be sent can be left
+    /// out.
     #[must_use]
     pub fn matches_text(&self, path: &str, is_directory: bool) -> bool {
         let name = path.rsplit('/').next().unwrap_or_default();

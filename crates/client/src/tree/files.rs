@@ -1,5 +1,5 @@
-//! A list of files, wherever each of them is: a tree one level deep, in which a file is called by its place in
-//! the list.
+//! A list of files, wherever each of them is: a tree one level deep, in which a file is called by
+//! its place in the list.
 
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
@@ -143,7 +143,8 @@ impl Files {
     }
 }
 
-/// Sends every file and calls `on` for each, in the order they end. With `preserve` times and modes come along.
+/// Sends every file and calls `on` for each, in the order they end. With `preserve` times and modes
+/// come along.
 ///
 /// Cancel safety: dropping the future interrupts what is under way; running it again resumes.
 ///
@@ -184,7 +185,8 @@ pub async fn upload_files(
     transfer(&ends, again, send::start, |(at, result)| on(at, result)).await
 }
 
-/// Fetches every file and calls `on` for each, in the order they end. With `preserve` times and modes come along.
+/// Fetches every file and calls `on` for each, in the order they end. With `preserve` times and
+/// modes come along.
 ///
 /// Several files are asked for their sizes first, all at once; a single one comes at once.
 /// Cancel safety: as for [`upload_files`].
@@ -225,7 +227,7 @@ fn size_here(job: &FileJob) -> u64 {
     match &job.local {
         LocalFile::Open(source) => source.size(),
         // What cannot be opened fails when its turn comes.
-        LocalFile::Path(path) => std::fs::metadata(path).map_or(0, |meta| meta.len()),
+        LocalFile::Path(path) => FileSource::open(path).map_or(0, |source| source.size()),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Times and modes that come after the files: of directories, which what is put into them would change
-//! again, and of files that held the same already.
+//! Times and modes that come after the files: of directories, which what is put into them would
+//! change again, and of files that held the same already.
 
 use std::collections::HashSet;
 use std::sync::Arc;

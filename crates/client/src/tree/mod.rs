@@ -1,9 +1,9 @@
 //! Many files over one session: what is at both ends, what is to be done, doing it.
 //!
-//! One plan up front: both trees are listed, [`Plan::new`] compares them without asking any server, then
-//! small files go in many messages at once and large ones as transfers beside them. A list of files is a
-//! tree one level deep. Nothing is trusted to stay as it was listed: each step finds out by itself and
-//! fails for itself.
+//! One plan up front: both trees are listed, [`Plan::new`] compares them without asking any server,
+//! then small files go in many messages at once and large ones as transfers beside them. A list of
+//! files is a tree one level deep. Nothing is trusted to stay as it was listed: each step finds out
+//! by itself and fails for itself.
 
 mod collide;
 mod compare;

@@ -102,10 +102,11 @@ pub struct Plan {
     pub files: Vec<FileStep>,
     /// Files that need nothing, and their bytes.
     pub unchanged: (u64, u64),
-    /// Files that only need their time or mode, once all files are there; some of `files` may turn out to
-    /// be such.
+    /// Files that only need their time or mode, once all files are there; some of `files` may turn
+    /// out to be such.
     pub marks: Vec<TreeEntry>,
-    /// Directories whose time or mode is not that of the source, or will not be once all is in them.
+    /// Directories whose time or mode is not that of the source, or will not be once all is in
+    /// them.
     pub directories: Vec<TreeEntry>,
     /// What the source does not have; removed last, in this order.
     pub extras: Vec<Removal>,
@@ -182,7 +183,8 @@ impl Plan {
         plan
     }
 
-    /// Leaves out directories that are the `same` at both ends and stay so, as all do if times do not matter.
+    /// Leaves out directories that are the `same` at both ends and stay so, as all do if times do
+    /// not matter.
     fn keep_directories(&mut self, same: impl Fn(&TreeEntry) -> bool, modes_alone: bool) {
         if modes_alone {
             return self.directories.retain(|entry| !same(entry));

@@ -1,4 +1,5 @@
-//! Does what a plan says, in its order: clear the way, make directories, bring files, remove the rest.
+//! Does what a plan says, in its order: clear the way, make directories, bring files, remove the
+//! rest.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -107,8 +108,8 @@ pub async fn download_tree(
     marks.set_local(ends, &mut on).await
 }
 
-/// Hands on what the workers report until they have ended. What fails here is not told before the login is
-/// answered.
+/// Hands on what the workers report until they have ended. What fails here is not told before the
+/// login is answered.
 pub(super) async fn follow(
     client: &Client,
     mut workers: JoinSet<()>,

@@ -1,7 +1,7 @@
 //! Files on their way up: small ones many at once in one message each, large ones beside them.
 //!
-//! One thread reads and hashes the small ones ahead, within a budget of memory, so that a file costs
-//! no change of threads and no round trip of its own.
+//! One thread reads and hashes the small ones ahead, within a budget of memory, so that a file
+//! costs no change of threads and no round trip of its own.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,7 +21,8 @@ use sealane_base::files::{FileSource, Source, StorageError};
 use sealane_base::types::{Digest, RemotePath};
 use sealane_protocol::transfer::{self, Outcome, TransferError};
 
-/// Small files that are read before they are handed on, all together: to wake somebody costs as much as to read one.
+/// Small files that are read before they are handed on, all together: to wake somebody costs as
+/// much as to read one.
 const TOGETHER: usize = 16;
 /// Such heaps read ahead of their turn.
 const AHEAD: usize = 2;

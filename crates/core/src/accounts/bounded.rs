@@ -1,8 +1,9 @@
 //! A table of counters with a fixed number of entries, for keys that anybody can invent.
 //!
-//! When it is full, the entry with the least to lose makes room, and the newcomer starts from what that entry
-//! had counted (the Space-Saving algorithm). So a count may be too high and is never too low: filling the
-//! table makes newcomers wait sooner, and switches nothing off. It knows nothing of names or addresses.
+//! When it is full, the entry with the least to lose makes room, and the newcomer starts from what
+//! that entry had counted (the Space-Saving algorithm). So a count may be too high and is never too
+//! low: filling the table makes newcomers wait sooner, and switches nothing off. It knows nothing
+//! of names or addresses.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -51,8 +52,8 @@ impl<K: Clone + Eq + Hash, V> Bounded<K, V> {
         self.entries.len()
     }
 
-    /// The entry of `key`. One that is new is `fresh`; in a full table the entry of the lowest `rank` goes,
-    /// and the new one is what `inherit` makes of it.
+    /// The entry of `key`. One that is new is `fresh`; in a full table the entry of the lowest
+    /// `rank` goes, and the new one is what `inherit` makes of it.
     pub(super) fn entry<R: Ord>(
         &mut self,
         key: K,

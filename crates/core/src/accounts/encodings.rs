@@ -1,8 +1,9 @@
 //! The bytes that an old program may have hashed for a password: old Windows programs took those of
 //! the system's code page, not UTF-8.
 //!
-//! MD5 values are held against several. Argon2id over a password is over its UTF-8 with composed letters (NFC), so
-//! that it does not matter where it is typed; one that was made of what was typed is still recognised.
+//! MD5 values are held against several. Argon2id over a password is over its UTF-8 with composed
+//! letters (NFC), so that it does not matter where it is typed; one that was made of what was typed
+//! is still recognised.
 
 use encoding_rs::{BIG5, EUC_KR, Encoding, GBK, SHIFT_JIS, WINDOWS_1251, WINDOWS_1252};
 use zeroize::Zeroizing;
@@ -63,8 +64,9 @@ impl PasswordEncoding {
     }
 }
 
-/// What `password` is in each of `encodings`, as it was typed and with composed letters, in their order, the same bytes
-/// once. How many there are depends on what was typed alone, never on a record.
+/// What `password` is in each of `encodings`, as it was typed and with composed letters, in their
+/// order, the same bytes once. How many there are depends on what was typed alone, never on a
+/// record.
 pub(super) fn forms(encodings: &[PasswordEncoding], password: &str) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms: Vec<Zeroizing<Vec<u8>>> = Vec::with_capacity(2 * encodings.len());
     let composed = composed(password);
@@ -78,7 +80,8 @@ pub(super) fn forms(encodings: &[PasswordEncoding], password: &str) -> Vec<Zeroi
     forms
 }
 
-/// What argon2id may be over for `password`: its composed form, which new hashes are of, and what was typed.
+/// What argon2id may be over for `password`: its composed form, which new hashes are of, and what
+/// was typed.
 pub(super) fn native_forms(password: &str) -> Vec<Zeroizing<Vec<u8>>> {
     forms(&[PasswordEncoding::Utf8], password)
 }

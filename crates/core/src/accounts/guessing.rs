@@ -1,11 +1,12 @@
 //! Who must wait before guessing on: sources that fail, and accounts that are guessed at.
 //!
-//! A stranger cannot lock an owner out: delays of an account hold for places it has not logged in from.
-//! A place is an address block (/32 or /64); one from which the account has logged in has a count of its
-//! own. Accounts that exist are counted exactly, each for itself; names that do not exist and sources share
-//! tables of a fixed size, which count too much when they are full and never too little ([`Bounded`]). Until
-//! then existing and invented names are treated alike. It decides only; it neither waits nor evaluates, and
-//! what it knows is kept over a restart by [`super::remembered`].
+//! A stranger cannot lock an owner out: delays of an account hold for places it has not logged in
+//! from. A place is an address block (/32 or /64); one from which the account has logged in has a
+//! count of its own. Accounts that exist are counted exactly, each for itself; names that do not
+//! exist and sources share tables of a fixed size, which count too much when they are full and
+//! never too little ([`Bounded`]). Until then existing and invented names are treated alike. It
+//! decides only; it neither waits nor evaluates, and what it knows is kept over a restart by
+//! [`super::remembered`].
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -297,7 +298,8 @@ impl Account {
         }
     }
 
-    /// Whether anything of it still matters; forgets places and keys that were not heard of for long.
+    /// Whether anything of it still matters; forgets places and keys that were not heard of for
+    /// long.
     fn counts(&mut self, now: Instant) -> bool {
         let is_recent = |last: Instant| now.saturating_duration_since(last) < KNOWN_FOR;
         self.places.retain(|place| is_recent(place.last));

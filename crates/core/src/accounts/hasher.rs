@@ -108,7 +108,8 @@ impl Hasher {
         MEMORY.with_borrow_mut(|memory| memory.resize(blocks, Block::default()));
     }
 
-    /// A new native hash (`$argon2id$…`) with a random salt, of the password with composed letters. One evaluation.
+    /// A new native hash (`$argon2id$…`) with a random salt, of the password with composed letters.
+    /// One evaluation.
     ///
     /// # Errors
     /// [`HashError::Failed`].
@@ -130,8 +131,8 @@ impl Hasher {
         Ok(format!("{WRAPPED_PREFIX}{}", self.hash(&lower_hex(md5))?))
     }
 
-    /// How many evaluations a refusal of `password` is worth: one for each of its forms in which it may
-    /// have been hashed, for whatever record. At least 1.
+    /// How many evaluations a refusal of `password` is worth: one for each of its forms in which it
+    /// may have been hashed, for whatever record. At least 1.
     #[must_use]
     pub fn attempts(&self, password: &str) -> usize {
         let (old, native) = (forms(&self.encodings, password), native_forms(password));
@@ -148,8 +149,8 @@ impl Hasher {
         stored.cost().into_iter().cycle().take(times).collect()
     }
 
-    /// True if `password` is the one stored. An evaluation at the stored cost for each form the password has; none
-    /// for raw MD5. None is left out once one matches.
+    /// True if `password` is the one stored. An evaluation at the stored cost for each form the
+    /// password has; none for raw MD5. None is left out once one matches.
     ///
     /// # Errors
     /// [`HashError::Failed`].

@@ -122,12 +122,23 @@ impl AccountManager {
         home: Option<&str>,
     ) -> Result<(), ManageError> {
         check_quota(quota)?;
-        let home = home.map_or_else(|| format!("{DEFAULT_HOMES}/{name}"), str::to_owned);
-        if let Err(problem) = self.homes.resolve(&home) {
-            return Err(ManageError::Home { home, problem });
-        }
+        self.resolve_home(name, home)?;
+        let home = home_of(name, home);
         let stored = self.hash(password)?;
         Ok(self.store.create(&Record::new(name, &stored, quota, &home))?)
+    }
+
+    /// The directory that `home` means for `name`: `homes/NAME` unless one is given.
+    ///
+    /// # Errors
+    /// [`ManageError::Home`].
+    pub fn resolve_home(
+        &self,
+        name: &Username,
+        home: Option<&str>,
+    ) -> Result<HomeDirectory, ManageError> {
+        let home = home_of(name, home);
+        self.homes.resolve(&home).map_err(|problem| ManageError::Home { home, problem })
     }
 
     /// Sets a new password, whatever was stored before. Logins that are just verifying the old one
@@ -236,6 +247,10 @@ impl AccountManager {
         check_typed(password.expose())?;
         Ok(self.hasher.hash(password.expose())?)
     }
+}
+
+fn home_of(name: &Username, home: Option<&str>) -> String {
+    home.map_or_else(|| format!("{DEFAULT_HOMES}/{name}"), str::to_owned)
 }
 
 fn check_quota(quota: u64) -> Result<(), ManageError> {

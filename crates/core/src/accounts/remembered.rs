@@ -1,8 +1,9 @@
-//! What guessing has cost so far, kept in a small file: a restart must not give guessers a fresh start.
+//! What guessing has cost so far, kept in a small file: a restart must not give guessers a fresh
+//! start.
 //!
-//! The file holds no secrets but the names that were tried. Its times are relative to the moment it was written,
-//! so that it outlives a reboot. It is read once and written in the background; whatever is wrong with it, the
-//! server goes on with what it has in memory.
+//! The file holds no secrets but the names that were tried. Its times are relative to the moment it
+//! was written, so that it outlives a reboot. It is read once and written in the background;
+//! whatever is wrong with it, the server goes on with what it has in memory.
 
 use std::net::IpAddr;
 use std::path::Path;
@@ -21,7 +22,8 @@ use super::login::Authenticator;
 use sealane_base::fsio::{self, FsError};
 use sealane_base::types::{Pin, Username};
 
-/// Longest file that is read, and written: the accounts that were guessed at least are left out first.
+/// Longest file that is read, and written: the accounts that were guessed at least are left out
+/// first.
 const MAX_FILE: u64 = 16 << 20;
 const FORMAT: u32 = 1;
 const MODE: u32 = 0o600;
@@ -67,8 +69,8 @@ struct SavedAccount {
 type Count = (u32, u64, u64);
 
 impl Authenticator {
-    /// Takes up what an earlier server kept in `file`, which need not be there, and keeps it there from now on
-    /// whenever [`Authenticator::keep`] is called.
+    /// Takes up what an earlier server kept in `file`, which need not be there, and keeps it there
+    /// from now on whenever [`Authenticator::keep`] is called.
     ///
     /// # Errors
     /// [`NotRemembered`]: nothing was taken up. The file is replaced by the next one all the same.

@@ -85,7 +85,8 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
     /// Stores a new record.
     ///
     /// # Errors
-    /// [`AccountError::Exists`], [`AccountError::File`], [`AccountError::Record`] if it is too long.
+    /// [`AccountError::Exists`], [`AccountError::File`], [`AccountError::Record`] if it is too
+    /// long.
     fn create(&self, record: &Record) -> Result<(), AccountError>;
 
     /// Removes a record, also one that cannot be used.

@@ -1,5 +1,5 @@
-//! The table of connections and sessions: what an administrator sees of a running server, and how one is
-//! ended.
+//! The table of connections and sessions: what an administrator sees of a running server, and how
+//! one is ended.
 //!
 //! A connection is in the table from its first byte on, and is a session while it holds a
 //! [`Login`](super::Login). It knows nothing of requests.
@@ -119,8 +119,8 @@ impl Connections {
         own.filter(|entry| meant(&entry.info())).map(|entry| entry.end.cancel()).count()
     }
 
-    /// Ends the sessions whose login is not good any more, and joined connections that may not come from
-    /// where they do; gives how many sessions. It blocks as `is_good` does.
+    /// Ends the sessions whose login is not good any more, and joined connections that may not come
+    /// from where they do; gives how many sessions. It blocks as `is_good` does.
     pub(super) fn recheck(&self, is_good: impl Fn(&Principal, IpAddr) -> bool) -> usize {
         let entries: Vec<_> = self.lock().values().cloned().collect();
         let ended = entries.iter().filter(|entry| {
@@ -176,8 +176,8 @@ impl Connection {
         self.entry.end.cancelled().await;
     }
 
-    /// Calls `then` with the account once the connection has logged in or joined a session; drops it if that
-    /// never happens.
+    /// Calls `then` with the account once the connection has logged in or joined a session; drops
+    /// it if that never happens.
     pub fn at_login(&self, then: impl FnOnce(&Username) + Send + 'static) {
         *self.entry.at_login() = Some(AtLogin(Box::new(then)));
     }

@@ -1,8 +1,9 @@
-//! The one place where permissions are enforced: what can be done to a home, and what each of that needs.
+//! The one place where permissions are enforced: what can be done to a home, and what each of that
+//! needs.
 //!
 //! A [`Home`] wraps what a store opened and is made by a login only. Each method names an
-//! [`Operation`], an operation names the [`Permission`] it needs, and the store behind is reached through
-//! that name alone; so an operation without a permission does not compile.
+//! [`Operation`], an operation names the [`Permission`] it needs, and the store behind is reached
+//! through that name alone; so an operation without a permission does not compile.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,9 +59,9 @@ operations! {
     Usage needs List;
 }
 
-/// An account's files, as far as they were granted to a login. All methods block and may be called from any
-/// thread; each is [`StorageError::Forbidden`] without the permission its [`Operation`] needs, and else
-/// does what the method of [`HomeStore`] with the same name does.
+/// An account's files, as far as they were granted to a login. All methods block and may be called
+/// from any thread; each is [`StorageError::Forbidden`] without the permission its [`Operation`]
+/// needs, and else does what the method of [`HomeStore`] with the same name does.
 #[derive(Debug)]
 pub struct Home {
     store: Arc<dyn HomeStore>,
@@ -93,7 +94,8 @@ impl Home {
         self.may(Operation::Usage)?.usage()
     }
 
-    /// As [`Home::usage`], for the server's administrator: never to be told to the holder of the home.
+    /// As [`Home::usage`], for the server's administrator: never to be told to the holder of the
+    /// home.
     pub fn usage_for_administrator(&self) -> Result<Usage, StorageError> {
         self.store.usage()
     }
@@ -128,8 +130,8 @@ impl Home {
         Ok(self.may(Operation::Read)?.sources(paths))
     }
 
-    /// Opens a file for a receipt. A receipt names a path of the account, and a login that sees a part of
-    /// the home knows another one: for those it is [`StorageError::Forbidden`].
+    /// Opens a file for a receipt. A receipt names a path of the account, and a login that sees a
+    /// part of the home knows another one: for those it is [`StorageError::Forbidden`].
     pub fn source_for_receipt(&self, path: &RemotePath) -> Result<Arc<dyn Source>, StorageError> {
         let store = self.may(Operation::Receipt)?;
         if self.grant.root.is_root() { store.source(path) } else { Err(StorageError::Forbidden) }

@@ -1,6 +1,8 @@
-//! How a connection becomes a session: a credential is checked, a home is opened, the session is counted.
+//! How a connection becomes a session: a credential is checked, a home is opened, the session is
+//! counted.
 //!
-//! What the peer is told of a failure is one [`LoginRefusal`]; what the log says is more, and said here.
+//! What the peer is told of a failure is one [`LoginRefusal`]; what the log says is more, and said
+//! here.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -51,8 +53,8 @@ pub enum LoginRefusal {
     },
 }
 
-/// A session: who it is, what is theirs, and the place it takes among the account's sessions until it is
-/// dropped. Only [`Service::log_in`] makes one.
+/// A session: who it is, what is theirs, and the place it takes among the account's sessions until
+/// it is dropped. Only [`Service::log_in`] makes one.
 #[derive(Debug)]
 pub struct Login {
     principal: Principal,
@@ -107,10 +109,11 @@ impl Drop for Login {
 }
 
 impl Service {
-    /// Logs `user` in over `connection` with `credential`; `shown` is the key that the connection has
-    /// proved, if any. The session counts until the [`Login`] is dropped.
+    /// Logs `user` in over `connection` with `credential`; `shown` is the key that the connection
+    /// has proved, if any. The session counts until the [`Login`] is dropped.
     ///
-    /// Cancel safety: dropping the future leaves no session; a password check that has begun is finished.
+    /// Cancel safety: dropping the future leaves no session; a password check that has begun is
+    /// finished.
     ///
     /// # Errors
     /// [`LoginRefusal`]. Every refusal for the same credential costs the same work.
@@ -140,8 +143,8 @@ impl Service {
             return Err(LoginRefusal::Busy);
         }
         let login = Login { principal, home, entry: Arc::clone(&connection.entry), shown };
-        // A revocation from now on finds this session among those to be ended; what was revoked while it
-        // logged in is found here.
+        // A revocation from now on finds this session among those to be ended; what was revoked
+        // while it logged in is found here.
         self.check_again(&login, peer).await.map_err(|error| match error {
             Some(error) => refused(&error),
             None => LoginRefusal::Internal,

@@ -1,8 +1,9 @@
 //! The one place where somebody becomes a principal with a home, whichever door they come by.
 //!
-//! A door takes a [`Connection`] for each of its connections and logs it in; the [`Login`] it gets holds
-//! the [`Home`], and counts as a session until it is dropped. Limits of sessions, guessing, revocation,
-//! status and the end of sessions are here, so they hold for every door. It speaks no protocol.
+//! A door takes a [`Connection`] for each of its connections and logs it in; the [`Login`] it gets
+//! holds the [`Home`], and counts as a session until it is dropped. Limits of sessions, guessing,
+//! revocation, status and the end of sessions are here, so they hold for every door. It speaks no
+//! protocol.
 
 mod connections;
 mod home;
@@ -38,8 +39,8 @@ pub struct Service {
 }
 
 impl Service {
-    /// A service for the accounts of `authenticator`, with their homes in `store`. An account may have
-    /// `sessions` sessions at the same time, at least 1.
+    /// A service for the accounts of `authenticator`, with their homes in `store`. An account may
+    /// have `sessions` sessions at the same time, at least 1.
     #[must_use]
     pub fn new(
         authenticator: Authenticator,
@@ -63,8 +64,8 @@ impl Service {
         self.connections.enter(peer, door)
     }
 
-    /// Lets `connection` join the session of `login`, if that login would be good from there as well: a key
-    /// may be bound to networks. It ends with the session and is not counted as one.
+    /// Lets `connection` join the session of `login`, if that login would be good from there as
+    /// well: a key may be bound to networks. It ends with the session and is not counted as one.
     pub async fn join(&self, connection: &Connection, login: &Login) -> bool {
         let (logins, principal) = (self.authenticator.clone(), login.principal().clone());
         let peer = connection.peer().ip();
@@ -96,14 +97,14 @@ impl Service {
         self.connections.sessions()
     }
 
-    /// Ends the sessions that are `meant`, with all that has joined them; gives how many. What they were
-    /// uploading stays as partials.
+    /// Ends the sessions that are `meant`, with all that has joined them; gives how many. What they
+    /// were uploading stays as partials.
     pub fn end_sessions(&self, meant: impl Fn(&SessionInfo) -> bool) -> usize {
         self.connections.end(meant)
     }
 
-    /// Reads the records of all sessions again and ends those whose login is not good any more; gives how
-    /// many.
+    /// Reads the records of all sessions again and ends those whose login is not good any more;
+    /// gives how many.
     pub async fn recheck(&self) -> usize {
         let (connections, authenticator) = (self.connections.clone(), self.authenticator.clone());
         let checking = tokio::task::spawn_blocking(move || {

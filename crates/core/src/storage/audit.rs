@@ -1,7 +1,7 @@
 //! What lies on the disk, held against what the ledger says.
 //!
-//! They differ only if files came or went by other means than the server. Nothing here removes a file;
-//! what can be set right is the ledger.
+//! They differ only if files came or went by other means than the server. Nothing here removes a
+//! file; what can be set right is the ledger.
 
 use std::path::Path;
 
@@ -21,10 +21,11 @@ pub struct Audit {
     pub files: u64,
     /// Partials of interrupted uploads.
     pub partials: u64,
-    /// Files that are being removed, or could not be, and those without a name that somebody still reads.
+    /// Files that are being removed, or could not be, and those without a name that somebody still
+    /// reads.
     pub trash: u64,
-    /// What uploads under way have written so far. Their reservations stand for it, so it is not held
-    /// against [`Usage::used`].
+    /// What uploads under way have written so far. Their reservations stand for it, so it is not
+    /// held against [`Usage::used`].
     pub uploading: u64,
     /// The ledger before any repair; `None` if nobody has the home open, and so there is none.
     pub ledger: Option<Usage>,
@@ -37,8 +38,8 @@ impl Audit {
         self.files.saturating_add(self.partials).saturating_add(self.trash)
     }
 
-    /// Bytes that are on the disk and not in the ledger; negative if the ledger has too many. 0 without
-    /// a ledger.
+    /// Bytes that are on the disk and not in the ledger; negative if the ledger has too many. 0
+    /// without a ledger.
     #[must_use]
     pub fn drift(&self) -> i64 {
         let Some(ledger) = self.ledger else { return 0 };
@@ -46,16 +47,17 @@ impl Audit {
     }
 }
 
-/// Counts the disk between two changes of names, which must be held off meanwhile, and sets the ledger
-/// right if `repair`. By the difference, not to the sum: an upload that ends meanwhile adds what it leaves.
+/// Counts the disk between two changes of names, which must be held off meanwhile, and sets the
+/// ledger right if `repair`. By the difference, not to the sum: an upload that ends meanwhile adds
+/// what it leaves.
 pub(super) fn against_ledger(
     (root, partials): (&Directory, &Directory),
     ledger: &Ledger,
     readers: &Readers,
     repair: bool,
 ) -> Result<Audit, StorageError> {
-    // No upload begins or is committed, nothing is removed and nothing renamed. One that is under way
-    // now may be given up: what it leaves counts neither here nor in this snapshot.
+    // No upload begins or is committed, nothing is removed and nothing renamed. One that is under
+    // way now may be given up: what it leaves counts neither here nor in this snapshot.
     let ((usage, reserved_for), nameless) = readers.snapshot(|| ledger.snapshot());
     let mut audit = Audit { ledger: Some(usage), trash: nameless, ..Audit::default() };
     let files = walk::count(root)?;
@@ -68,8 +70,8 @@ pub(super) fn against_ledger(
     Ok(audit)
 }
 
-/// Counts what `owner` has below the data directory `data`, with its home at `place`, by looking only:
-/// for a home that no server has open. What is not there has no bytes.
+/// Counts what `owner` has below the data directory `data`, with its home at `place`, by looking
+/// only: for a home that no server has open. What is not there has no bytes.
 ///
 /// # Errors
 /// Any [`StorageError`] of reading directories.

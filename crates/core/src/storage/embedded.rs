@@ -1,6 +1,7 @@
 //! The embedded store's homes: files of this machine, below a directory handle.
 //!
-//! Reading and making names are here, what takes them away is in `changes`, uploads are in `upload`.
+//! Reading and making names are here, what takes them away is in `changes`, uploads are in
+//! `upload`.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -6,7 +6,8 @@
 //! DATA/partials/ACCOUNT/  what they do not: partials and trash, on the same file system
 //! ```
 //!
-//! A home that is a mount of its own has them in `.sealane-partials` in itself, which no path can name.
+//! A home that is a mount of its own has them in `.sealane-partials` in itself, which no path can
+//! name.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -36,10 +37,12 @@ const LOCK: &str = ".lock";
 /// What an account may have at most, besides its bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caps {
-    /// Files and directories. Each upload under way counts as one until it ends, one that replaces a file as well.
+    /// Files and directories. Each upload under way counts as one until it ends, one that replaces
+    /// a file as well.
     pub files: u64,
-    /// Interrupted uploads that are kept: with as many, no new file of more than one message can be begun, but those
-    /// can be taken up again. Uploads that were under way when there were fewer may come on top.
+    /// Interrupted uploads that are kept: with as many, no new file of more than one message can be
+    /// begun, but those can be taken up again. Uploads that were under way when there were fewer
+    /// may come on top.
     pub partials: u64,
 }
 

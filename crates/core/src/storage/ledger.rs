@@ -1,8 +1,9 @@
-//! The quota of one account: what it uses and what its running transfers may still write, in bytes and in names.
+//! The quota of one account: what it uses and what its running transfers may still write, in bytes
+//! and in names.
 //!
-//! `used + reserved` never passes the limit by a reservation, however many threads ask, and neither do the names that
-//! there are with those that uploads will make. It does
-//! no IO: callers report what happened on the disk.
+//! `used + reserved` never passes the limit by a reservation, however many threads ask, and neither
+//! do the names that there are with those that uploads will make. It does no IO: callers report
+//! what happened on the disk.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -102,8 +103,9 @@ impl Ledger {
         book.usage.used = book.usage.used.saturating_sub(bytes);
     }
 
-    /// Reserves `size` bytes for an upload whose partial `stem`, counted as used so far, has `partial`
-    /// bytes: those are converted and not counted twice. One reservation a stem at a time.
+    /// Reserves `size` bytes for an upload whose partial `stem`, counted as used so far, has
+    /// `partial` bytes: those are converted and not counted twice. One reservation a stem at a
+    /// time.
     pub(super) fn reserve(
         self: &Arc<Self>,
         stem: &str,
@@ -117,8 +119,8 @@ impl Ledger {
         Ok(self.reserved(&mut book, stem, bytes, partial))
     }
 
-    /// Reserves nothing but what the partial `stem` has, for an upload that may turn out to need no more: a file
-    /// that is there already. See [`Reservation::reserve_whole`].
+    /// Reserves nothing but what the partial `stem` has, for an upload that may turn out to need no
+    /// more: a file that is there already. See [`Reservation::reserve_whole`].
     pub(super) fn reserve_nothing(self: &Arc<Self>, stem: &str, partial: u64) -> Reservation {
         self.reserved(&mut self.lock(), stem, partial, partial)
     }

@@ -1,8 +1,9 @@
-//! Homes and their files, quotas and uploads: the seam that doors see, and the embedded store behind it.
+//! Homes and their files, quotas and uploads: the seam that doors see, and the embedded store
+//! behind it.
 //!
-//! The embedded store resolves every path through directory handles, so that no link and no race leads
-//! out of a home; it keeps the quota ledger and commits whole files by one rename. Nothing here knows
-//! accounts, connections or checksums, or judges a permission.
+//! The embedded store resolves every path through directory handles, so that no link and no race
+//! leads out of a home; it keeps the quota ledger and commits whole files by one rename. Nothing
+//! here knows accounts, connections or checksums, or judges a permission.
 
 mod audit;
 mod changes;

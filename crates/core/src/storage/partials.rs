@@ -1,6 +1,7 @@
 //! What interrupted uploads left in a home: shown, and removed when nobody wants it any more.
 //!
-//! Which file a partial is of stands in the note beside it. Nothing but these two questions reads it.
+//! Which file a partial is of stands in the note beside it. Nothing but these two questions reads
+//! it.
 
 use std::io::Read;
 

@@ -1,5 +1,5 @@
-//! Files of a home that are open: their bytes are on the disk, and count, until the last one that reads them has gone,
-//! whatever became of their names.
+//! Files of a home that are open: their bytes are on the disk, and count, until the last one that
+//! reads them has gone, whatever became of their names.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -54,8 +54,8 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// To be asked for once the file is open. One that lost its last name just before is not known here; so the
-    /// caller looks whether it has one still.
+    /// To be asked for once the file is open. One that lost its last name just before is not known
+    /// here; so the caller looks whether it has one still.
     pub(super) fn begin(files: &Arc<Files>, identity: Identity) -> Self {
         files.readers().lock().entry(identity).or_default().readers += 1;
         Self { files: Arc::clone(files), identity }

@@ -1,8 +1,8 @@
 //! What a server may do with homes, whatever keeps them: the one seam between doors and stores.
 //!
-//! A store holds names, the ledger, uploads and bytes together, because they must change together. It
-//! judges no permissions (`service::home` does) and knows no protocol. Everything here can fail and
-//! blocks: call it on a thread that may wait.
+//! A store holds names, the ledger, uploads and bytes together, because they must change together.
+//! It judges no permissions (`service::home` does) and knows no protocol. Everything here can fail
+//! and blocks: call it on a thread that may wait.
 
 use std::any::Any;
 use std::fmt::Debug;
@@ -26,8 +26,9 @@ pub const TAKEOVER: Duration = Duration::from_secs(10);
 pub struct View {
     /// The directory that is `/` for it, made if it is missing.
     pub root: RemotePath,
-    /// Uploads are kept apart from those of others under this name. What an upload claims to hold tells
-    /// the digests of it, so a login that may not read resumes only what the same key has sent.
+    /// Uploads are kept apart from those of others under this name. What an upload claims to hold
+    /// tells the digests of it, so a login that may not read resumes only what the same key has
+    /// sent.
     pub apart: Option<String>,
 }
 
@@ -38,9 +39,9 @@ pub trait Store: Debug + Send + Sync {
     /// All who have it open share one ledger of `limit` bytes; the latest limit holds.
     ///
     /// # Errors
-    /// [`StorageError::HomeConflict`] if the place is not below `homes`, is the same as or inside or
-    /// around a home that another account has open, or is not where this account has its home open
-    /// already; any other [`StorageError`].
+    /// [`StorageError::HomeConflict`] if the place is not below `homes`, is the same as or inside
+    /// or around a home that another account has open, or is not where this account has its home
+    /// open already; any other [`StorageError`].
     fn open_home(
         &self,
         owner: &Username,
@@ -49,8 +50,8 @@ pub trait Store: Debug + Send + Sync {
         view: View,
     ) -> Result<Arc<dyn HomeStore>, StorageError>;
 
-    /// Counts what `owner` has and holds it against the ledger, which `repair` sets right. `None` if
-    /// no login has the home open: it is counted when it is opened.
+    /// Counts what `owner` has and holds it against the ledger, which `repair` sets right. `None`
+    /// if no login has the home open: it is counted when it is opened.
     ///
     /// Changes of names in that home wait meanwhile; transfers go on.
     ///
@@ -108,17 +109,17 @@ pub trait HomeStore: Debug + Send + Sync {
     /// another [`StorageError`].
     fn source(&self, path: &RemotePath) -> Result<Arc<dyn Source>, StorageError>;
 
-    /// Opens many files, one result for each. Those of one directory that follow one another cost less
-    /// than each alone.
+    /// Opens many files, one result for each. Those of one directory that follow one another cost
+    /// less than each alone.
     fn sources(&self, paths: &[RemotePath]) -> Vec<Result<Arc<dyn Source>, StorageError>>;
 
     /// Begins an upload to `path`, taking over from one that runs there already: that one is told
     /// through [`Upload::superseded`] and waited for at most `takeover` (usually [`TAKEOVER`]).
     ///
-    /// A `size` is reserved whole now; if there is no room, only once something is written that the file
-    /// which has the name does not hold: what is there already needs no room. Without a `size` the upload
-    /// begins empty and reserves as it grows. A file that has the name keeps it, and counts, until
-    /// [`Sink::commit`].
+    /// A `size` is reserved whole now; if there is no room, only once something is written that the
+    /// file which has the name does not hold: what is there already needs no room. Without a `size`
+    /// the upload begins empty and reserves as it grows. A file that has the name keeps it, and
+    /// counts, until [`Sink::commit`].
     ///
     /// # Errors
     /// [`StorageError::Quota`] and [`StorageError::DiskFull`] with the bytes short;
@@ -133,8 +134,9 @@ pub trait HomeStore: Debug + Send + Sync {
         takeover: Duration,
     ) -> Result<Arc<dyn Upload>, StorageError>;
 
-    /// Writes small files whole, in any order, and makes them durable together: as [`HomeStore::upload`]
-    /// and [`Sink::commit`] in one step for each, holding nothing from before. One result for each.
+    /// Writes small files whole, in any order, and makes them durable together: as
+    /// [`HomeStore::upload`] and [`Sink::commit`] in one step for each, holding nothing from
+    /// before. One result for each.
     ///
     /// A name that something else is being written to is taken over, after the rest. Unlike with
     /// uploads, a failure keeps no partial.
@@ -170,16 +172,16 @@ pub trait HomeStore: Debug + Send + Sync {
     fn rename(&self, from: &RemotePath, to: &RemotePath, replace: bool)
     -> Result<(), StorageError>;
 
-    /// Gives a file or directory the time and permissions that `meta` names. The server can always read
-    /// and write a file and enter a directory, as for uploads.
+    /// Gives a file or directory the time and permissions that `meta` names. The server can always
+    /// read and write a file and enter a directory, as for uploads.
     ///
     /// # Errors
     /// [`StorageError::Root`] for the home itself; [`StorageError::NotFound`];
     /// [`StorageError::NotRegular`] for a link or special file.
     fn set_meta(&self, path: &RemotePath, meta: FileMeta) -> Result<(), StorageError>;
 
-    /// The first `max` partials whose ids come after `after`, by id, and whether there are more. Those
-    /// of uploads under way are among them; those outside of the part that is seen are not.
+    /// The first `max` partials whose ids come after `after`, by id, and whether there are more.
+    /// Those of uploads under way are among them; those outside of the part that is seen are not.
     ///
     /// # Errors
     /// Any [`StorageError`] of reading them.
@@ -204,8 +206,8 @@ pub trait Upload: Sink {
     /// Cancelled when a newer upload to the same name waits for this one to be dropped.
     fn superseded(&self) -> CancellationToken;
 
-    /// Keeps the version that has the name now on disk until it is dropped. Freeing a large one takes a
-    /// while, and nobody need wait for that.
+    /// Keeps the version that has the name now on disk until it is dropped. Freeing a large one
+    /// takes a while, and nobody need wait for that.
     fn replaced(&self) -> Box<dyn Any + Send>;
 }
 

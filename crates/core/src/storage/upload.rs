@@ -44,7 +44,8 @@ pub(super) struct EmbeddedUpload {
 }
 
 impl EmbeddedUpload {
-    /// `target` holds `path`. Without a `size` it begins empty, and its reservation grows. `resume`: whether what is there may be held, and what is received may be kept.
+    /// `target` holds `path`. Without a `size` it begins empty, and its reservation grows.
+    /// `resume`: whether what is there may be held, and what is received may be kept.
     pub(super) fn begin(
         pass: Pass,
         target: Arc<Directory>,
@@ -64,7 +65,8 @@ impl EmbeddedUpload {
         let apart = pass.keeps_apart().map(str::to_owned);
         let stem = stem_of(&whole, apart.as_deref());
         let part = format!("{stem}{PART}");
-        // A present version that cannot, or may not, be read is not held, and can still be replaced.
+        // A present version that cannot, or may not, be read is not held, and can still be
+        // replaced.
         let may_hold = resume && declared.is_some() && apart.is_none();
         let present = if may_hold { pass.open(&target, name).ok() } else { None };
         let (is_there, room, mut reservation) = {
@@ -292,8 +294,9 @@ impl Drop for EmbeddedUpload {
     }
 }
 
-/// Reserves what an upload of `size` bytes may need, whose partial has `there` bytes if there is one. With `resume`
-/// it may leave a partial, and is not begun in vain; what is written at once finds out for itself.
+/// Reserves what an upload of `size` bytes may need, whose partial has `there` bytes if there is
+/// one. With `resume` it may leave a partial, and is not begun in vain; what is written at once
+/// finds out for itself.
 fn reserve(
     pass: &Pass,
     stem: &str,
@@ -322,7 +325,8 @@ fn asking(pass: &Pass, reservation: &Arc<Mutex<Option<Reservation>>>, size: u64)
     }))
 }
 
-/// The name of the partial of an upload to `whole`; with `apart`, one that only that key comes back to.
+/// The name of the partial of an upload to `whole`; with `apart`, one that only that key comes back
+/// to.
 pub(super) fn stem_of(whole: &RemotePath, apart: Option<&str>) -> String {
     match apart {
         None => partial_stem(whole.as_str().as_bytes(), 32),

@@ -1,8 +1,8 @@
 //! The files of one account, and what one login sees of them.
 //!
-//! The directory handles of a home are private to this file and are reached through a [`Pass`], which
-//! walks to the part of the home that the login sees. What a login may do there is not judged here:
-//! that is for `service::home`.
+//! The directory handles of a home are private to this file and are reached through a [`Pass`],
+//! which walks to the part of the home that the login sees. What a login may do there is not judged
+//! here: that is for `service::home`.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -38,8 +38,8 @@ pub(super) struct Files {
     readers: Readers,
     /// That of the partials: no upload goes to another one.
     mount: (u64, u64),
-    /// Held while a name is looked at and changed, so that the ledger follows each change and a count
-    /// of the disk falls between two of them.
+    /// Held while a name is looked at and changed, so that the ledger follows each change and a
+    /// count of the disk falls between two of them.
     names: Mutex<()>,
     trash_number: AtomicU64,
     /// Interrupted uploads that may be kept.
@@ -134,7 +134,8 @@ impl Pass {
         Ok((file, facts, reading))
     }
 
-    /// A name of the file that `facts` are about is gone. Gives the bytes that do not count any more.
+    /// A name of the file that `facts` are about is gone. Gives the bytes that do not count any
+    /// more.
     pub(super) fn gone(&self, facts: &Facts) -> u64 {
         self.files.readers.gone(facts)
     }
@@ -159,8 +160,8 @@ impl Pass {
         })
     }
 
-    /// Nothing, if one upload more may be begun that can be interrupted. Those under way do not count: they are
-    /// bounded by what sessions may have under way.
+    /// Nothing, if one upload more may be begun that can be interrupted. Those under way do not
+    /// count: they are bounded by what sessions may have under way.
     pub(super) fn require_place_for_partial(&self) -> Result<(), StorageError> {
         let (_, under_way) = self.ledger().snapshot();
         let mut kept = 0;
@@ -242,7 +243,8 @@ impl Files {
         self.locks.while_idle(sweep_now).unwrap_or(Ok(0))
     }
 
-    /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for nobody.
+    /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for
+    /// nobody.
     pub(super) fn audit(&self, repair: bool) -> Result<Audit, StorageError> {
         let _names = self.lock_names();
         audit::against_ledger((&self.root, &self.partials), &self.ledger, &self.readers, repair)
@@ -275,7 +277,8 @@ fn left(partials: &Directory, name: &CStr) -> Result<Count, StorageError> {
     Ok(Count { bytes: if is_partial { facts.size } else { 0 }, names: 0 })
 }
 
-/// Removes partials and their notes that were last written to before `older_than`, and notes of none.
+/// Removes partials and their notes that were last written to before `older_than`, and notes of
+/// none.
 pub(super) fn sweep(
     partials: &Directory,
     ledger: &Ledger,

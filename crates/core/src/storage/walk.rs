@@ -19,7 +19,8 @@ pub(super) struct Count {
     pub(super) names: u64,
 }
 
-/// Counts what is below `root`, without what a home keeps for the server. Nothing may change there meanwhile.
+/// Counts what is below `root`, without what a home keeps for the server. Nothing may change there
+/// meanwhile.
 pub(super) fn count(root: &Directory) -> Result<Count, StorageError> {
     let mut total = Count::default();
     let mut here = root.descend(&RemotePath::default())?;
@@ -73,8 +74,8 @@ impl Level {
     }
 }
 
-/// Removes everything in `trash`, with `unlink` for each name that is not a directory. What `hold` gives
-/// is kept while a directory is moved or removed; `gone` is called for each that was removed.
+/// Removes everything in `trash`, with `unlink` for each name that is not a directory. What `hold`
+/// gives is kept while a directory is moved or removed; `gone` is called for each that was removed.
 ///
 /// Directories are lifted to the top of `trash` before they are emptied, so that each is reached
 /// from there in one step.

@@ -159,8 +159,9 @@ pub struct Entries {
     /// The next `ENTRIES` of this answer follows by itself; only if all of it was asked for.
     #[n(3)]
     pub follows: Option<bool>,
-    /// Some of the names that were left out, with a slash behind those of directories and U+FFFD for what is not
-    /// UTF-8: to be matched with what people want left out, never to be used as a path.
+    /// Some of the names that were left out, with a slash behind those of directories and U+FFFD
+    /// for what is not UTF-8: to be matched with what people want left out, never to be used as a
+    /// path.
     #[n(4)]
     pub unfit: Option<Vec<String>>,
 }

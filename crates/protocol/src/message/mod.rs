@@ -117,7 +117,8 @@ messages! {
     }
 }
 
-/// Most bytes of an encoded `LOGIN` with a user name and password that a server of ours would look at.
+/// Most bytes of an encoded `LOGIN` with a user name and password that a server of ours would look
+/// at.
 const LOGIN: usize = 4096;
 
 fn frame<T: Encode<()>>(kind: Kind, id: u32, map: &T, bytes: &[u8]) -> Vec<u8> {

@@ -9,8 +9,8 @@ use sealane_base::types::{Digest, Layout, RootBuilder};
 /// Reads `source` once and returns its root. Blocks. `stop` is asked before every chunk.
 ///
 /// # Errors
-/// [`TransferError::Storage`] if it cannot be read, is too large, or what was read of it changed meanwhile;
-/// [`TransferError::Interrupted`] once `stop` says so.
+/// [`TransferError::Storage`] if it cannot be read, is too large, or what was read of it changed
+/// meanwhile; [`TransferError::Interrupted`] once `stop` says so.
 pub fn root_of(
     source: &dyn Source,
     meter: &Meter,
@@ -21,8 +21,9 @@ pub fn root_of(
     Ok(root)
 }
 
-/// Whether `source`, which has just been read and found to have `root`, was written to meanwhile without changing
-/// that, as a log is: it is as long as it was when it was opened, and reads the same once more. Blocks.
+/// Whether `source`, which has just been read and found to have `root`, was written to meanwhile
+/// without changing that, as a log is: it is as long as it was when it was opened, and reads the
+/// same once more. Blocks.
 ///
 /// # Errors
 /// [`TransferError::Storage`] with `Changed` if it reads otherwise.

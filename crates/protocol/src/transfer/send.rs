@@ -25,9 +25,9 @@ use sealane_base::types::{Digest, Layout, RootBuilder};
 /// 2 GiB, 4 MiB at most).
 ///
 /// # Errors
-/// [`TransferError::Storage`] with `Changed` if what was read of the source changed meanwhile: the receiver
-/// never gets an end then, so it never commits; the others as named. A source that only grew is sent as it was
-/// when it was opened.
+/// [`TransferError::Storage`] with `Changed` if what was read of the source changed meanwhile: the
+/// receiver never gets an end then, so it never commits; the others as named. A source that only
+/// grew is sent as it was when it was opened.
 pub fn send(
     source: &dyn Source,
     layout: Layout,

@@ -78,7 +78,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     /// [`WireError`]; the connection cannot be used afterwards.
     pub async fn body(&mut self, header: &Header) -> Result<Vec<u8>, WireError> {
         let length = header.length as usize;
-        // All of it if it is short, as a login is: a body that grew would leave parts of a password behind.
+        // All of it if it is short, as a login is: a body that grew would leave parts of a password
+        // behind.
         let mut body = Vec::with_capacity(length.min(FIRST_STEP));
         let mut step = FIRST_STEP;
         while body.len() < length {

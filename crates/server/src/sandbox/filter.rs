@@ -1,12 +1,13 @@
 //! The filter of system calls: those that a file server never makes and an intruder would.
 //!
-//! It names what is forbidden. A list of what is allowed would have to follow every release of the C
-//! library; what matters is that there is no new program, no other process, no network beyond the
+//! It names what is forbidden. A list of what is allowed would have to follow every release of the
+//! C library; what matters is that there is no new program, no other process, no network beyond the
 //! sockets that are open, and no part of the kernel that this program has no business with.
 //!
-//! A socket that is open can be turned against others: dissolved by `connect` to no address and connected anew, or
-//! made to connect by sending (TCP Fast Open, a destination). So there is no `connect`, no `bind`, no sending to
-//! anybody by address; what the server needs of these is done before.
+//! A socket that is open can be turned against others: dissolved by `connect` to no address and
+//! connected anew, or made to connect by sending (TCP Fast Open, a destination). So there is no
+//! `connect`, no `bind`, no sending to anybody by address; what the server needs of these is done
+//! before.
 #![cfg(target_os = "linux")]
 
 use std::collections::BTreeMap;
@@ -21,8 +22,8 @@ use super::{SandboxError, failed};
 
 /// Refused with "operation not permitted", whatever the arguments.
 const FORBIDDEN: &[c_long] = &[
-    // Sockets other than those that are open and those that are accepted. Where `sendmsg` sends to lies in memory,
-    // where no filter can look.
+    // Sockets other than those that are open and those that are accepted. Where `sendmsg` sends to
+    // lies in memory, where no filter can look.
     libc::SYS_socket,
     libc::SYS_connect,
     libc::SYS_bind,
@@ -111,7 +112,8 @@ const FORBIDDEN: &[c_long] = &[
 /// The same calls by the numbers of the x32 ABI, which the kernel takes from any 64-bit program.
 #[cfg(target_arch = "x86_64")]
 const X32: c_long = 0x4000_0000;
-/// `execve`, `ptrace`, `execveat`, `process_vm_readv` and `_writev` have numbers of their own there.
+/// `execve`, `ptrace`, `execveat`, `process_vm_readv` and `_writev` have numbers of their own
+/// there.
 #[cfg(target_arch = "x86_64")]
 const X32_ONLY: [c_long; 5] = [520, 521, 545, 539, 540];
 
@@ -178,8 +180,8 @@ mod tests {
         for call in FORBIDDEN {
             assert_eq!(rules.get(call).map(Vec::as_slice), Some(always), "{call}");
         }
-        // Looked at: a process by `clone`, pairs that are not of Unix sockets, sending to an address or by fast open,
-        // typing into a terminal in two ways.
+        // Looked at: a process by `clone`, pairs that are not of Unix sockets, sending to an
+        // address or by fast open, typing into a terminal in two ways.
         let looked_at = [
             (libc::SYS_clone, 1),
             (libc::SYS_socketpair, 1),

@@ -1,8 +1,9 @@
 //! Walls around the process itself: what it may never do again, whatever should come to run in it.
 //!
-//! Landlock bounds files and TCP, seccomp the system calls. Both hold for the calling thread and for those it
-//! starts, so [`enter`] comes before the runtime. It also gives up root and forbids core dumps. It
-//! decides nothing about who may log in, and what it forbids is not a substitute for any check above.
+//! Landlock bounds files and TCP, seccomp the system calls. Both hold for the calling thread and
+//! for those it starts, so [`enter`] comes before the runtime. It also gives up root and forbids
+//! core dumps. It decides nothing about who may log in, and what it forbids is not a substitute for
+//! any check above.
 
 mod filter;
 mod privilege;
@@ -100,8 +101,8 @@ pub trait Kernel {
 /// Puts up the walls. There is no way back.
 ///
 /// # Errors
-/// [`SandboxError`]: in [`Mode::Required`] for whatever is missing, otherwise only if something that is
-/// there failed.
+/// [`SandboxError`]: in [`Mode::Required`] for whatever is missing, otherwise only if something
+/// that is there failed.
 pub fn enter(mode: Mode, plan: &Plan, kernel: &impl Kernel) -> Result<State, SandboxError> {
     if mode == Mode::Off {
         return Ok(State::default());

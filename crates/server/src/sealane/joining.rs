@@ -1,11 +1,11 @@
-//! Further connections to a session, from the server's side: tokens that open them, and what they may
-//! say.
+//! Further connections to a session, from the server's side: tokens that open them, and what they
+//! may say.
 //!
-//! A token is random, is kept as a hash, opens one connection within [`LIFETIME`], and takes one of the places
-//! of its session, of its account and of the server until it has been used or is too old. An account has half of the
-//! server's places at most, and where none is free, an unused token of the account that has most gives way.
-//! Who presents a token must know the
-//! session's own connection too ([`join::proof`]). Such a connection lives as long as its session at most and
+//! A token is random, is kept as a hash, opens one connection within [`LIFETIME`], and takes one of
+//! the places of its session, of its account and of the server until it has been used or is too
+//! old. An account has half of the server's places at most, and where none is free, an unused token
+//! of the account that has most gives way. Who presents a token must know the session's own
+//! connection too ([`join::proof`]). Such a connection lives as long as its session at most and
 //! moves chunks; it cannot ask for anything.
 
 use std::collections::HashMap;
@@ -153,8 +153,8 @@ impl TokenTable {
         true
     }
 
-    /// Takes a token back from a connection with `exporter`; `None` whatever is wrong with it. It cannot be
-    /// used again in any case.
+    /// Takes a token back from a connection with `exporter`; `None` whatever is wrong with it. It
+    /// cannot be used again in any case.
     pub(super) fn redeem(&self, join: &Join, exporter: &Exporter, now: Instant) -> Option<Seat> {
         let Issued { shared, until, places } =
             self.issued().remove(&Digest::of_bytes(&join.token.0))?;
@@ -194,8 +194,8 @@ fn make_room(issued: &mut HashMap<Digest, Issued>, newcomer: &Username) {
     oldest.iter().for_each(|token| drop(issued.remove(token)));
 }
 
-/// Takes the rest of a `JOIN`; `None` if it is refused, which the peer was told and which counts as a failed
-/// login of its source.
+/// Takes the rest of a `JOIN`; `None` if it is refused, which the peer was told and which counts as
+/// a failed login of its source.
 pub(super) async fn admit<R: AsyncRead + Unpin>(
     header: &Header,
     reader: &mut FrameReader<R>,

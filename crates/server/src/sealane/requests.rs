@@ -88,8 +88,8 @@ impl Context {
         self.or_cancelled(room(&self.memory, size)).await
     }
 
-    /// Whether the session ends: then that says all there is to say about this request. A refusal would tell
-    /// a peer that only stood still for a while not to try again.
+    /// Whether the session ends: then that says all there is to say about this request. A refusal
+    /// would tell a peer that only stood still for a while not to try again.
     pub(super) fn is_over(&self) -> bool {
         self.over.load(Ordering::Relaxed)
     }
@@ -121,7 +121,8 @@ impl Context {
         self.if_wanted(self.routes.receive(self.id, layout))
     }
 
-    /// Opens the route of a file of `size` bytes that goes; `None` if the request was given up before.
+    /// Opens the route of a file of `size` bytes that goes; `None` if the request was given up
+    /// before.
     pub(super) fn send(&self, size: u64) -> Option<(Route, SendingEnd)> {
         self.if_wanted(self.routes.send(self.id, size))
     }
@@ -158,8 +159,8 @@ impl Requests {
         }
     }
 
-    /// Waits until there is room for one more small file of `size` bytes in memory. It waits for the
-    /// disk and, if the peer does not read its answers, for the peer.
+    /// Waits until there is room for one more small file of `size` bytes in memory. It waits for
+    /// the disk and, if the peer does not read its answers, for the peer.
     pub(super) async fn memory_for(&self, size: u32) -> Option<Room> {
         room(&self.arriving, size.into()).await.ok()
     }

@@ -23,15 +23,16 @@ use sealane_protocol::message::{Get, Tokens};
 use sealane_protocol::wire::{FrameReader, FrameSender, Stall, WireError, outbox, write_frames};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 
-/// How long and how much a client is listened to whose login was refused. It may have sent requests with it, and a
-/// connection that is closed with something unread is reset: the refusal could be lost.
+/// How long and how much a client is listened to whose login was refused. It may have sent requests
+/// with it, and a connection that is closed with something unread is reset: the refusal could be
+/// lost.
 const HEAR_OUT: Duration = Duration::from_secs(3);
 const HEAR_OUT_BYTES: u64 = 4 << 20;
 
 /// Serves one connection whose peer may have proved nothing yet.
 ///
-/// `connection` says where it comes from, and is told what becomes of it; see [`Terms`] for when it ends. One
-/// that has not logged in ends at once when the server shuts down.
+/// `connection` says where it comes from, and is told what becomes of it; see [`Terms`] for when it
+/// ends. One that has not logged in ends at once when the server shuts down.
 ///
 /// Cancel safety: dropping the future ends the session; uploads under way keep their partials.
 ///

@@ -16,11 +16,13 @@ use sealane_protocol::wire::{Memory, SLOWEST};
 /// Time limits of a session. Zero is not "unlimited": it is no time at all.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Time without a request after which a session is closed. With one under way: time without any frame.
+    /// Time without a request after which a session is closed. With one under way: time without any
+    /// frame.
     pub idle: Duration,
     /// Time without a byte taken or given in the middle of a frame.
     pub stall: Duration,
-    /// Bytes a second in the middle of a frame; whoever is slower for as long as `stall` is given up. At least 1.
+    /// Bytes a second in the middle of a frame; whoever is slower for as long as `stall` is given
+    /// up. At least 1.
     pub slowest: u32,
 }
 
@@ -58,8 +60,8 @@ pub struct Terms {
     pub signer: Option<Signer>,
     /// The key that the client has proved in the handshake, if it showed one.
     pub client_key: Option<Pin>,
-    /// By which TLS names the connection ([`join::EXPORTER`](sealane_protocol::join::EXPORTER)); without it
-    /// there are no further connections.
+    /// By which TLS names the connection ([`join::EXPORTER`](sealane_protocol::join::EXPORTER));
+    /// without it there are no further connections.
     pub exporter: Option<Exporter>,
 }
 

@@ -1,9 +1,9 @@
-//! Small files, many at a time: what has arrived while the disk was busy is stored together, and what was asked
-//! for is read together.
+//! Small files, many at a time: what has arrived while the disk was busy is stored together, and
+//! what was asked for is read together.
 //!
-//! One task at a time takes all that wait, deals with them in one batch (stored with one sync), and answers them
-//! together; so a file costs neither a change of threads nor a sync of its own, and under a light load none waits
-//! for another.
+//! One task at a time takes all that wait, deals with them in one batch (stored with one sync), and
+//! answers them together; so a file costs neither a change of threads nor a sync of its own, and
+//! under a light load none waits for another.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +21,8 @@ use sealane_protocol::message::{PutSmall, SizeRoot};
 use sealane_protocol::transfer;
 use sealane_protocol::{ServerMessage, Status, limits};
 
-/// Files in one batch: each that is stored holds two file handles until it has its name, each that is read its bytes.
+/// Files in one batch: each that is stored holds two file handles until it has its name, each that
+/// is read its bytes.
 const BATCH: usize = 32;
 
 /// Bytes of answers from which they are queued: what a slow reader has waiting stays bounded.
@@ -88,7 +89,8 @@ impl<T> Default for Queue<T> {
 }
 
 impl<T> Queue<T> {
-    /// Adds one. If nobody serves the queue, gives what does, batch by batch until nothing more waits.
+    /// Adds one. If nobody serves the queue, gives what does, batch by batch until nothing more
+    /// waits.
     fn add<Work, Serve>(
         &self,
         item: T,
@@ -160,8 +162,8 @@ async fn store(batch: Vec<Arrived>) {
     deal(askers, move || store_all(&home, files)).await;
 }
 
-/// Does `work` for a batch, on a thread that may block, and answers each of `askers`, for whom something is held
-/// until then.
+/// Does `work` for a batch, on a thread that may block, and answers each of `askers`, for whom
+/// something is held until then.
 async fn deal<Held>(
     askers: Vec<(Context, Held)>,
     work: impl FnOnce() -> Vec<Result<ServerMessage, Refusal>> + Send + 'static,

@@ -77,7 +77,7 @@ async fn any_pin_of_the_set_will_do() {
 #[tokio::test]
 async fn a_client_may_ask_for_the_key_it_knows() {
     let (old, new, unknown) = (identity(), identity(), identity());
-    let server = server_config_of(new.clone(), vec![old.clone()]).unwrap();
+    let server = server_config(new.clone(), vec![old.clone()]).unwrap();
     for (wanted, shown) in [(&old, Some(&old)), (&new, Some(&new)), (&unknown, None)] {
         let (near, far) = duplex(64 << 10);
         let pin = wanted.pin();

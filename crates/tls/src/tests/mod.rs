@@ -29,7 +29,7 @@ fn pins(pins: &[Pin]) -> PinSet {
 }
 
 fn server(identity: &Identity) -> Arc<ServerConfig> {
-    server_config(identity.clone()).unwrap()
+    server_config(identity.clone(), Vec::new()).unwrap()
 }
 
 fn client(pin: Pin) -> Arc<ClientConfig> {

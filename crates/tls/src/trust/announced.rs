@@ -2,8 +2,7 @@
 
 use thiserror::Error;
 
-use super::server::MAX_KEYS;
-use super::state::State;
+use super::state::{MAX_KEYS, State};
 use sealane_base::types::Pin;
 
 /// Most keys in one announcement.

@@ -21,7 +21,8 @@ pub enum TrustError {
         /// What is wrong with it.
         why: String,
     },
-    /// One entry of the file cannot be read, and it is, or may be, that of the server which is asked for.
+    /// One entry of the file cannot be read, and it is, or may be, that of the server which is
+    /// asked for.
     #[error("the entry of {server} among the known servers is damaged: {why}")]
     DamagedEntry {
         /// The server, or what the entry says instead of one.

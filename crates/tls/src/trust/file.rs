@@ -1,6 +1,7 @@
 //! The file's form: JSON, version 1, every key named, nothing unknown.
 //!
-//! An entry that cannot be read is kept as it is and set aside, so that the others go on being usable.
+//! An entry that cannot be read is kept as it is and set aside, so that the others go on being
+//! usable.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -10,9 +11,8 @@ use serde_json::Value;
 
 use super::error::TrustError;
 use super::name::{Place, ServerName};
-use super::server::{Alias, KnownKey, KnownServer, MAX_KEYS, MAX_NAMES};
-use super::state::{Source, State};
-use super::store::KnownServers;
+use super::server::{Alias, KnownKey, KnownServer, MAX_NAMES};
+use super::state::{MAX_KEYS, Source, State};
 use sealane_base::types::text::printable;
 use sealane_base::types::{Pin, Username};
 
@@ -138,8 +138,11 @@ fn pin_text<S: Serializer>(pin: &Pin, serializer: S) -> Result<S::Ok, S::Error> 
     serializer.collect_str(pin)
 }
 
-/// The servers in a file's `bytes`; `path` is for the error.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<KnownServers, TrustError> {
+/// The servers in a file's `bytes`, and the entries that cannot be read; `path` is for the error.
+pub(super) fn read(
+    path: &Path,
+    bytes: &[u8],
+) -> Result<(Vec<KnownServer>, Vec<DamagedEntry>), TrustError> {
     let damaged = |why: String| TrustError::Damaged { path: path.to_owned(), why };
     let Versioned { version } =
         serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
@@ -147,12 +150,11 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<KnownServers, TrustError
         return Err(TrustError::Newer { path: path.to_owned(), version });
     }
     let file: File = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-    let mut known = KnownServers::default();
-    let mut entries = Vec::new();
+    let (mut servers, mut broken, mut entries) = (Vec::new(), Vec::new(), Vec::new());
     for raw in file.servers {
         match Server::deserialize(&raw).map_err(|error| error.to_string()).and_then(server) {
             Ok(server) => entries.push((server, raw)),
-            Err(why) => known.damaged.push(DamagedEntry::new(raw, why)),
+            Err(why) => broken.push(DamagedEntry::new(raw, why)),
         }
     }
     let (places, names) = counts(&entries);
@@ -166,11 +168,11 @@ pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<KnownServers, TrustError
             None => None,
         };
         match why {
-            Some(why) => known.damaged.push(DamagedEntry::new(raw, why)),
-            None => known.servers.push(server),
+            Some(why) => broken.push(DamagedEntry::new(raw, why)),
+            None => servers.push(server),
         }
     }
-    Ok(known)
+    Ok((servers, broken))
 }
 
 type Counts<T> = HashMap<T, usize>;
@@ -187,11 +189,10 @@ fn counts(entries: &[(KnownServer, Value)]) -> (Counts<Place>, Counts<ServerName
 }
 
 /// The file's content.
-pub(super) fn write(known: &KnownServers) -> Vec<u8> {
+pub(super) fn write(servers: &[KnownServer], damaged: &[DamagedEntry]) -> Vec<u8> {
     // Only maps with keys that are no text can fail, and there are none.
-    let servers =
-        known.servers.iter().map(to_file).filter_map(|one| serde_json::to_value(one).ok());
-    let damaged = known.damaged.iter().map(|entry| entry.raw.clone());
+    let servers = servers.iter().map(to_file).filter_map(|one| serde_json::to_value(one).ok());
+    let damaged = damaged.iter().map(|entry| entry.raw.clone());
     let file = File { version: VERSION, servers: servers.chain(damaged).collect() };
     let mut bytes = serde_json::to_vec_pretty(&file).unwrap_or_default();
     bytes.push(b'\n');

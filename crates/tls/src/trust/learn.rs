@@ -12,11 +12,11 @@ impl KnownServer {
     /// Learns what the server announced on a connection that it proved with `used`, and returns the
     /// keys that are accepted now and were not before.
     ///
-    /// On its own word a server may add keys it proves, retire others, and name its first backup key. Only the word of
-    /// a backup key that a person pinned, or that such a one vouched for, revokes keys, brings a retired one back, adds
-    /// another backup, or goes back in epochs: whoever has stolen the key in use could name a first backup as
-    /// well. What is called revoked without such a word is retired. The last accepted key and the backups stay
-    /// in any case.
+    /// On its own word a server may add keys it proves, retire others, and name its first backup
+    /// key. Only the word of a backup key that a person pinned, or that such a one vouched for,
+    /// revokes keys, brings a retired one back, adds another backup, or goes back in epochs:
+    /// whoever has stolen the key in use could name a first backup as well. What is called revoked
+    /// without such a word is retired. The last accepted key and the backups stay in any case.
     ///
     /// # Errors
     /// [`NotLearned`].
@@ -120,7 +120,8 @@ impl KnownServer {
             (Some(State::Backup), None) if signers.contains(&key.pin) && !has_backup => {
                 Some((State::Backup, Source::Announced))
             }
-            // What a server may say on its own word of a key that it calls revoked: that it is not used any more.
+            // What a server may say on its own word of a key that it calls revoked: that it is not
+            // used any more.
             (Some(State::Retired | State::Revoked), Some(State::Active | State::Next)) => {
                 Some((State::Retired, Source::Rotation))
             }
@@ -266,7 +267,8 @@ mod tests {
         let mut server = known(&["a"]);
         let planted = announced(1, &[("a", Active), ("x", Backup)], &["x"]);
         server.learn(&pin("a"), &planted, NOW).unwrap();
-        // The thief goes over to the planted key and calls the owner's revoked, as late as an epoch can be.
+        // The thief goes over to the planted key and calls the owner's revoked, as late as an epoch
+        // can be.
         let keys = [("x", Active), ("a", Revoked), ("y", Backup), ("z", Revoked)];
         server.learn(&pin("x"), &announced(u64::MAX, &keys, &["x", "y"]), NOW).unwrap();
         assert_eq!(server.key(&pin("a")).map(|key| key.state), Some(Retired));
@@ -292,7 +294,7 @@ mod tests {
             full += u32::from(server.learn(&pin("a"), &next, NOW) == Err(NotLearned::Full));
             let keys = [("a", Active), (n.as_str(), Revoked), (o.as_str(), Revoked)];
             let _ = server.learn(&pin("a"), &announced(2 * epoch + 1, &keys, &["b"]), NOW);
-            assert!(server.keys.len() <= crate::trust::server::MAX_KEYS);
+            assert!(server.keys.len() <= crate::trust::state::MAX_KEYS);
         }
         assert!(full > 0);
         // What was accepted and revoked stays refused, and what is accepted stays.

@@ -5,6 +5,7 @@ use std::fmt;
 use thiserror::Error;
 
 use sealane_base::types::Address;
+use sealane_base::types::address::host_port;
 
 /// Longest name in bytes.
 const MAX_NAME: usize = 64;
@@ -66,7 +67,8 @@ impl Place {
     /// Parses `host`, `host:port` or `[ipv6]:port`.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
-        if text.contains(['/', '?', '@', '#', '%']) {
+        // The zone of an IPv6 address has the only `%` that may be there.
+        if text.replacen("%25", "", 1).contains(['/', '?', '@', '#', '%']) {
             return None;
         }
         Address::parse(&format!("sealane://{text}")).ok().map(|address| Self::of(&address))
@@ -87,10 +89,6 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(formatter, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(formatter, "{}:{}", self.host, self.port)
-        }
+        formatter.write_str(&host_port(&self.host, self.port))
     }
 }

@@ -109,8 +109,8 @@ impl KeyRing {
         Ok(fsio::lock_exclusive(&directory.join(LOCK))?)
     }
 
-    /// Replaces the ring in `directory` in one rename. Keys that were retired or revoked longest ago are left out
-    /// where there is no room for all.
+    /// Replaces the ring in `directory` in one rename. Keys that were retired or revoked longest
+    /// ago are left out where there is no room for all.
     ///
     /// # Errors
     /// [`TrustError::File`], [`TrustError::Full`].

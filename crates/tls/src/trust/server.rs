@@ -2,15 +2,11 @@
 
 use super::error::TrustError;
 use super::name::{Place, ServerName};
-use super::state::{Source, State};
+use super::state::{MAX_KEYS, Source, State};
 use sealane_base::types::{Pin, PinSet, Username};
 
 /// Most names of one server.
 pub(super) const MAX_NAMES: usize = 32;
-/// Most keys that are remembered of one server. The oldest retired ones are forgotten first, then revoked ones that
-/// were never accepted here; for what is left there is no room, and nothing more is learned.
-pub(super) const MAX_KEYS: usize = 32;
-
 /// Most servers that are remembered.
 pub(super) const MAX_SERVERS: usize = 1000;
 
@@ -132,8 +128,8 @@ impl KnownServer {
         PinSet::new(pins.collect())
     }
 
-    /// True if a key is revoked that was accepted here, so that it is refused wherever it is met. A server cannot
-    /// have the keys of others refused by calling them revoked.
+    /// True if a key is revoked that was accepted here, so that it is refused wherever it is met. A
+    /// server cannot have the keys of others refused by calling them revoked.
     pub(super) fn has_revoked(&self, pin: &Pin) -> bool {
         self.key(pin)
             .is_some_and(|key| key.state == State::Revoked && key.source != Source::Unproved)
@@ -172,8 +168,8 @@ impl KnownServer {
         Err(TrustError::Full("keys of a server", MAX_KEYS))
     }
 
-    /// Gives a key a state; one that is not known yet is added. False if there is no room for it, and nothing is
-    /// changed.
+    /// Gives a key a state; one that is not known yet is added. False if there is no room for it,
+    /// and nothing is changed.
     #[must_use]
     pub(super) fn set(&mut self, pin: &Pin, state: State, source: Source, now: i64) -> bool {
         match self.keys.iter_mut().find(|key| key.pin == *pin) {
@@ -193,7 +189,8 @@ impl KnownServer {
         false
     }
 
-    /// Makes room beside `kept`, without which nothing that must stay refused or accepted is forgotten.
+    /// Makes room beside `kept`, without which nothing that must stay refused or accepted is
+    /// forgotten.
     fn forget_one(&mut self, kept: &Pin) -> bool {
         let rank = |key: &KnownKey| match (key.state, key.source) {
             (State::Retired, _) => Some(0),

@@ -1,5 +1,10 @@
 //! What a key is to its server, and how it came to be known.
 
+/// Most keys that are remembered of one server. The oldest retired ones are forgotten first, then
+/// revoked ones that were never accepted here; for what is left there is no room, and nothing more
+/// is learned.
+pub(super) const MAX_KEYS: usize = 32;
+
 /// What a key is to its server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {

@@ -15,7 +15,8 @@ const FILE: &str = "known_servers.json";
 const LOCK: &str = "known_servers.lock";
 const MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
-/// Largest file in bytes, written and read: [`MAX_SERVERS`] with as many keys as are kept of each fit.
+/// Largest file in bytes, written and read: [`MAX_SERVERS`] with as many keys as are kept of each
+/// fit.
 pub const MAX_FILE: u64 = 16 << 20;
 
 /// The file of known servers. Everything blocks.
@@ -40,9 +41,9 @@ impl Store {
         Self { directory }
     }
 
-    /// Everything known. No file is an empty one; one that others may read or write, that is damaged
-    /// or written by a later program, is never taken for empty. A damaged entry is no reason to give up
-    /// the others: see [`KnownServers::find`].
+    /// Everything known. No file is an empty one; one that others may read or write, that is
+    /// damaged or written by a later program, is never taken for empty. A damaged entry is no
+    /// reason to give up the others: see [`KnownServers::find`].
     ///
     /// # Errors
     /// [`TrustError::File`], [`TrustError::Damaged`], [`TrustError::Newer`].
@@ -50,7 +51,10 @@ impl Store {
         let Some(directory) = &self.directory else { return Ok(KnownServers::default()) };
         let path = directory.join(FILE);
         match fsio::read_private(&path, MAX_FILE) {
-            Ok(bytes) => file::read(&path, &bytes),
+            Ok(bytes) => {
+                let (servers, damaged) = file::read(&path, &bytes)?;
+                Ok(KnownServers { servers, damaged })
+            }
             Err(error) if error.is_not_found() => Ok(KnownServers::default()),
             Err(error) => Err(error.into()),
         }
@@ -76,7 +80,7 @@ impl Store {
             // The change may be one that failed half way, and is in place without being durable.
             fsio::sync_directory(directory)?;
         } else {
-            let bytes = file::write(&after);
+            let bytes = file::write(&after.servers, &after.damaged);
             if bytes.len() as u64 > MAX_FILE {
                 return Err(TrustError::Full("bytes of known servers", MAX_FILE as usize));
             }
@@ -101,8 +105,8 @@ impl KnownServers {
     /// The server at `place`, if it is known.
     ///
     /// # Errors
-    /// [`TrustError::DamagedEntry`] if it may be known, by an entry that cannot be read: it must not be taken for
-    /// a stranger then.
+    /// [`TrustError::DamagedEntry`] if it may be known, by an entry that cannot be read: it must
+    /// not be taken for a stranger then.
     pub fn find(&self, place: &Place) -> Result<Option<&KnownServer>, TrustError> {
         let is_its = |entry: &&DamagedEntry| entry.place.as_ref() == Some(place);
         let known = self.at(place);
@@ -152,8 +156,8 @@ impl KnownServers {
     /// stays as it is.
     ///
     /// # Errors
-    /// [`TrustError::Differs`] if it is known with others, [`TrustError::Full`], [`TrustError::Revoked`],
-    /// [`TrustError::DamagedEntry`].
+    /// [`TrustError::Differs`] if it is known with others, [`TrustError::Full`],
+    /// [`TrustError::Revoked`], [`TrustError::DamagedEntry`].
     pub fn add(
         &mut self,
         place: &Place,
@@ -171,7 +175,8 @@ impl KnownServers {
         }
     }
 
-    /// Gives the server at `place` a name besides those it has, and the account that the name stands for.
+    /// Gives the server at `place` a name besides those it has, and the account that the name
+    /// stands for.
     ///
     /// # Errors
     /// [`TrustError::Unknown`], [`TrustError::NameTaken`], [`TrustError::Full`].
@@ -251,7 +256,7 @@ impl KnownServers {
     /// The file's form, for another machine. What is damaged stays here.
     #[must_use]
     pub fn export(&self) -> Vec<u8> {
-        file::write(&Self { servers: self.servers.clone(), damaged: Vec::new() })
+        file::write(&self.servers, &[])
     }
 
     /// Takes over what [`KnownServers::export`] gave on another machine, all or nothing, and says
@@ -259,15 +264,16 @@ impl KnownServers {
     /// is to be accepted, and keep the states they have.
     ///
     /// # Errors
-    /// [`TrustError::Damaged`], [`TrustError::DamagedEntry`], [`TrustError::Newer`], [`TrustError::Differs`],
-    /// [`TrustError::NameTaken`], [`TrustError::Revoked`], [`TrustError::Full`].
+    /// [`TrustError::Damaged`], [`TrustError::DamagedEntry`], [`TrustError::Newer`],
+    /// [`TrustError::Differs`], [`TrustError::NameTaken`], [`TrustError::Revoked`],
+    /// [`TrustError::Full`].
     pub fn import(&mut self, path: &Path, bytes: &[u8]) -> Result<usize, TrustError> {
         let mut added = 0;
-        let read = file::read(path, bytes)?;
-        if let Some(entry) = read.damaged.first() {
+        let (servers, damaged) = file::read(path, bytes)?;
+        if let Some(entry) = damaged.first() {
             return Err(TrustError::Damaged { path: path.to_owned(), why: entry.why.clone() });
         }
-        for server in read.servers {
+        for server in servers {
             let accepted = server.keys.iter().filter(|key| key.state.is_accepted());
             if let Some(key) = accepted.into_iter().find(|key| self.is_revoked(&key.pin)) {
                 return Err(TrustError::Revoked(server.place.to_string(), key.pin));

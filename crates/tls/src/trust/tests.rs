@@ -111,7 +111,8 @@ fn a_damaged_entry_is_set_aside_and_the_others_go_on() {
         (many, "has no key, too many, or one twice"),
     ] {
         fs::write(&path, &bad).unwrap();
-        // Another server is used and changed as ever, and the damaged one is neither dropped nor a stranger.
+        // Another server is used and changed as ever, and the damaged one is neither dropped nor a
+        // stranger.
         add(&store, "other:1", &["b"]).unwrap();
         let known = store.load().unwrap();
         assert_eq!(known.find(&place("other:1")).unwrap().unwrap().pins(), Some(pins(&["b"])));

@@ -1,8 +1,9 @@
 //! Where MD5 still stands in the accounts' directory, recognised as a record or not.
 //!
-//! Every file is read, however it is called: an editor's copy of a record is worth as much to a thief. It looks for
-//! what MD5 is written like, and for records whose password is one in an unusual spelling; it cannot look into
-//! what is compressed or encrypted. It changes nothing and repeats no value.
+//! Every file is read, however it is called: an editor's copy of a record is worth as much to a
+//! thief. It looks for what MD5 is written like, and for records whose password is one in an
+//! unusual spelling; it cannot look into what is compressed or encrypted. It changes nothing and
+//! repeats no value.
 
 use std::path::{Path, PathBuf};
 
@@ -29,8 +30,8 @@ pub struct Remains {
 }
 
 impl AccountManager {
-    /// Every file below `directory`, that of the accounts, in which MD5 stands in any form that can be
-    /// recognised, sorted, and those that cannot be read.
+    /// Every file below `directory`, that of the accounts, in which MD5 stands in any form that can
+    /// be recognised, sorted, and those that cannot be read.
     ///
     /// # Errors
     /// [`FsError`] if the directory itself cannot be listed.

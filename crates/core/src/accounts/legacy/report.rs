@@ -82,8 +82,9 @@ pub struct MigrationReport {
     pub quota_oddities: Vec<(String, String)>,
     /// Pairs of accounts whose homes are the same or inside one another.
     pub shared_homes: Vec<(String, String)>,
-    /// Files of the accounts' directory in which MD5 stands, besides records in the state [`HashState::Md5`].
-    /// [`AccountManager::report`] leaves it empty; [`AccountManager::md5_remains`] finds them.
+    /// Files of the accounts' directory in which MD5 stands, besides records in the state
+    /// [`HashState::Md5`]. [`AccountManager::report`] leaves it empty;
+    /// [`AccountManager::md5_remains`] finds them.
     pub md5_elsewhere: Vec<Remains>,
 }
 

@@ -121,7 +121,8 @@ fn a_known_place_has_its_own_count() {
     assert_eq!(guard.wait(&other, start), None, "no penalty for others there");
 }
 
-/// Guesses at one account in a minute, each from a source of its own, of which as many are evaluated.
+/// Guesses at one account in a minute, each from a source of its own, of which as many are
+/// evaluated.
 fn guessed_in_a_minute(guard: &Guard, name: &str, from: usize, start: Instant) -> usize {
     let guesses = (0..6000).filter(|number| {
         let now = start + Duration::from_millis(10) * u32::try_from(*number).unwrap();
@@ -139,7 +140,8 @@ fn invented_names_from_many_sources_switch_off_no_delay() {
         let at = start + Duration::from_secs(1000) * number;
         assert!(guess(&guard, &Attempt::new("early", source(900_000)), at));
     }
-    // Names and sources by turns, so that both tables are full, long before the last one is forgotten.
+    // Names and sources by turns, so that both tables are full, long before the last one is
+    // forgotten.
     let mut now = start + Duration::from_secs(8000);
     assert!(guess(&guard, &Attempt::new("early", source(900_001)), now));
     for number in 0..MOST_ENTRIES + 200 {

@@ -1,4 +1,5 @@
-//! What changes a home, when any call fails and when the power is cut anywhere: see `fsio::rehearsal`.
+//! What changes a home, when any call fails and when the power is cut anywhere: see
+//! `fsio::rehearsal`.
 
 use std::path::Path;
 use std::time::SystemTime;
