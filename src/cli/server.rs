@@ -21,7 +21,7 @@ use sealane_server as server;
 use sealane_server::{KeyError, KeyFiles, Keys};
 
 /// How long a login waits for other writers of records.
-const UPGRADE_PATIENCE: Duration = Duration::from_secs(1);
+const UPGRADE_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serve homes over pinned TLS 1.3.
 ///
@@ -130,7 +130,7 @@ fn prepare(
     let records =
         DirectoryStore::open(&settings.accounts).map_err(|error| wrong(error.to_string()))?;
     // A login is not held up by whoever holds the lock; its upgrade is tried again at the next one.
-    let records: Arc<dyn AccountStore> = Arc::new(records.with_patience(UPGRADE_PATIENCE));
+    let records: Arc<dyn AccountStore> = Arc::new(records.with_lock_timeout(UPGRADE_LOCK_TIMEOUT));
     let authenticator =
         Authenticator::new(records, settings.login).map_err(|error| wrong(error.to_string()))?;
     if let Err(error) = authenticator.keep_in(&settings.data.join(config::FAILURES)) {

@@ -13,10 +13,10 @@ use sealane_base::types::text::printable;
 #[derive(Debug, Error)]
 pub enum ConfigError {
     /// Not TOML, an unknown key, a wrong value, or keys that contradict one another.
-    #[error("{place}: {problem}")]
+    #[error("{location}: {problem}")]
     Content {
         /// Where in the file.
-        place: Place,
+        location: Location,
         /// What is wrong there and what was expected.
         problem: String,
         /// What may have been meant.
@@ -30,9 +30,9 @@ pub enum ConfigError {
     NotText(PathBuf),
 }
 
-/// A place in a configuration file; reads `'config.toml', line 3, limits.idle_seconds`.
+/// A location in a configuration file; reads `'config.toml', line 3, limits.idle_seconds`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Place {
+pub struct Location {
     /// The file.
     pub file: PathBuf,
     /// The line, from 1.
@@ -65,27 +65,27 @@ impl ConfigError {
 
     pub(super) fn from_toml(path: &Path, text: &str, error: &toml::de::Error) -> Self {
         let offset = error.span().map(|span| span.start);
-        let place = Place {
+        let location = Location {
             file: path.to_owned(),
             line: offset.map(|offset| locate::line_at(text, offset)),
             key: offset.and_then(|offset| locate::key_at(text, offset)),
         };
         let (problem, hint) = explain(error.message());
-        Self::Content { place, problem, hint }
+        Self::Content { location, problem, hint }
     }
 
     pub(super) fn from_problem(path: &Path, text: &str, problem: Problem) -> Self {
         let written = locate::first_written(text, problem.keys);
-        let place = Place {
+        let location = Location {
             file: path.to_owned(),
             line: written.map(|(_, line)| line),
             key: written.map(|(key, _)| key.to_owned()),
         };
-        Self::Content { place, problem: problem.text, hint: None }
+        Self::Content { location, problem: problem.text, hint: None }
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for Location {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(formatter, "'{}'", printable(&self.file.to_string_lossy()))?;
         if let Some(line) = self.line {

@@ -54,7 +54,7 @@ impl LocalSink {
         meta: FileMeta,
         preserve: bool,
     ) -> Result<Self, StorageError> {
-        let (directory, name) = place(path)?;
+        let (directory, name) = directory_and_name(path)?;
         Self::begin(Arc::new(directory), name.to_owned(), size, meta, preserve, true)
     }
 
@@ -96,7 +96,7 @@ impl LocalSink {
     /// Whether there is anything at or beside `path` that a download could hold.
     #[must_use]
     pub fn would_hold(path: &Path) -> bool {
-        place(path).is_ok_and(|(directory, name)| holds(&directory, name))
+        directory_and_name(path).is_ok_and(|(directory, name)| holds(&directory, name))
     }
 
     /// The permissions it ends with, where `present` has its name.
@@ -143,8 +143,13 @@ impl Sink for LocalSink {
         self.partial.read_held(offset, buffer)
     }
 
-    fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        self.partial.read_shifted(offset, place, buffer)
+    fn read_shifted(
+        &self,
+        offset: u64,
+        present_offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), StorageError> {
+        self.partial.read_shifted(offset, present_offset, buffer)
     }
 
     fn present(&self) -> u64 {
@@ -208,7 +213,7 @@ impl Drop for LocalSink {
 }
 
 /// The directory of `path` and the name in it.
-fn place(path: &Path) -> Result<(Directory, &OsStr), StorageError> {
+fn directory_and_name(path: &Path) -> Result<(Directory, &OsStr), StorageError> {
     let name = path.file_name().filter(|_| !path.as_os_str().as_bytes().ends_with(b"/"));
     let name = name.ok_or(StorageError::IsDirectory)?;
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());

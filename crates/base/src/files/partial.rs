@@ -203,17 +203,17 @@ impl PartialFile {
         self.fill(offset, copied)
     }
 
-    /// As [`PartialFile::read_held`], but from another `place` of the present version.
+    /// As [`PartialFile::read_held`], but from `present_offset` of the present version.
     pub fn read_shifted(
         &self,
         offset: u64,
-        place: u64,
+        present_offset: u64,
         buffer: &mut [u8],
     ) -> Result<(), StorageError> {
         if offset < self.resumed {
             return self.read_held(offset, buffer);
         }
-        self.read_present(place, buffer)?;
+        self.read_present(present_offset, buffer)?;
         self.write_at(offset, buffer)
     }
 

@@ -60,13 +60,18 @@ pub trait Sink: Send + Sync + 'static {
     /// Any [`StorageError`]; the caller then treats the bytes as not held.
     fn read_held(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError>;
 
-    /// As [`Sink::read_held`], with what stands at `place` in the file that has the name now; but
-    /// where an earlier attempt left something at `offset`, with that.
+    /// As [`Sink::read_held`], with what stands at `present_offset` in the file that has the name
+    /// now; but where an earlier attempt left something at `offset`, with that.
     ///
     /// # Errors
     /// Any [`StorageError`]; nothing is known of the bytes at `offset` then.
-    fn read_shifted(&self, offset: u64, place: u64, buffer: &mut [u8]) -> Result<(), StorageError> {
-        let _ = (offset, place, buffer);
+    fn read_shifted(
+        &self,
+        offset: u64,
+        present_offset: u64,
+        buffer: &mut [u8],
+    ) -> Result<(), StorageError> {
+        let _ = (offset, present_offset, buffer);
         Err(StorageError::NotFound)
     }
 

@@ -27,26 +27,26 @@ pub struct LockGuard {
 }
 
 /// How long [`lock_exclusive`] waits.
-pub const PATIENCE: Duration = Duration::from_secs(10);
+pub const LOCK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Between two attempts. Holders write one small file.
 const PAUSE: Duration = Duration::from_millis(2);
 /// Most that is read of what the system tells about locks, in bytes.
 const MAX_PROC: u64 = 1024 * 1024;
 
-/// Takes the lock, waiting at most [`PATIENCE`] while somebody else holds it. Creates the file
+/// Takes the lock, waiting at most [`LOCK_TIMEOUT`] while somebody else holds it. Creates the file
 /// (0600) if missing.
 ///
 /// # Errors
 /// [`FsErrorKind::Locked`] after that, naming the holder; [`FsErrorKind::Io`].
 pub fn lock_exclusive(path: &Path) -> Result<LockGuard, FsError> {
-    lock_within(path, PATIENCE)
+    lock_within(path, LOCK_TIMEOUT)
 }
 
-/// As [`lock_exclusive`], waiting at most `patience`.
+/// As [`lock_exclusive`], waiting at most `timeout`.
 ///
 /// # Errors
 /// As [`lock_exclusive`].
-pub fn lock_within(path: &Path, patience: Duration) -> Result<LockGuard, FsError> {
+pub fn lock_within(path: &Path, timeout: Duration) -> Result<LockGuard, FsError> {
     let failed = |error: Errno| FsError::new("lock", path, error);
     let file = open(path)?;
     let since = Instant::now();
@@ -54,7 +54,7 @@ pub fn lock_within(path: &Path, patience: Duration) -> Result<LockGuard, FsError
         match retry_on_intr(|| flock(&file, FlockOperation::NonBlockingLockExclusive)) {
             Ok(()) => return Ok(LockGuard { _file: file }),
             // There is no flock that gives up by itself.
-            Err(Errno::WOULDBLOCK) if since.elapsed() < patience => std::thread::sleep(PAUSE),
+            Err(Errno::WOULDBLOCK) if since.elapsed() < timeout => std::thread::sleep(PAUSE),
             Err(Errno::WOULDBLOCK) => {
                 let holder = holder(&file).unwrap_or_else(|| "another process".to_owned());
                 return Err(FsError::new("lock", path, FsErrorKind::Locked { holder }));

@@ -21,7 +21,7 @@ pub use system as disk;
 
 pub use append::AppendFile;
 pub use error::{FsError, FsErrorKind};
-pub use lock::{LockGuard, PATIENCE, lock_exclusive, lock_within, try_lock_exclusive};
+pub use lock::{LOCK_TIMEOUT, LockGuard, lock_exclusive, lock_within, try_lock_exclusive};
 pub use log_file::LogFile;
 pub use read::{
     Stamp, line_of, list_names, read_bounded, read_bounded_no_follow, read_in_pieces, read_key,

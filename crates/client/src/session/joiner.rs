@@ -17,7 +17,7 @@ use sealane_protocol::frame::FrameError;
 use sealane_protocol::join::{self, Exporter};
 use sealane_protocol::keep_alive::{heard, pong};
 use sealane_protocol::message::{Join, Tokens, TokensAre};
-use sealane_protocol::transfer::{Lane, Progress};
+use sealane_protocol::transfer::{PooledConnection, Progress};
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side};
 
@@ -90,7 +90,7 @@ impl Joiner {
         let mut reader = FrameReader::new(read, Side::Server, silence);
         // From now on chunks may overtake one another: the server may use the connection before we
         // hear that we have joined.
-        self.shared.routes.expect_lanes();
+        self.shared.routes.expect_connections();
         let proof = join::proof(token, exporters.0, exporters.1);
         let message = ClientMessage::Join(Join { token: *token, proof });
         out.send(message.encode(0)).await?;
@@ -156,7 +156,7 @@ async fn joined<R: AsyncRead + Unpin>(
 
 async fn carry<R: AsyncRead + Unpin>(
     reader: &mut FrameReader<R>,
-    lane: &Lane,
+    lane: &PooledConnection,
     out: &FrameSender,
     silence: Duration,
 ) -> Result<(), WireError> {
@@ -173,7 +173,7 @@ async fn carry<R: AsyncRead + Unpin>(
 async fn carried<R: AsyncRead + Unpin>(
     header: &Header,
     reader: &mut FrameReader<R>,
-    lane: &Lane,
+    lane: &PooledConnection,
     out: &FrameSender,
 ) -> Result<(), WireError> {
     match header.kind {

@@ -80,7 +80,7 @@ async fn upload_large(
     pending.send(ClientMessage::Put(request)).await?;
     let held = match pending.message().await? {
         ServerMessage::Accepted(Accepted { claims, pieces }) => {
-            Held { claims, pieces: pieces.unwrap_or(false), is_ready: true }
+            Held { have_list: claims, pieces: pieces.unwrap_or(false), is_ready: true }
         }
         other => return Err(SessionError::Answer(other.kind())),
     };

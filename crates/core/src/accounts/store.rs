@@ -110,7 +110,7 @@ pub trait AccountStore: fmt::Debug + Send + Sync {
 #[derive(Debug)]
 pub struct DirectoryStore {
     directory: PathBuf,
-    patience: Duration,
+    lock_timeout: Duration,
 }
 
 impl DirectoryStore {
@@ -119,21 +119,21 @@ impl DirectoryStore {
     /// # Errors
     /// [`AccountError::File`].
     pub fn open(directory: &Path) -> Result<Self, AccountError> {
-        let store = Self { directory: directory.to_owned(), patience: fsio::PATIENCE };
+        let store = Self { directory: directory.to_owned(), lock_timeout: fsio::LOCK_TIMEOUT };
         let lock = store.lock()?;
         fsio::remove_temporaries(directory)?;
         drop(lock);
         Ok(store)
     }
 
-    /// The same, waiting no longer than `patience` for other writers.
+    /// The same, waiting no longer than `lock_timeout` for other writers.
     #[must_use]
-    pub fn with_patience(self, patience: Duration) -> Self {
-        Self { patience, ..self }
+    pub fn with_lock_timeout(self, lock_timeout: Duration) -> Self {
+        Self { lock_timeout, ..self }
     }
 
     fn lock(&self) -> Result<LockGuard, AccountError> {
-        Ok(fsio::lock_within(&self.directory.join(LOCK), self.patience)?)
+        Ok(fsio::lock_within(&self.directory.join(LOCK), self.lock_timeout)?)
     }
 
     fn path(&self, name: &Username) -> PathBuf {

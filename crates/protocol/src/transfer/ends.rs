@@ -3,7 +3,7 @@
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::lanes::Lanes;
+use super::connections::ConnectionPool;
 use crate::frame::{ChunkPrefix, ClaimsPage};
 use crate::pieces::PiecesPage;
 use crate::wire::{ChunkBuffer, FrameSender};
@@ -12,20 +12,20 @@ use sealane_base::types::{Digest, Layout};
 /// What a receiver tells the sender.
 #[derive(Debug)]
 pub(super) enum PeerEvent {
-    /// By lane and index.
+    /// By connection and index.
     Acknowledged(u32, u32),
     /// The recipe for this chunk did not make it.
     Again(u32),
-    /// Lanes have come or gone.
-    Lanes,
-    Claims(ClaimsPage),
+    /// Connections have joined or left.
+    ConnectionsChanged,
+    HaveList(ClaimsPage),
     Pieces(PiecesPage),
 }
 
 /// What a sender tells the receiver.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    /// With the lane over which it came, if it was one.
+    /// With the connection over which it came, unless that is the session's own.
     Chunk(ChunkPrefix, ChunkBuffer, Option<FrameSender>),
     /// The buffer holds the steps.
     Recipe(ChunkPrefix, ChunkBuffer),
@@ -41,7 +41,7 @@ pub struct ReceivingEnd {
     pub(super) layout: Layout,
     pub(super) incoming: mpsc::Receiver<Incoming>,
     pub(super) closed: CancellationToken,
-    pub(super) lanes: Lanes,
+    pub(super) connections: ConnectionPool,
 }
 
 impl ReceivingEnd {
@@ -66,8 +66,8 @@ impl ReceivingEnd {
         self.incoming.blocking_recv()
     }
 
-    pub(super) fn lanes(&self) -> &Lanes {
-        &self.lanes
+    pub(super) fn connections(&self) -> &ConnectionPool {
+        &self.connections
     }
 }
 
@@ -76,7 +76,7 @@ impl ReceivingEnd {
 pub struct SendingEnd {
     pub(super) id: u32,
     pub(super) events: mpsc::Receiver<PeerEvent>,
-    pub(super) lanes: Lanes,
+    pub(super) connections: ConnectionPool,
 }
 
 impl SendingEnd {
@@ -90,7 +90,7 @@ impl SendingEnd {
         self.events.blocking_recv()
     }
 
-    pub(super) fn lanes(&self) -> &Lanes {
-        &self.lanes
+    pub(super) fn connections(&self) -> &ConnectionPool {
+        &self.connections
     }
 }

@@ -15,9 +15,9 @@
 //! between them; nothing is allocated per chunk.
 //!
 //! **Why it cannot stand still.** The thread that writes received chunks waits for the disk only,
-//! never for the network (acknowledgements have a lane of their own); the threads that announce
+//! never for the network (acknowledgements have a queue of their own); the threads that announce
 //! what is held may wait for the network, because nobody waits for them but the peer's sender, and
-//! the one that tells pieces: it waits for them, or they for it, never both (`claims`). So both
+//! the one that tells pieces: it waits for them, or they for it, never both (`have_list`). So both
 //! directions of a connection keep draining whatever the transfers on it do.
 //!
 //! **Several connections.** A transfer is not bound to one: the sender gives each chunk to the
@@ -29,11 +29,11 @@
 
 mod assemble;
 mod buffers;
-mod claims;
+mod connections;
 mod cut;
 mod ends;
 mod error;
-mod lanes;
+mod have_list;
 mod meter;
 mod order;
 mod peer;
@@ -47,13 +47,13 @@ mod whole;
 #[cfg(test)]
 mod tests;
 
+pub use connections::Progress;
 pub use ends::{ReceivingEnd, SendingEnd};
 pub use error::TransferError;
-pub use lanes::Progress;
 pub use meter::{FileMeter, Meter, Outcome};
 pub use peer::Held;
 pub use receive::receive;
 pub use root::root_of;
-pub use routes::{Lane, Route, Routes};
+pub use routes::{PooledConnection, Route, Routes};
 pub use send::send;
 pub use whole::{check_whole, load_whole, store_whole};

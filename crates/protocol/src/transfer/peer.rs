@@ -1,11 +1,11 @@
-//! What a sender knows of its receiver: what it claims, what is on its way to it and over which
+//! What a sender knows of its receiver: its have-list, what is on its way to it and over which
 //! connection, what was lost with one.
 
 use std::collections::VecDeque;
 
 use super::buffers::buffer_size;
+use super::connections::OWN;
 use super::ends::{PeerEvent, SendingEnd};
-use super::lanes::OWN;
 use super::recipe::Shifted;
 use super::{Meter, TransferError};
 use crate::frame::{ChunkPrefix, ClaimsPage};
@@ -16,8 +16,8 @@ use sealane_base::types::{Digest, Layout};
 /// What a receiver has announced.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Held {
-    /// Claims will follow.
-    pub claims: bool,
+    /// Its have-list will follow.
+    pub have_list: bool,
     /// It can be asked for the pieces of its present version.
     pub pieces: bool,
     /// It waits for chunks already, so they may come by any connection. One that has yet to see the
@@ -37,16 +37,16 @@ pub(super) struct Sent {
 }
 
 /// A connection to the receiver.
-struct Way {
-    lane: u32,
+struct Connection {
+    number: u32,
     out: FrameSender,
     /// Chunks sent over it and not acknowledged, oldest first.
     unacknowledged: VecDeque<Sent>,
 }
 
-impl Way {
-    fn new(lane: u32, out: FrameSender) -> Self {
-        Self { lane, out, unacknowledged: VecDeque::with_capacity(limits::WINDOW) }
+impl Connection {
+    fn new(number: u32, out: FrameSender) -> Self {
+        Self { number, out, unacknowledged: VecDeque::with_capacity(limits::WINDOW) }
     }
 
     /// Whether `cost` bytes may be sent, when a window is so many: unacknowledged are two chunks at
@@ -63,19 +63,19 @@ impl Way {
 pub(super) struct Peer {
     end: SendingEnd,
     layout: Layout,
-    /// The session's own connection, then the lanes.
-    ways: Vec<Way>,
-    /// State of the lanes that `ways` shows; `None` while only the session's own connection is
-    /// used, because the receiver has not been heard of.
+    /// The session's own connection, then those that joined.
+    connections: Vec<Connection>,
+    /// Count of changes that `connections` reflects; `None` while only the session's own
+    /// connection is used, because nothing has come from the receiver yet.
     changes: Option<u64>,
     /// Chunks whose connection is gone.
     lost: Vec<Sent>,
     /// Chunks whose recipes were wrong.
     again: Vec<Sent>,
-    /// Claims not yet compared; the first one is for chunk `next_claim`.
-    claims: VecDeque<Digest>,
-    next_claim: u32,
-    more_claims: bool,
+    /// The part of the have-list that is not compared yet; it begins with chunk `next_compared`.
+    have_list: VecDeque<Digest>,
+    next_compared: u32,
+    more_to_come: bool,
     pub(super) shifted: Shifted,
 }
 
@@ -84,34 +84,34 @@ impl Peer {
         let mut peer = Self {
             end,
             layout,
-            ways: vec![Way::new(OWN, out.clone())],
+            connections: vec![Connection::new(OWN, out.clone())],
             changes: None,
             lost: Vec::new(),
             again: Vec::new(),
-            claims: VecDeque::new(),
-            next_claim: 0,
-            more_claims: held.claims,
-            shifted: Shifted::new(layout, held.claims && held.pieces),
+            have_list: VecDeque::new(),
+            next_compared: 0,
+            more_to_come: held.have_list,
+            shifted: Shifted::new(layout, held.have_list && held.pieces),
         };
         if held.is_ready {
-            peer.look_at_lanes();
+            peer.look_at_connections();
         }
         peer
     }
 
-    /// The claim for chunk `index`; waits until it is there or no more will come. Called once for
+    /// What the receiver has for chunk `index`; waits until that is known. Called once for
     /// every chunk, in order.
-    pub(super) fn claim(
+    pub(super) fn receiver_has(
         &mut self,
         index: u32,
         meter: &Meter,
     ) -> Result<Option<Digest>, TransferError> {
-        debug_assert_eq!(index, self.next_claim);
-        while self.claims.is_empty() && self.more_claims {
+        debug_assert_eq!(index, self.next_compared);
+        while self.have_list.is_empty() && self.more_to_come {
             self.next_event(meter)?;
         }
-        self.next_claim += 1;
-        Ok(self.claims.pop_front())
+        self.next_compared += 1;
+        Ok(self.have_list.pop_front())
     }
 
     /// Waits for pieces that are not known yet, or for something that must be sent once more.
@@ -122,54 +122,62 @@ impl Peer {
         Ok(())
     }
 
-    /// The connection over which chunk `index` may go now for the first time, as [`Peer::any_way`]
-    /// finds it.
-    pub(super) fn free_way(&self, index: u32, cost: usize) -> Option<usize> {
-        if self.is_too_far(index) { None } else { self.any_way(cost) }
+    /// The connection over which chunk `index` may go now for the first time, as
+    /// [`Peer::any_connection`] finds it.
+    pub(super) fn free_connection(&self, index: u32, cost: usize) -> Option<usize> {
+        if self.is_too_far(index) { None } else { self.any_connection(cost) }
     }
 
     /// Of the connections with room for `cost` bytes the one with the least on its way. `None` if
     /// an event must be waited for.
-    pub(super) fn any_way(&self, cost: usize) -> Option<usize> {
+    pub(super) fn any_connection(&self, cost: usize) -> Option<usize> {
         let window = self.window();
-        let ways = self.ways.iter().enumerate().filter(|(_, way)| way.has_room(cost, window));
-        ways.min_by_key(|(_, way)| way.unacknowledged.len()).map(|(at, _)| at)
+        let connections = self
+            .connections
+            .iter()
+            .enumerate()
+            .filter(|(_, connection)| connection.has_room(cost, window));
+        connections.min_by_key(|(_, connection)| connection.unacknowledged.len()).map(|(at, _)| at)
     }
 
     /// Whether a recipe of `cost` bytes for chunk `index` may go now, over the session's own
     /// connection.
     pub(super) fn is_free_for_recipe(&self, index: u32, cost: usize) -> bool {
-        let own = self.ways.iter().find(|way| way.lane == OWN);
+        let own = self.connections.iter().find(|connection| connection.number == OWN);
         !self.is_too_far(index) && own.is_some_and(|own| own.has_room(cost, self.window()))
     }
 
     /// Whether the receiver would take chunks that are still on their way for skipped ones if
     /// `index` came.
     fn is_too_far(&self, index: u32) -> bool {
-        let on_its_way = self.ways.iter().flat_map(|way| &way.unacknowledged).chain(&self.lost);
+        let on_its_way = self
+            .connections
+            .iter()
+            .flat_map(|connection| &connection.unacknowledged)
+            .chain(&self.lost);
         let oldest = on_its_way.map(|sent| sent.prefix.index).min();
-        self.ways.len() > 1 && oldest.is_some_and(|oldest| index >= oldest + limits::SPREAD)
+        self.connections.len() > 1 && oldest.is_some_and(|oldest| index >= oldest + limits::SPREAD)
     }
 
     fn window(&self) -> usize {
         limits::WINDOW * buffer_size(&self.layout)
     }
 
-    /// Sends a sealed chunk over the connection `way`.
+    /// Sends a sealed chunk over `connection`.
     pub(super) fn send(
         &mut self,
-        way: usize,
+        connection: usize,
         sent: Sent,
         buffer: ChunkBuffer,
     ) -> Result<(), TransferError> {
-        let way = self.ways.get_mut(way).ok_or(TransferError::Interrupted)?;
-        match way.out.send_chunk_blocking(buffer) {
-            Ok(()) => way.unacknowledged.push_back(sent),
+        let connection = self.connections.get_mut(connection).ok_or(TransferError::Interrupted)?;
+        match connection.out.send_chunk_blocking(buffer) {
+            Ok(()) => connection.unacknowledged.push_back(sent),
             // It is about to go.
-            Err(_) if way.lane != OWN => {
-                let lane = way.lane;
+            Err(_) if connection.number != OWN => {
+                let number = connection.number;
                 self.lost.push(sent);
-                self.forget(|other| other == lane);
+                self.forget(|other| other == number);
             }
             Err(error) => return Err(error.into()),
         }
@@ -179,7 +187,7 @@ impl Peer {
     /// Sends a recipe over the session's own connection: it is not sent twice, and so must not be
     /// lost.
     pub(super) fn send_recipe(&mut self, sent: Sent, frame: Vec<u8>) -> Result<(), TransferError> {
-        let own = self.ways.iter_mut().find(|way| way.lane == OWN);
+        let own = self.connections.iter_mut().find(|connection| connection.number == OWN);
         let own = own.ok_or(TransferError::Interrupted)?;
         own.out.send_blocking(frame)?;
         own.unacknowledged.push_back(sent);
@@ -195,14 +203,17 @@ impl Peer {
     /// Whether something is on its way that the end must not overtake, or that may have to be sent
     /// once more.
     pub(super) fn is_unsettled(&self) -> bool {
-        let mut on_their_way = self.ways.iter().flat_map(|way| {
-            way.unacknowledged.iter().map(move |sent| way.lane != OWN || sent.is_recipe)
+        let mut on_their_way = self.connections.iter().flat_map(|connection| {
+            connection
+                .unacknowledged
+                .iter()
+                .map(move |sent| connection.number != OWN || sent.is_recipe)
         });
         !self.lost.is_empty() || !self.again.is_empty() || on_their_way.any(|unsettled| unsettled)
     }
 
     pub(super) fn wait_for_all(&mut self, meter: &Meter) -> Result<(), TransferError> {
-        while self.ways.iter().any(|way| !way.unacknowledged.is_empty()) {
+        while self.connections.iter().any(|connection| !connection.unacknowledged.is_empty()) {
             self.next_event(meter)?;
         }
         Ok(())
@@ -210,22 +221,27 @@ impl Peer {
 
     pub(super) fn next_event(&mut self, meter: &Meter) -> Result<(), TransferError> {
         let event = self.end.next_event().ok_or(TransferError::Interrupted)?;
-        let is_heard = self.changes.is_some() || !matches!(event, PeerEvent::Lanes);
+        let is_heard = self.changes.is_some() || !matches!(event, PeerEvent::ConnectionsChanged);
         match event {
-            PeerEvent::Acknowledged(lane, index) => self.acknowledged(lane, index, meter)?,
+            PeerEvent::Acknowledged(number, index) => self.acknowledged(number, index, meter)?,
             PeerEvent::Again(index) => self.again(index)?,
-            PeerEvent::Claims(page) => self.add_claims(page)?,
+            PeerEvent::HaveList(page) => self.add_to_have_list(page)?,
             PeerEvent::Pieces(page) => self.shifted.add(&page)?,
-            PeerEvent::Lanes => {}
+            PeerEvent::ConnectionsChanged => {}
         }
-        if is_heard && self.changes != Some(self.end.lanes().changes()) {
-            self.look_at_lanes();
+        if is_heard && self.changes != Some(self.end.connections().changes()) {
+            self.look_at_connections();
         }
         Ok(())
     }
 
-    fn acknowledged(&mut self, lane: u32, index: u32, meter: &Meter) -> Result<(), TransferError> {
-        let sent = match self.oldest(lane, index)? {
+    fn acknowledged(
+        &mut self,
+        number: u32,
+        index: u32,
+        meter: &Meter,
+    ) -> Result<(), TransferError> {
+        let sent = match self.oldest(number, index)? {
             Some(sent) => sent,
             // The last word of a connection that is gone.
             None => match self.lost.iter().position(|sent| sent.prefix.index == index) {
@@ -238,7 +254,7 @@ impl Peer {
         if literal < length {
             meter.reused((length - literal) as u64);
         }
-        self.end.lanes().moved(literal as u64);
+        self.end.connections().moved(literal as u64);
         Ok(())
     }
 
@@ -250,45 +266,50 @@ impl Peer {
         Ok(())
     }
 
-    /// Takes the oldest chunk on its way over `lane`, which must be `index`; `None` if that lane is
-    /// gone.
-    fn oldest(&mut self, lane: u32, index: u32) -> Result<Option<Sent>, TransferError> {
-        let Some(way) = self.ways.iter_mut().find(|way| way.lane == lane) else { return Ok(None) };
-        let oldest = way.unacknowledged.pop_front().filter(|sent| sent.prefix.index == index);
+    /// Takes the oldest chunk on its way over connection `number`, which must be `index`; `None`
+    /// if that connection is gone.
+    fn oldest(&mut self, number: u32, index: u32) -> Result<Option<Sent>, TransferError> {
+        let Some(connection) =
+            self.connections.iter_mut().find(|connection| connection.number == number)
+        else {
+            return Ok(None);
+        };
+        let oldest =
+            connection.unacknowledged.pop_front().filter(|sent| sent.prefix.index == index);
         let oldest = oldest.ok_or(TransferError::Protocol("acknowledged what was not sent"))?;
         Ok(Some(oldest))
     }
 
-    fn look_at_lanes(&mut self) {
-        let (changes, lanes) = self.end.lanes().snapshot();
+    fn look_at_connections(&mut self) {
+        let (changes, open) = self.end.connections().snapshot();
         self.changes = Some(changes);
-        self.forget(|lane| lane != OWN && !lanes.iter().any(|(open, _)| *open == lane));
-        for (lane, out) in lanes {
-            if !self.ways.iter().any(|way| way.lane == lane) {
-                self.ways.push(Way::new(lane, out));
+        self.forget(|number| number != OWN && !open.iter().any(|(other, _)| *other == number));
+        for (number, out) in open {
+            if !self.connections.iter().any(|connection| connection.number == number) {
+                self.connections.push(Connection::new(number, out));
             }
         }
     }
 
     fn forget(&mut self, is_gone: impl Fn(u32) -> bool) {
         let lost = &mut self.lost;
-        self.ways.retain_mut(|way| {
-            let gone = is_gone(way.lane);
+        self.connections.retain_mut(|connection| {
+            let gone = is_gone(connection.number);
             if gone {
-                lost.extend(way.unacknowledged.drain(..));
+                lost.extend(connection.unacknowledged.drain(..));
             }
             !gone
         });
     }
 
-    fn add_claims(&mut self, page: ClaimsPage) -> Result<(), TransferError> {
-        let claimed = u64::from(self.next_claim) + self.claims.len() as u64;
-        let fits = claimed + page.digests.len() as u64 <= u64::from(self.layout.count());
-        if !self.more_claims || u64::from(page.first) != claimed || !fits {
+    fn add_to_have_list(&mut self, page: ClaimsPage) -> Result<(), TransferError> {
+        let listed = u64::from(self.next_compared) + self.have_list.len() as u64;
+        let fits = listed + page.digests.len() as u64 <= u64::from(self.layout.count());
+        if !self.more_to_come || u64::from(page.first) != listed || !fits {
             return Err(TransferError::Protocol("claims out of order"));
         }
-        self.more_claims = !page.last;
-        self.claims.extend(page.digests);
+        self.more_to_come = !page.last;
+        self.have_list.extend(page.digests);
         Ok(())
     }
 }

@@ -6,9 +6,9 @@ use std::sync::mpsc::channel;
 use tokio::runtime::Handle;
 
 use super::assemble::{copied_until, follow, literal_bytes, tell_pieces};
-use super::claims::Claims;
 use super::ends::{Incoming, ReceivingEnd};
-use super::order::{Order, Place};
+use super::have_list::HaveList;
+use super::order::{Arrival, Order};
 use super::{Meter, Outcome, TransferError};
 use crate::frame::{self, ChunkPrefix};
 use crate::limits;
@@ -19,66 +19,66 @@ use sealane_base::types::{Digest, Layout, RootBuilder};
 
 /// Receives a file into `sink` and commits it.
 ///
-/// `claims` says whether this end announced claims. Blocks: run it on a thread of a runtime that
-/// may; it starts two more threads to hash what is held, and one to cut the present version if the
-/// sender asks for its pieces. It ends early when the route of `end` is closed.
+/// `announces` says whether this end announced a have-list. Blocks: run it on a thread of a runtime
+/// that may; it starts two more threads to hash what is held, and one to cut the present version if
+/// the sender asks for its pieces. It ends early when the route of `end` is closed.
 ///
-/// Memory: 2 chunks, 512 KiB more while claiming, and 32 bytes for each chunk held; where data has
-/// shifted 1 more chunk and 8 average pieces (4 MiB at most); over several connections up to
-/// [`TRANSFER_MEMORY`](limits::TRANSFER_MEMORY) of chunks.
+/// Memory: 2 chunks, 512 KiB more while the have-list is made, and 32 bytes for each chunk held;
+/// where data has shifted 1 more chunk and 8 average pieces (4 MiB at most); over several
+/// connections up to [`TRANSFER_MEMORY`](limits::TRANSFER_MEMORY) of chunks.
 ///
 /// # Errors
 /// [`TransferError`]; what was acknowledged stays in the sink's partial, the file under the name is
 /// as it was.
 pub fn receive(
     sink: &Arc<dyn Sink>,
-    claims: bool,
+    announces: bool,
     end: ReceivingEnd,
     out: &FrameSender,
     meter: &Meter,
 ) -> Result<Outcome, TransferError> {
     let (id, layout) = (end.id(), end.layout());
-    let (claimed, claims_made) = channel();
-    let claims = claims.then(|| Claims::new(sink.as_ref(), layout, id, claimed));
-    let claims = claims.as_ref();
+    let (list, listed) = channel();
+    let have_list = announces.then(|| HaveList::new(sink.as_ref(), layout, id, list));
+    let have_list = have_list.as_ref();
     let (runtime, closed) = (Handle::current(), end.closed());
     let (runtime, closed) = (&runtime, &closed);
     // Whoever ends the transfer need not wait until the peer takes what was said.
     let say = move |page: Vec<u8>| out.send_blocking_until(page, runtime, closed);
     std::thread::scope(|scope| {
-        if let Some(claims) = claims {
-            claims.start(scope, say)?;
+        if let Some(have_list) = have_list {
+            have_list.start(scope, say)?;
         }
         let mut receiver = Receiving {
             sink: sink.as_ref(),
             layout,
             held: Held { layout, roots: RootBuilder::new(layout), meter, reused: 0 },
-            order: Order::new(claims_made),
-            claims,
+            order: Order::new(listed),
+            have_list,
             again: Vec::new(),
             assembled: Vec::new(),
             moved: 0,
         };
         let seek = |log2| {
             let is_needed = move |position| {
-                claims.inspect(|claims| claims.wait_for_need(position));
+                have_list.inspect(|have_list| have_list.wait_for_need(position));
                 !closed.is_cancelled()
             };
-            claims.inspect(|claims| claims.pause());
+            have_list.inspect(|have_list| have_list.pause());
             let tell = move || {
                 tell_pieces(sink.as_ref(), log2, id, say, is_needed);
-                claims.inspect(|claims| claims.go_on());
+                have_list.inspect(|have_list| have_list.go_on());
             };
             let thread = std::thread::Builder::new().name("pieces".into());
             let started = thread.spawn_scoped(scope, tell);
             started.map(drop).map_err(|_| {
-                claims.inspect(|claims| claims.go_on());
+                have_list.inspect(|have_list| have_list.go_on());
                 TransferError::Thread
             })
         };
         let received = receiver.run(end, out, seek);
         closed.cancel();
-        claims.inspect(|claims| claims.give_up());
+        have_list.inspect(|have_list| have_list.give_up());
         received
     })
 }
@@ -88,7 +88,7 @@ struct Receiving<'a> {
     layout: Layout,
     order: Order,
     /// Those that are being made.
-    claims: Option<&'a Claims<'a>>,
+    have_list: Option<&'a HaveList<'a>>,
     held: Held<'a>,
     /// Chunks whose recipes were wrong; their bytes are on their way.
     again: Vec<u32>,
@@ -110,7 +110,7 @@ impl Held<'_> {
         self.roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))
     }
 
-    /// Takes the claim for a chunk as confirmed: the sender skipped it.
+    /// Takes a chunk of the have-list as confirmed: the sender skipped it.
     fn skipped(&mut self, index: u32, digest: Digest) -> Result<(), TransferError> {
         self.insert(index, digest)?;
         let length = self.layout.length(index).unwrap_or(0) as u64;
@@ -130,16 +130,16 @@ impl Receiving<'_> {
         let mut is_sought = false;
         loop {
             let incoming = end.next().ok_or(TransferError::Interrupted)?;
-            let shared = end.lanes().have_been();
-            let (prefix, again, lane) = match incoming {
-                Incoming::Chunk(prefix, buffer, lane) => {
+            let shared = end.connections().have_been();
+            let (prefix, again, joined) = match incoming {
+                Incoming::Chunk(prefix, buffer, joined) => {
                     self.chunk(&prefix, &buffer, shared)?;
-                    end.lanes().moved(buffer.chunk().len() as u64);
-                    (prefix, false, lane)
+                    end.connections().moved(buffer.chunk().len() as u64);
+                    (prefix, false, joined)
                 }
                 Incoming::Recipe(prefix, buffer) => {
                     let is_made = self.recipe(&prefix, &buffer, shared)?;
-                    end.lanes().moved(buffer.chunk().len() as u64);
+                    end.connections().moved(buffer.chunk().len() as u64);
                     (prefix, !is_made, None)
                 }
                 Incoming::Seek(log2) => {
@@ -153,9 +153,9 @@ impl Receiving<'_> {
                 Incoming::End(root) => return self.end(root),
             };
             let ack = frame::acknowledgement(end.id(), prefix.index, again);
-            match lane {
-                // If the lane is gone, so is what the sender thinks of this chunk: it comes again.
-                Some(lane) => drop(lane.acknowledge(ack)),
+            match joined {
+                // If that connection is gone, the sender sends this chunk again.
+                Some(joined) => drop(joined.acknowledge(ack)),
                 None => out.acknowledge(ack)?,
             }
         }
@@ -171,7 +171,7 @@ impl Receiving<'_> {
         let repeated = self.again.iter().position(|&again| again == index);
         match repeated {
             Some(position) => drop(self.again.swap_remove(position)),
-            None if self.begin(index, shared)? == Place::Again => return Ok(()),
+            None if self.begin(index, shared)? == Arrival::Again => return Ok(()),
             None => {}
         }
         if chunk_digest(&self.layout, index, buffer.chunk()) != prefix.digest {
@@ -190,7 +190,7 @@ impl Receiving<'_> {
         shared: bool,
     ) -> Result<bool, TransferError> {
         let index = prefix.index;
-        if self.begin(index, shared)? == Place::Again {
+        if self.begin(index, shared)? == Arrival::Again {
             // Over the session's own connection alone, and nothing is lost there.
             return Err(TransferError::Protocol("a recipe came twice"));
         }
@@ -211,14 +211,14 @@ impl Receiving<'_> {
         Ok(is_made)
     }
 
-    /// What was claimed for chunk `index` was something else; this is where the present version has
+    /// The have-list was wrong about chunk `index`; this is where the present version has
     /// what follows it.
     fn learn(&self, index: u32, shift: Option<i64>) {
-        self.claims.inspect(|claims| claims.learn(index, shift));
+        self.have_list.inspect(|have_list| have_list.learn(index, shift));
     }
 
     /// Chunk `index` comes; what turns out to have been skipped is held.
-    fn begin(&mut self, index: u32, shared: bool) -> Result<Place, TransferError> {
+    fn begin(&mut self, index: u32, shared: bool) -> Result<Arrival, TransferError> {
         let held = &mut self.held;
         self.order.begin(index, shared, |index, digest| held.skipped(index, digest))
     }

@@ -1,9 +1,9 @@
 //! The sender's side of shifted data: which bytes of a chunk the receiver has elsewhere.
 //!
-//! It begins when more than [`PATIENCE`] claims have turned out to be something else: the receiver
-//! is asked for the pieces of its present version, the source is cut in the same way, and what both
-//! have travels as a few numbers. The chunk stays what is verified and acknowledged, so a wrong
-//! recipe costs one more sending of that chunk and nothing else.
+//! It begins when more than [`DIFFERENCES_IN_PLACE`] chunks of the have-list have differed: the
+//! receiver is asked for the pieces of its present version, the source is cut in the same way, and
+//! what both have travels as a few numbers. The chunk stays what is verified and acknowledged, so a
+//! wrong recipe costs one more sending of that chunk and nothing else.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -15,8 +15,8 @@ use crate::pieces::{self, Piece, PieceHash, PiecesPage, Step};
 use sealane_base::files::Source;
 use sealane_base::types::Layout;
 
-/// Claims that may differ before pieces are asked for: a change in place touches one chunk or two.
-const PATIENCE: u32 = 2;
+/// Chunks that may differ before pieces are asked for: a change in place touches one chunk or two.
+const DIFFERENCES_IN_PLACE: u32 = 2;
 /// How far the pieces must be known beyond a chunk before it counts as one that the receiver does
 /// not have. What was taken out of the file may be that long; what moved further is found once its
 /// pieces have come.
@@ -35,7 +35,7 @@ enum State {
     Never,
     /// It was asked and it was no use.
     Off,
-    /// So many claims have differed.
+    /// So many chunks have differed.
     Waiting(u32),
     /// Pieces come.
     Asked(Box<Known>),
@@ -76,11 +76,11 @@ impl Shifted {
         Self { layout, state: if answers { State::Waiting(0) } else { State::Never } }
     }
 
-    /// Notes that a claim is of something else; gives the body of `SEEK` when it is time to ask.
+    /// Notes that a chunk differs; gives the body of `SEEK` when it is time to ask.
     pub(super) fn differs(&mut self) -> Option<[u8; 1]> {
         let State::Waiting(differing) = &mut self.state else { return None };
         *differing += 1;
-        if *differing <= PATIENCE {
+        if *differing <= DIFFERENCES_IN_PLACE {
             return None;
         }
         let log2 = piece_log2(self.layout.size());

@@ -12,15 +12,15 @@ use tokio::sync::mpsc;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::buffers::{buffer_size, buffers};
+use super::connections::{ConnectionPool, OWN, Progress};
 use super::ends::{Incoming, PeerEvent, ReceivingEnd, SendingEnd};
-use super::lanes::{Lanes, OWN, Progress};
 use crate::frame::{self, AGAIN, ChunkPrefix, ClaimsPage, FrameError};
 use crate::pieces::PiecesPage;
 use crate::wire::{BufferPool, FrameReader, FrameSender, Memory, Share, WireError};
 use crate::{Header, Kind, limits};
 use sealane_base::types::{Digest, Layout};
 
-/// Pages of claims that may wait for their sender.
+/// Pages of the have-list that may wait for the sending thread.
 const EVENTS: usize = 64;
 
 type Pool = Arc<tokio::sync::Mutex<BufferPool>>;
@@ -30,8 +30,8 @@ struct Inlet {
     layout: Layout,
     /// For the session's own connection, which must not wait for the others.
     pool: Pool,
-    /// For all lanes together.
-    lane_pool: Pool,
+    /// For all connections that joined together.
+    joined_pool: Pool,
     chunks: mpsc::Sender<Incoming>,
     _until_closed: DropGuard,
 }
@@ -56,7 +56,7 @@ impl Delivery {
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     deliveries: Arc<Mutex<HashMap<u32, Delivery>>>,
-    lanes: Lanes,
+    connections: ConnectionPool,
     /// What the session's own connection may use of the server's memory; `None` for a client.
     share: Option<Share>,
     memory: Option<Memory>,
@@ -78,14 +78,14 @@ impl Drop for Route {
 /// A connection that has joined a session, as long as it is held. Chunks that were sent over it and
 /// not acknowledged go over another one when it is dropped.
 #[derive(Debug)]
-pub struct Lane {
+pub struct PooledConnection {
     routes: Routes,
     number: u32,
     out: FrameSender,
     share: Option<Share>,
 }
 
-impl Lane {
+impl PooledConnection {
     /// As [`Routes::deliver`], for a frame that came over this connection.
     ///
     /// # Errors
@@ -100,7 +100,7 @@ impl Lane {
     }
 }
 
-impl Drop for Lane {
+impl Drop for PooledConnection {
     fn drop(&mut self) {
         self.routes.leave(self.number);
     }
@@ -128,11 +128,14 @@ impl Routes {
             Arc::new(tokio::sync::Mutex::new(pool))
         };
         let closed = CancellationToken::new();
-        let (pool, lane_pool, _until_closed) =
+        let (pool, joined_pool, _until_closed) =
             (pool(own), pool(others), closed.clone().drop_guard());
-        let inlet = Inlet { layout, pool, lane_pool, chunks, _until_closed };
+        let inlet = Inlet { layout, pool, joined_pool, chunks, _until_closed };
         let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
-        (route, ReceivingEnd { id, layout, incoming, closed, lanes: self.lanes.clone() })
+        (
+            route,
+            ReceivingEnd { id, layout, incoming, closed, connections: self.connections.clone() },
+        )
     }
 
     /// Opens the route of a transfer that sends a file of `size` bytes under `id`.
@@ -140,7 +143,7 @@ impl Routes {
     pub fn send(&self, id: u32, size: u64) -> (Route, SendingEnd) {
         let (deliver, events) = mpsc::channel(EVENTS);
         let route = self.open(id, Delivery::Sending(deliver, size));
-        (route, SendingEnd { id, events, lanes: self.lanes.clone() })
+        (route, SendingEnd { id, events, connections: self.connections.clone() })
     }
 
     /// Ends the transfer `id`, if it is there: its threads find their end closed.
@@ -153,23 +156,24 @@ impl Routes {
         self.lock().clear();
     }
 
-    /// Lets transfers use a further connection as long as the lane is held. Its frames are given to
-    /// [`Lane::deliver`].
+    /// Lets transfers use a further connection as long as the result is held. Its frames are given
+    /// to [`PooledConnection::deliver`].
     #[must_use]
-    pub fn join(&self, out: FrameSender) -> Lane {
-        let number = self.lanes.add(out.clone());
+    pub fn join(&self, out: FrameSender) -> PooledConnection {
+        let number = self.connections.add(out.clone());
         self.tell_senders();
         let share = self.memory.as_ref().map(Memory::share);
-        Lane { routes: self.clone(), number, out, share }
+        PooledConnection { routes: self.clone(), number, out, share }
     }
 
-    /// Says that chunks may overtake one another from now on, because a lane is about to join.
-    pub fn expect_lanes(&self) {
-        self.lanes.expect();
+    /// Says that chunks may overtake one another from now on, because another connection is about
+    /// to join.
+    pub fn expect_connections(&self) {
+        self.connections.expect();
     }
 
-    fn leave(&self, lane: u32) {
-        self.lanes.remove(lane);
+    fn leave(&self, number: u32) {
+        self.connections.remove(number);
         self.tell_senders();
     }
 
@@ -182,14 +186,14 @@ impl Routes {
     /// How far the transfers are, all together, those that are over included.
     #[must_use]
     pub fn progress(&self) -> Progress {
-        self.lanes.progress()
+        self.connections.progress()
     }
 
     fn tell_senders(&self) {
         for delivery in self.lock().values() {
             if let Delivery::Sending(events, _) = delivery {
-                // One with other news waiting looks at the lanes when it has taken those.
-                let _ = events.try_send(PeerEvent::Lanes);
+                // One with other events waiting looks at the connections after those.
+                let _ = events.try_send(PeerEvent::ConnectionsChanged);
             }
         }
     }
@@ -211,18 +215,18 @@ impl Routes {
 
     async fn deliver_from<R: AsyncRead + Unpin>(
         &self,
-        lane: Option<&Lane>,
+        joined: Option<&PooledConnection>,
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
-        if lane.is_some() && !matches!(header.kind, Kind::Chunk | Kind::Ack) {
+        if joined.is_some() && !matches!(header.kind, Kind::Chunk | Kind::Ack) {
             return Err(FrameError::State(header.kind).into());
         }
         if matches!(header.kind, Kind::Chunk | Kind::Recipe) {
-            return self.deliver_chunk(lane, header, reader).await;
+            return self.deliver_chunk(joined, header, reader).await;
         }
         if header.kind == Kind::Ack {
-            return self.deliver_acknowledgement(lane, header, reader).await;
+            return self.deliver_acknowledgement(joined, header, reader).await;
         }
         let body = reader.body(header).await?;
         match (self.find(header.id), header.kind) {
@@ -245,7 +249,7 @@ impl Routes {
             }
             (Some(Delivery::Sending(events, _)), Kind::Claims) => {
                 let page = ClaimsPage::decode(header, &body)?;
-                let _ = events.send(PeerEvent::Claims(page)).await;
+                let _ = events.send(PeerEvent::HaveList(page)).await;
                 Ok(())
             }
             (Some(_), kind) => Err(FrameError::State(kind).into()),
@@ -255,7 +259,7 @@ impl Routes {
     /// There is one for each chunk, so it is read without memory of its own.
     async fn deliver_acknowledgement<R: AsyncRead + Unpin>(
         &self,
-        lane: Option<&Lane>,
+        joined: Option<&PooledConnection>,
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
@@ -268,12 +272,12 @@ impl Routes {
             Some(Delivery::Receiving(_)) => Err(FrameError::State(header.kind).into()),
             Some(Delivery::Sending(..)) if length != 4 => Err(FrameError::Body(header.kind).into()),
             Some(Delivery::Sending(events, _)) => {
-                let event = match (header.flags & AGAIN != 0, lane) {
+                let event = match (header.flags & AGAIN != 0, joined) {
                     (true, None) => PeerEvent::Again(index),
                     // No recipe goes there.
                     (true, Some(_)) => return Err(FrameError::State(header.kind).into()),
-                    (false, lane) => {
-                        PeerEvent::Acknowledged(lane.map_or(OWN, |lane| lane.number), index)
+                    (false, joined) => {
+                        PeerEvent::Acknowledged(joined.map_or(OWN, |joined| joined.number), index)
                     }
                 };
                 let _ = events.send(event).await;
@@ -286,7 +290,7 @@ impl Routes {
     /// meanwhile ends its transfer at once, and what still comes is dropped.
     async fn deliver_chunk<R: AsyncRead + Unpin>(
         &self,
-        lane: Option<&Lane>,
+        joined: Option<&PooledConnection>,
         header: &Header,
         reader: &mut FrameReader<R>,
     ) -> Result<(), WireError> {
@@ -308,15 +312,15 @@ impl Routes {
         if !fits {
             return Err(wrong.into());
         }
-        let pool = Arc::clone(if lane.is_some() { &inlet.lane_pool } else { &inlet.pool });
+        let pool = Arc::clone(if joined.is_some() { &inlet.joined_pool } else { &inlet.pool });
         drop(inlet);
-        let share = lane.map_or(self.share.as_ref(), |lane| lane.share.as_ref());
+        let share = joined.map_or(self.share.as_ref(), |joined| joined.share.as_ref());
         let mut buffer = pool.lock().await.take_of(share).await;
         reader.fill(buffer.resize(length)).await?;
         if let Some(Delivery::Receiving(inlet)) = self.find(header.id) {
             let incoming = match header.kind {
                 Kind::Recipe => Incoming::Recipe(prefix, buffer),
-                _ => Incoming::Chunk(prefix, buffer, lane.map(|lane| lane.out.clone())),
+                _ => Incoming::Chunk(prefix, buffer, joined.map(|joined| joined.out.clone())),
             };
             let _ = inlet.chunks.send(incoming).await;
         }

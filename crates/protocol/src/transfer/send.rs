@@ -19,10 +19,10 @@ use sealane_base::types::{Digest, Layout, RootBuilder};
 /// `held` is what the receiver has announced. Blocks: run it on a thread that may. It
 /// ends early when `end`'s route is closed.
 ///
-/// Memory: 3 chunks, and 32 bytes for each chunk claimed ahead of what was read; over several
-/// connections up to [`limits::TRANSFER_MEMORY`] of chunks. Once pieces were asked for, one chunk's
-/// worth of recipes, the pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files of up to
-/// 2 GiB, 4 MiB at most).
+/// Memory: 3 chunks, and 32 bytes for each chunk of the have-list ahead of what was read; over
+/// several connections up to [`limits::TRANSFER_MEMORY`] of chunks. Once pieces were asked for, one
+/// chunk's worth of recipes, the pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files
+/// of up to 2 GiB, 4 MiB at most).
 ///
 /// # Errors
 /// [`TransferError::Storage`] with `Changed` if what was read of the source changed meanwhile: the
@@ -70,14 +70,14 @@ impl Sending<'_> {
     /// Sends chunk `index`, in whatever form the receiver needs it; gives its digest.
     fn chunk(&mut self, index: u32) -> Result<Digest, TransferError> {
         let (buffer, prefix) = self.read(index)?;
-        let claim = self.peer.claim(index, self.meter)?;
-        if claim == Some(prefix.digest) {
+        let theirs = self.peer.receiver_has(index, self.meter)?;
+        if theirs == Some(prefix.digest) {
             let length = buffer.chunk().len() as u64;
             self.reused += length;
             self.meter.reused(length);
             return Ok(prefix.digest);
         }
-        if claim.is_some()
+        if theirs.is_some()
             && let Some(seek) = self.peer.shifted.differs()
         {
             self.out.send_blocking(frame::fixed(Kind::Seek, self.id, &seek))?;
@@ -127,8 +127,8 @@ impl Sending<'_> {
         buffer.seal(self.id, prefix);
         loop {
             self.send_again()?;
-            if let Some(way) = self.peer.free_way(prefix.index, sent.cost) {
-                return self.peer.send(way, sent, buffer);
+            if let Some(connection) = self.peer.free_connection(prefix.index, sent.cost) {
+                return self.peer.send(connection, sent, buffer);
             }
             self.peer.next_event(self.meter)?;
         }
@@ -166,19 +166,19 @@ impl Sending<'_> {
             self.reused -= more;
             self.moved += more;
             buffer.seal(self.id, &prefix);
-            let way = loop {
-                match self.peer.any_way(sent.cost) {
-                    Some(way) => break way,
+            let connection = loop {
+                match self.peer.any_connection(sent.cost) {
+                    Some(connection) => break connection,
                     None => self.peer.next_event(self.meter)?,
                 }
             };
-            self.peer.send(way, sent, buffer)?;
+            self.peer.send(connection, sent, buffer)?;
         }
         Ok(())
     }
 
-    /// Waits until all that went over lanes or as a recipe is there: the end, which goes over the
-    /// session's own connection, must not overtake it.
+    /// Waits until all that went over other connections or as a recipe is there: the end, which
+    /// goes over the session's own connection, must not overtake it.
     fn settle(&mut self) -> Result<(), TransferError> {
         loop {
             self.send_again()?;

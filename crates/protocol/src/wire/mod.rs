@@ -6,13 +6,13 @@
 mod buffer;
 mod error;
 mod memory;
-mod patience;
 mod read;
+mod stall;
 mod write;
 
 pub use buffer::{BufferPool, ChunkBuffer};
 pub use error::WireError;
 pub use memory::{Loan, Memory, Share};
-pub use patience::{SLOWEST, Stall};
 pub use read::FrameReader;
+pub use stall::{SLOWEST, Stall};
 pub use write::{FrameSender, Outbox, outbox, write_frames};

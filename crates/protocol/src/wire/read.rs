@@ -4,7 +4,7 @@ use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::time::{Instant, timeout_at};
 
 use super::WireError;
-use super::patience::{Patience, Stall};
+use super::stall::{Stall, StallTimer};
 use crate::frame::HEADER;
 use crate::{Header, Side};
 
@@ -23,7 +23,7 @@ pub struct FrameReader<R> {
     /// nothing.
     began: Instant,
     /// How long the peer may still be waited for in this frame.
-    patience: Patience,
+    stall_timer: StallTimer,
 }
 
 impl<R: AsyncRead + Unpin> FrameReader<R> {
@@ -32,8 +32,8 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     #[must_use]
     pub fn new(stream: R, from: Side, stall: impl Into<Stall>) -> Self {
         let stall = stall.into();
-        let (began, patience) = (Instant::now(), Patience::new(stall));
-        Self { stream, from, stall, header: [0; HEADER], filled: 0, began, patience }
+        let (began, stall_timer) = (Instant::now(), StallTimer::new(stall));
+        Self { stream, from, stall, header: [0; HEADER], filled: 0, began, stall_timer }
     }
 
     /// Waits for the next header; `None` if the peer closed the connection between frames.
@@ -66,7 +66,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
             }
         }
         self.filled = 0;
-        self.patience = Patience::new(self.stall);
+        self.stall_timer = StallTimer::new(self.stall);
         Ok(Some(Header::decode(&self.header, self.from)?))
     }
 
@@ -100,7 +100,7 @@ impl<R: AsyncRead + Unpin> FrameReader<R> {
     pub async fn fill(&mut self, buffer: &mut [u8]) -> Result<(), WireError> {
         let mut filled = 0;
         while let Some(room) = buffer.get_mut(filled..).filter(|room| !room.is_empty()) {
-            match self.patience.wait(self.stream.read(room)).await? {
+            match self.stall_timer.wait(self.stream.read(room)).await? {
                 0 => return Err(WireError::Truncated),
                 count => filled += count,
             }

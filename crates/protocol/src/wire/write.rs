@@ -1,9 +1,9 @@
 //! The writing half of a connection: a queue and the task that empties it.
 //!
-//! Two lanes lead to it. The wide one is bounded and carries replies and chunks: whoever fills it
-//! waits. The narrow one carries acknowledgements and never makes its sender wait, because a
-//! receiver that waited for the network while the network waited for it would stand still for ever;
-//! it holds at most one frame of 14 bytes for each chunk received.
+//! It has two queues. The bounded one carries replies and chunks; a sender waits while it is full.
+//! The queue of acknowledgements is sent first and never makes its sender wait: two receivers that
+//! waited for the network would block each other for ever. It holds at most one frame of 14 bytes
+//! for each chunk received.
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
@@ -11,12 +11,12 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use super::patience::{Patience, Stall};
+use super::stall::{Stall, StallTimer};
 use super::{ChunkBuffer, WireError};
 use crate::frame::Acknowledgement;
 
-/// Frames the wide lane holds.
-const LANE: usize = 32;
+/// Frames the bounded queue holds.
+const QUEUE: usize = 32;
 /// Frames that wait are written together up to this many bytes: one TLS record and one system call
 /// for all.
 const TOGETHER: usize = 16 << 10;
@@ -44,29 +44,32 @@ impl Outgoing {
 /// A handle to the writing half; clones feed the same queue.
 #[derive(Clone, Debug)]
 pub struct FrameSender {
-    wide: mpsc::Sender<Outgoing>,
-    narrow: mpsc::UnboundedSender<Acknowledgement>,
+    frames: mpsc::Sender<Outgoing>,
+    acknowledgements: mpsc::UnboundedSender<Acknowledgement>,
 }
 
 /// The other end of the queue, for [`write_frames`].
 #[derive(Debug)]
 pub struct Outbox {
-    wide: mpsc::Receiver<Outgoing>,
-    narrow: mpsc::UnboundedReceiver<Acknowledgement>,
+    frames: mpsc::Receiver<Outgoing>,
+    acknowledgements: mpsc::UnboundedReceiver<Acknowledgement>,
 }
 
 impl Outbox {
     fn is_empty(&self) -> bool {
-        self.narrow.is_empty() && self.wide.is_empty()
+        self.acknowledgements.is_empty() && self.frames.is_empty()
     }
 }
 
 /// A queue of frames to one connection.
 #[must_use]
 pub fn outbox() -> (FrameSender, Outbox) {
-    let (wide, wide_end) = mpsc::channel(LANE);
-    let (narrow, narrow_end) = mpsc::unbounded_channel();
-    (FrameSender { wide, narrow }, Outbox { wide: wide_end, narrow: narrow_end })
+    let (frames, frames_end) = mpsc::channel(QUEUE);
+    let (acknowledgements, acknowledgements_end) = mpsc::unbounded_channel();
+    (
+        FrameSender { frames, acknowledgements },
+        Outbox { frames: frames_end, acknowledgements: acknowledgements_end },
+    )
 }
 
 impl FrameSender {
@@ -77,7 +80,7 @@ impl FrameSender {
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended.
     pub async fn send(&self, frame: Vec<u8>) -> Result<(), WireError> {
-        self.wide.send(Outgoing::Frame(frame)).await.map_err(|_| WireError::Closed)
+        self.frames.send(Outgoing::Frame(frame)).await.map_err(|_| WireError::Closed)
     }
 
     /// As [`FrameSender::send`], for a frame with a password: no copy of it stays in memory.
@@ -87,7 +90,7 @@ impl FrameSender {
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended.
     pub async fn send_secret(&self, frame: Zeroizing<Vec<u8>>) -> Result<(), WireError> {
-        self.wide.send(Outgoing::Secret(frame)).await.map_err(|_| WireError::Closed)
+        self.frames.send(Outgoing::Secret(frame)).await.map_err(|_| WireError::Closed)
     }
 
     /// As [`FrameSender::send`], on a thread that may block.
@@ -95,7 +98,7 @@ impl FrameSender {
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended.
     pub fn send_blocking(&self, frame: Vec<u8>) -> Result<(), WireError> {
-        self.wide.blocking_send(Outgoing::Frame(frame)).map_err(|_| WireError::Closed)
+        self.frames.blocking_send(Outgoing::Frame(frame)).map_err(|_| WireError::Closed)
     }
 
     /// As [`FrameSender::send_blocking`], but waits no longer than until `stop` is cancelled.
@@ -122,7 +125,7 @@ impl FrameSender {
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended.
     pub fn send_chunk_blocking(&self, chunk: ChunkBuffer) -> Result<(), WireError> {
-        self.wide.blocking_send(Outgoing::Chunk(chunk)).map_err(|_| WireError::Closed)
+        self.frames.blocking_send(Outgoing::Chunk(chunk)).map_err(|_| WireError::Closed)
     }
 
     /// Queues an acknowledgement without ever waiting.
@@ -130,17 +133,17 @@ impl FrameSender {
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended.
     pub fn acknowledge(&self, frame: Acknowledgement) -> Result<(), WireError> {
-        self.narrow.send(frame).map_err(|_| WireError::Closed)
+        self.acknowledgements.send(frame).map_err(|_| WireError::Closed)
     }
 
     /// Queues a frame if there is room now; otherwise drops it.
     pub fn offer(&self, frame: Vec<u8>) {
-        let _ = self.wide.try_send(Outgoing::Frame(frame));
+        let _ = self.frames.try_send(Outgoing::Frame(frame));
     }
 
     /// Waits until the connection has ended.
     pub async fn closed(&self) {
-        self.wide.closed().await;
+        self.frames.closed().await;
     }
 }
 
@@ -159,24 +162,24 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
 ) -> Result<(), WireError> {
     let stall = stall.into();
     let mut acknowledging = true;
-    let mut writing = Writing { stream, staged: Vec::new(), patience: Patience::new(stall) };
+    let mut writing = Writing { stream, staged: Vec::new(), stall_timer: StallTimer::new(stall) };
     loop {
-        let next = match outbox.narrow.try_recv() {
+        let next = match outbox.acknowledgements.try_recv() {
             Ok(frame) => Some(Outgoing::Acknowledgement(frame)),
-            Err(_) => outbox.wide.try_recv().ok(),
+            Err(_) => outbox.frames.try_recv().ok(),
         };
         let outgoing = match next {
             Some(outgoing) => Some(outgoing),
             None => {
                 writing.flush().await?;
-                writing.patience = Patience::new(stall);
+                writing.stall_timer = StallTimer::new(stall);
                 tokio::select! {
                     biased;
-                    frame = outbox.narrow.recv(), if acknowledging => match frame {
+                    frame = outbox.acknowledgements.recv(), if acknowledging => match frame {
                         Some(frame) => Some(Outgoing::Acknowledgement(frame)),
                         None => { acknowledging = false; continue }
                     },
-                    outgoing = outbox.wide.recv() => outgoing,
+                    outgoing = outbox.frames.recv() => outgoing,
                 }
             }
         };
@@ -185,14 +188,14 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
         writing.frame(outgoing.bytes(), outbox.is_empty(), is_secret).await?;
     }
     writing.flush().await?;
-    writing.patience.wait_for(writing.stream.shutdown()).await
+    writing.stall_timer.wait_for(writing.stream.shutdown()).await
 }
 
 /// The stream, and short frames that are written to it together.
 struct Writing<W> {
     stream: W,
     staged: Vec<u8>,
-    patience: Patience,
+    stall_timer: StallTimer,
 }
 
 impl<W: AsyncWrite + Unpin> Writing<W> {
@@ -208,7 +211,7 @@ impl<W: AsyncWrite + Unpin> Writing<W> {
         }
         let is_alone = is_last && self.staged.is_empty();
         if is_alone || is_secret || bytes.len() > TOGETHER {
-            return write_all(&mut self.stream, bytes, &mut self.patience).await;
+            return write_all(&mut self.stream, bytes, &mut self.stall_timer).await;
         }
         if self.staged.capacity() == 0 {
             self.staged.reserve_exact(TOGETHER);
@@ -218,24 +221,24 @@ impl<W: AsyncWrite + Unpin> Writing<W> {
     }
 
     async fn unstage(&mut self) -> Result<(), WireError> {
-        write_all(&mut self.stream, &self.staged, &mut self.patience).await?;
+        write_all(&mut self.stream, &self.staged, &mut self.stall_timer).await?;
         self.staged.clear();
         Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), WireError> {
         self.unstage().await?;
-        self.patience.wait_for(self.stream.flush()).await
+        self.stall_timer.wait_for(self.stream.flush()).await
     }
 }
 
 async fn write_all<W: AsyncWrite + Unpin>(
     stream: &mut W,
     mut bytes: &[u8],
-    patience: &mut Patience,
+    stall_timer: &mut StallTimer,
 ) -> Result<(), WireError> {
     while !bytes.is_empty() {
-        let count = patience.wait(stream.write(bytes)).await?;
+        let count = stall_timer.wait(stream.write(bytes)).await?;
         bytes = bytes.get(count..).filter(|_| count > 0).ok_or(WireError::Closed)?;
     }
     Ok(())

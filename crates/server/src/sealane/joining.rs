@@ -27,7 +27,7 @@ use sealane_protocol::frame::FrameError;
 use sealane_protocol::join::{self, Exporter};
 use sealane_protocol::keep_alive::pong;
 use sealane_protocol::message::{Empty, Join, Refused};
-use sealane_protocol::transfer::{Lane, Routes};
+use sealane_protocol::transfer::{PooledConnection, Routes};
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Status, limits};
 
@@ -258,7 +258,7 @@ pub(super) async fn serve<R: AsyncRead + Unpin>(
 async fn frame<R: AsyncRead + Unpin>(
     header: &Header,
     reader: &mut FrameReader<R>,
-    lane: &Lane,
+    lane: &PooledConnection,
     out: &FrameSender,
     shared: &Shared,
 ) -> Result<(), WireError> {

@@ -14,7 +14,7 @@ use std::os::unix::fs::FileExt as _;
 use rustix::fs::{Gid, Mode, OFlags, Timestamps, Uid};
 use rustix::path::Arg;
 
-use super::event::{Event, Node, Place};
+use super::event::{Entry, Event, Node};
 use super::script::{entry, is_played, node, note, step};
 use crate::fsio::system;
 
@@ -38,10 +38,10 @@ pub fn open(
     Ok(file)
 }
 
-fn created(place: Place, made: impl AsFd, is_directory: bool) {
+fn created(place: Entry, made: impl AsFd, is_directory: bool) {
     let stat = rustix::fs::fstat(made).unwrap();
     let mode = Mode::from_raw_mode(stat.st_mode).as_raw_mode() & 0o7777;
-    note(|book| Event::Created { place, node: book.new_node(&stat), is_directory, mode });
+    note(|book| Event::Created { entry: place, node: book.new_node(&stat), is_directory, mode });
 }
 
 pub fn write_at(file: &File, bytes: &[u8], offset: u64) -> io::Result<()> {
@@ -190,7 +190,7 @@ pub fn link(from: impl AsFd, old: impl Arg, to: impl AsFd, new: impl Arg) -> io:
     let place = entry(&to, &new);
     system::link(from, &*old, to, &*new)?;
     if let (Some((_, Some(node))), Some((place, _))) = (linked, place) {
-        note(|_| Event::Linked { place, node });
+        note(|_| Event::Linked { entry: place, node });
     }
     Ok(())
 }
@@ -216,7 +216,7 @@ fn removed(
     let before = entry(directory, name);
     really()?;
     if let Some((place, Some(node))) = before {
-        note(|_| Event::Removed { place, node });
+        note(|_| Event::Removed { entry: place, node });
     }
     Ok(())
 }

@@ -5,7 +5,7 @@ pub(super) type Node = usize;
 
 /// A name in a directory.
 #[derive(Clone, Debug)]
-pub(super) struct Place {
+pub(super) struct Entry {
     pub(super) directory: Node,
     pub(super) name: String,
 }
@@ -14,13 +14,13 @@ pub(super) struct Place {
 #[derive(Clone, Debug)]
 pub(super) enum Event {
     /// Something new has a name.
-    Created { place: Place, node: Node, is_directory: bool, mode: u32 },
+    Created { entry: Entry, node: Node, is_directory: bool, mode: u32 },
     /// A file has a second name.
-    Linked { place: Place, node: Node },
+    Linked { entry: Entry, node: Node },
     /// It has another name now, and what had that has none.
-    Renamed { from: Place, to: Place, node: Node },
+    Renamed { from: Entry, to: Entry, node: Node },
     /// The name is gone.
-    Removed { place: Place, node: Node },
+    Removed { entry: Entry, node: Node },
     /// Bytes were written.
     Written { node: Node, offset: usize, bytes: Vec<u8> },
     /// It was cut, or extended with zeros.

@@ -11,7 +11,7 @@ use rustix::fs::AtFlags;
 use rustix::io::Errno;
 
 use super::book::Book;
-use super::event::{Event, Node, Place};
+use super::event::{Entry, Event, Node};
 
 /// What the n-th call says, counted from 0. Of a write, half is done all the same.
 #[derive(Clone, Copy, Debug)]
@@ -87,14 +87,14 @@ pub(super) fn note(event: impl FnOnce(&mut Book) -> Event) {
 }
 
 /// The name in its directory, and what has it now; `None` unless it is to be written down.
-pub(super) fn entry(directory: impl AsFd, name: &CStr) -> Option<(Place, Option<Node>)> {
+pub(super) fn entry(directory: impl AsFd, name: &CStr) -> Option<(Entry, Option<Node>)> {
     let path = Path::new(std::str::from_utf8(name.to_bytes()).unwrap());
     let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let last = path.file_name().unwrap().to_str().unwrap().to_owned();
     with_book(|book| {
         let holder = parent.unwrap_or(Path::new("."));
         let holder = rustix::fs::statat(&directory, holder, AtFlags::empty()).unwrap();
-        let place = Place { directory: book.node(&holder), name: last };
+        let place = Entry { directory: book.node(&holder), name: last };
         let found = rustix::fs::statat(&directory, name, AtFlags::SYMLINK_NOFOLLOW).ok();
         (place, found.map(|found| book.node(&found)))
     })

@@ -84,7 +84,7 @@ impl Story<'_> {
                         "{}: cut after {calls} calls, names {names:?}, bytes {bytes:?}: {events:#?}",
                         self.name
                     );
-                    let world = place();
+                    let world = scratch_directory();
                     lay_out(&disk, world.path());
                     self.judge(&what, world.path(), is_said, &old, &new);
                     self.do_again(&what, world.path(), &new);
@@ -108,7 +108,7 @@ impl Story<'_> {
                     "{}: call {turn} ({call}) fails, again, then cut, names {names:?}, bytes {bytes:?}: {:#?}",
                     self.name, book.events
                 );
-                let world = place();
+                let world = scratch_directory();
                 let disk = book.before.after(&book.events, names, bytes).paths();
                 lay_out(&disk, world.path());
                 self.judge(&what, world.path(), is_said, &old, &new);
@@ -117,7 +117,7 @@ impl Story<'_> {
     }
 
     fn begin(&self) -> TempDir {
-        let directory = place();
+        let directory = scratch_directory();
         play(None, None, || (self.prepare)(directory.path()));
         directory
     }
@@ -159,7 +159,7 @@ impl Story<'_> {
 }
 
 /// An empty directory; in memory if there is room for one, as it is about thousands of them.
-fn place() -> TempDir {
+fn scratch_directory() -> TempDir {
     tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
 }
 

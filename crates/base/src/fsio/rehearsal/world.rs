@@ -18,7 +18,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use super::event::{Event, Node, Place};
+use super::event::{Entry, Event, Node};
 
 /// Files and directories on a disk.
 #[derive(Clone, Debug, Default)]
@@ -74,10 +74,10 @@ impl Event {
     /// The directories in which it changes a name.
     fn directories(&self) -> Vec<Node> {
         match self {
-            Self::Created { place, .. }
-            | Self::Linked { place, .. }
-            | Self::Removed { place, .. } => {
-                vec![place.directory]
+            Self::Created { entry, .. }
+            | Self::Linked { entry, .. }
+            | Self::Removed { entry, .. } => {
+                vec![entry.directory]
             }
             Self::Renamed { from, to, .. } => vec![from.directory, to.directory],
             _ => Vec::new(),
@@ -150,29 +150,29 @@ impl Tree {
 
     fn rename(&mut self, event: &Event) {
         match event {
-            Event::Created { place, node, .. } | Event::Linked { place, node } => {
-                self.names(place).insert(place.name.clone(), *node);
+            Event::Created { entry, node, .. } | Event::Linked { entry, node } => {
+                self.names(entry).insert(entry.name.clone(), *node);
             }
             Event::Renamed { from, to, node } => {
                 self.forget(from, *node);
                 self.names(to).insert(to.name.clone(), *node);
             }
-            Event::Removed { place, node } => self.forget(place, *node),
+            Event::Removed { entry, node } => self.forget(entry, *node),
             _ => {}
         }
     }
 
-    fn names(&mut self, place: &Place) -> &mut BTreeMap<String, Node> {
-        match self.things.get_mut(&place.directory) {
+    fn names(&mut self, entry: &Entry) -> &mut BTreeMap<String, Node> {
+        match self.things.get_mut(&entry.directory) {
             Some(Thing::Directory { names, .. }) => names,
             other => panic!("{other:?} has no names"),
         }
     }
 
-    fn forget(&mut self, place: &Place, node: Node) {
-        let names = self.names(place);
-        if names.get(&place.name) == Some(&node) {
-            names.remove(&place.name);
+    fn forget(&mut self, entry: &Entry, node: Node) {
+        let names = self.names(entry);
+        if names.get(&entry.name) == Some(&node) {
+            names.remove(&entry.name);
         }
     }
 

@@ -45,7 +45,8 @@ async fn a_record_changed_by_another_program_during_an_upgrade_is_theirs() {
 async fn a_lock_that_is_never_let_go_delays_a_login_a_little_and_an_administrator_is_told_who() {
     let dir = tempfile::tempdir().unwrap();
     put(dir.path(), "ahpu", MD5_OF_111111, &rest_of("ahpu"));
-    let store = DirectoryStore::open(dir.path()).unwrap().with_patience(Duration::from_millis(20));
+    let store =
+        DirectoryStore::open(dir.path()).unwrap().with_lock_timeout(Duration::from_millis(20));
     let _held = sealane_base::fsio::lock_exclusive(&dir.path().join(".lock")).unwrap();
     let refused = store.update(&name("ahpu"), &mut |record| record.set_quota(1)).unwrap_err();
     let AccountError::File(error) = refused else { panic!("{refused}") };

@@ -2,7 +2,7 @@
 
 mod allocations;
 mod changing;
-mod claims;
+mod have_list;
 mod memory;
 mod shifted;
 
@@ -161,7 +161,7 @@ async fn transfer(source: Arc<MemorySource>, sink: Arc<MemorySink>, claims: bool
     let (meter, far_meter) = (Arc::new(Meter::default()), Arc::new(Meter::default()));
     let (near_meter, near_out) = (meter.clone(), sender.out.clone());
     let send = tokio::task::spawn_blocking(move || {
-        let held = Held { claims, pieces, is_ready: true };
+        let held = Held { have_list: claims, pieces, is_ready: true };
         let sent = send(source.as_ref(), layout, held, sending, &near_out, &near_meter);
         drop(send_route);
         sent
@@ -344,7 +344,7 @@ async fn send_to(claims: bool, frames: Vec<Vec<u8>>) -> (Result<Outcome, Transfe
     let layout = Layout::for_size(source.size()).unwrap();
     let out = sender.out.clone();
     let sent = tokio::task::spawn_blocking(move || {
-        let held = Held { claims, pieces: claims, is_ready: true };
+        let held = Held { have_list: claims, pieces: claims, is_ready: true };
         send(source.as_ref(), layout, held, sending, &out, &Meter::default())
     });
     // Count the chunks that come although nothing is acknowledged; silence means it waits.

@@ -31,7 +31,7 @@ pub(in crate::sealane) async fn serve(
     request: Get,
 ) -> Result<Option<ServerMessage>, Refusal> {
     let (path, claims) = (RemotePath::parse(&request.path)?, request.claims);
-    let held = Held { claims, pieces: request.pieces.unwrap_or(false), is_ready: false };
+    let held = Held { have_list: claims, pieces: request.pieces.unwrap_or(false), is_ready: false };
     let opened =
         context.blocking(move |home| home.source(&path).map(|it| open(it, claims))).await?;
     let source = match opened {

@@ -1,5 +1,5 @@
-//! How long a peer is waited for while bytes are due: a fixed time, which waiting uses up and bytes
-//! earn back.
+//! How long to wait for a peer while bytes are due: a fixed time, which waiting uses up and which
+//! bytes that move give back.
 
 use std::io;
 use std::time::Duration;
@@ -8,17 +8,17 @@ use tokio::time::{Instant, timeout};
 
 use super::WireError;
 
-/// Bytes a second below which a peer that is always late is given up at last, if nothing else is
-/// said. Nobody's link is so slow, and without it one byte a minute would hold a connection for
-/// ever.
+/// Default for [`Stall::slowest`]. No usable link is slower; without a bound, one byte a minute
+/// would hold a connection for ever.
 pub const SLOWEST: u32 = 1024;
 
-/// When a peer is given up in the middle of a frame. A [`Duration`] becomes one with [`SLOWEST`].
+/// When a peer counts as stalled in the middle of a frame. A [`Duration`] becomes one with
+/// [`SLOWEST`].
 #[derive(Clone, Copy, Debug)]
 pub struct Stall {
     /// Time without a byte.
     pub within: Duration,
-    /// Bytes a second; whoever is slower for as long is given up too. 0 counts as 1.
+    /// Bytes a second; a peer that is slower for as long counts as stalled too. 0 counts as 1.
     pub slowest: u32,
 }
 
@@ -28,15 +28,15 @@ impl From<Duration> for Stall {
     }
 }
 
-/// What is left of the time for one peer and one direction.
+/// The time that is left for one peer and one direction.
 #[derive(Debug)]
-pub(super) struct Patience {
+pub(super) struct StallTimer {
     left: Duration,
     whole: Duration,
     slowest: u32,
 }
 
-impl Patience {
+impl StallTimer {
     pub(super) fn new(stall: Stall) -> Self {
         Self { left: stall.within, whole: stall.within, slowest: stall.slowest.max(1) }
     }
@@ -76,14 +76,14 @@ mod tests {
     }
 
     async fn lasts_above(slowest: u32, bytes: usize, pause: Duration) -> Option<u64> {
-        let mut patience = Patience::new(Stall { within: Duration::from_secs(60), slowest });
+        let mut stall_timer = StallTimer::new(Stall { within: Duration::from_secs(60), slowest });
         let since = Instant::now();
         for _ in 0..1000 {
             let step = async {
                 tokio::time::sleep(pause).await;
                 Ok(bytes)
             };
-            if patience.wait(step).await.is_err() {
+            if stall_timer.wait(step).await.is_err() {
                 return Some(since.elapsed().as_secs());
             }
         }

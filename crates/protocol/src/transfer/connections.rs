@@ -1,9 +1,9 @@
-//! Further connections of a session, over which its transfers are shared.
+//! The connections over which the transfers of a session are shared.
 //!
-//! The session's own connection is always there and carries everything. A connection that joined, a
-//! *lane*, carries chunks and their acknowledgements only, of any transfer. What comes over a lane
-//! is answered over it, so both ends know what is lost with it. How many there are is for others to
-//! decide.
+//! The session's own connection is always there and carries everything. A connection that joined
+//! carries chunks and their acknowledgements only, of any transfer. A chunk is acknowledged over
+//! the connection on which it came, so both ends know what is lost with it. How many there are is
+//! decided elsewhere.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,19 +11,19 @@ use std::time::Instant;
 
 use crate::wire::FrameSender;
 
-/// Number of the session's own connection among the lanes.
+/// Number of the session's own connection.
 pub(super) const OWN: u32 = 0;
 
-/// The lanes of a session. Cloning shares them.
+/// The connections that have joined a session. Cloning shares them.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Lanes(Arc<Inner>);
+pub(super) struct ConnectionPool(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
     open: Mutex<Open>,
-    /// Grows with every lane that comes or goes.
+    /// Grows with every connection that joins or leaves.
     changes: AtomicU64,
-    /// There has been a lane, or will be: chunks may come in any order.
+    /// A connection has joined, or will: chunks may come in any order.
     any: AtomicBool,
     progress: Mutex<Progress>,
 }
@@ -31,7 +31,7 @@ struct Inner {
 #[derive(Debug, Default)]
 struct Open {
     last: u32,
-    lanes: Vec<(u32, FrameSender)>,
+    connections: Vec<(u32, FrameSender)>,
 }
 
 /// How far the transfers of a session are, all together.
@@ -43,13 +43,13 @@ pub struct Progress {
     pub at: Option<Instant>,
 }
 
-impl Lanes {
-    /// Adds a lane and gives its number.
+impl ConnectionPool {
+    /// Adds a connection and gives its number.
     pub(super) fn add(&self, out: FrameSender) -> u32 {
         let mut open = self.open();
         open.last += 1;
         let number = open.last;
-        open.lanes.push((number, out));
+        open.connections.push((number, out));
         drop(open);
         self.expect();
         self.0.changes.fetch_add(1, Ordering::Release);
@@ -61,14 +61,15 @@ impl Lanes {
     }
 
     pub(super) fn remove(&self, number: u32) {
-        self.open().lanes.retain(|(other, _)| *other != number);
+        self.open().connections.retain(|(other, _)| *other != number);
         self.0.changes.fetch_add(1, Ordering::Release);
     }
 
-    /// The lanes that are open, and when that was so: [`Lanes::changes`] tells whether it still is.
+    /// The connections that are open, with the count of changes so far: while
+    /// [`ConnectionPool::changes`] gives the same, the list is current.
     pub(super) fn snapshot(&self) -> (u64, Vec<(u32, FrameSender)>) {
         let changes = self.changes();
-        (changes, self.open().lanes.clone())
+        (changes, self.open().connections.clone())
     }
 
     pub(super) fn changes(&self) -> u64 {

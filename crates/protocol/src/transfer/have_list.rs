@@ -1,9 +1,9 @@
-//! Says what is held: hashes it, on two threads, and announces the digests in order.
+//! The have-list: hashes what is held, on two threads, and announces the digests in order.
 //!
 //! Where data has shifted, what is held is what the present version has so many bytes further on:
-//! recipes that come tell how many, and the chunks that follow are claimed from there. So neither
-//! end needs to go on cutting. A wrong guess is a claim that the sender does not confirm, like any
-//! other.
+//! recipes that come tell how many, and the chunks that follow are listed from there. So neither
+//! end needs to go on cutting. The sender does not confirm a wrong
+//! guess, like any other chunk that differs.
 
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
@@ -18,26 +18,26 @@ use sealane_base::files::Sink;
 use sealane_base::types::digest::ChunkHasher;
 use sealane_base::types::{Digest, Layout};
 
-/// Digests in a page of claims: small enough that the sender can begin while the rest is hashed.
+/// Digests in a page: small enough that the sender can begin while the rest is hashed.
 const PAGE: usize = 16;
 /// Threads that hash. Where a file is replaced each chunk is copied as well, which takes longer
 /// than the sender needs to read and hash it; two keep up with it.
 const THREADS: usize = 2;
 /// So much is read, hashed and copied at once: it stays in the cache that a core has to itself.
 const STRETCH: usize = 256 << 10;
-/// How far claims of shifted data go ahead of the pieces, which nobody needs as long as those
-/// claims hold.
+/// How far shifted chunks are listed ahead of the pieces, which are not needed as long as those
+/// chunks are confirmed.
 const LEAD: u64 = 1 << 30;
-/// How far pieces are told beyond the first chunk that is claimed as shifted.
+/// How far pieces are told beyond the first chunk that is listed as shifted.
 const MARGIN: u64 = 8 << 20;
-/// So much of the present version is cut before the next chunks are claimed.
+/// So much of the present version is cut before the next chunks are listed.
 const FIRST: u64 = 64 << 20;
 
 /// What is held, on its way to the sender.
 ///
 /// Memory: 256 KiB for each of 2 threads, and 32 bytes for each chunk that one hashes while the
 /// other is slow.
-pub(super) struct Claims<'a> {
+pub(super) struct HaveList<'a> {
     sink: &'a dyn Sink,
     layout: Layout,
     id: u32,
@@ -85,17 +85,12 @@ struct Line {
     ahead: VecDeque<Option<Digest>>,
     page: ClaimsPage,
     /// `None` once the last page is told, or nobody listens.
-    claimed: Option<Sender<Digest>>,
+    listed: Option<Sender<Digest>>,
 }
 
-impl<'a> Claims<'a> {
-    /// Nothing is hashed yet. `claimed` is given every digest before the peer can hear it.
-    pub(super) fn new(
-        sink: &'a dyn Sink,
-        layout: Layout,
-        id: u32,
-        claimed: Sender<Digest>,
-    ) -> Self {
+impl<'a> HaveList<'a> {
+    /// Nothing is hashed yet. `listed` is given every digest before the peer can hear it.
+    pub(super) fn new(sink: &'a dyn Sink, layout: Layout, id: u32, listed: Sender<Digest>) -> Self {
         let count = layout.whole_chunks(sink.held());
         let told = Progress::Told(0);
         let turn = Turn {
@@ -112,7 +107,7 @@ impl<'a> Claims<'a> {
             told: 0,
             ahead: VecDeque::new(),
             page: ClaimsPage { first: 0, digests: Vec::with_capacity(PAGE), last: false },
-            claimed: Some(claimed),
+            listed: Some(listed),
         };
         let (turn, turned, line) = (Mutex::new(turn), Condvar::new(), Mutex::new(line));
         Self { sink, layout, id, begun: Instant::now(), turn, turned, line }
@@ -133,7 +128,7 @@ impl<'a> Claims<'a> {
     {
         for number in 0..THREADS {
             let work = move || self.work(say);
-            let started = Builder::new().name("claims".into()).spawn_scoped(scope, work);
+            let started = Builder::new().name("have-list".into()).spawn_scoped(scope, work);
             if started.is_err() && number == 0 {
                 return Err(TransferError::Thread);
             }
@@ -141,7 +136,7 @@ impl<'a> Claims<'a> {
         Ok(())
     }
 
-    /// Chunk `index` has come, so what was claimed for it was something else; `shift` is by how
+    /// Chunk `index` has come, so the list was wrong about it; `shift` is by how
     /// much the present version is ahead where the chunk ends, if that is where it came from.
     pub(super) fn learn(&self, index: u32, shift: Option<i64>) {
         let mut turn = self.turn();
@@ -155,7 +150,7 @@ impl<'a> Claims<'a> {
         self.turned.notify_all();
     }
 
-    /// Claims go on as far as the present version goes.
+    /// The list goes on as far as the present version goes.
     fn reach(&self, turn: &mut Turn, shift: i64) {
         let end = shift.checked_neg().and_then(|back| self.sink.present().checked_add_signed(back));
         let count = self.layout.whole_chunks(end.unwrap_or(0));
@@ -164,12 +159,12 @@ impl<'a> Claims<'a> {
         }
     }
 
-    /// Pieces are about to be told. The sender waits for them, so what is claimed meanwhile would
-    /// most likely be in vain: until a chunk comes that is made of them, or [`FIRST`] of the
+    /// Pieces are about to be told. The sender waits for them, so what is listed meanwhile would
+    /// most likely be of no use: until a chunk comes that is made of them, or [`FIRST`] of the
     /// present version is told.
     pub(super) fn pause(&self) {
         let mut turn = self.turn();
-        // Whoever is told of pieces waits for claims then.
+        // With a shift, the sender of pieces waits for the list instead.
         turn.is_paused = turn.shift.is_none();
     }
 
@@ -186,24 +181,24 @@ impl<'a> Claims<'a> {
     }
 
     /// Waits until somebody may need to know the pieces of the present version from `position` on:
-    /// not as long as claims of shifted data seem to hold and there are more of them, or the sender
-    /// may still be at those. Claims wait for nobody, so this ends.
+    /// not as long as shifted chunks seem to be confirmed and more follow, or the sender may still
+    /// be reading those. The list waits for nothing, so this ends.
     pub(super) fn wait_for_need(&self, position: u64) {
         if position >= FIRST {
             self.go_on();
         }
         let mut turn = self.turn();
-        while let Some(patience) = self.patience(&turn, position) {
-            let waited = self.turned.wait_timeout(turn, patience);
+        while let Some(rest) = self.time_to_wait(&turn, position) {
+            let waited = self.turned.wait_timeout(turn, rest);
             turn = waited.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
 
-    fn patience(&self, turn: &Turn, position: u64) -> Option<Duration> {
+    fn time_to_wait(&self, turn: &Turn, position: u64) -> Option<Duration> {
         const A_WHILE: Duration = Duration::from_secs(1);
         let before = self.layout.offset(turn.since).checked_add_signed(turn.shift?).unwrap_or(0);
         if position < before.saturating_add(MARGIN) {
-            // Chunks that were claimed before the shift was known are made of pieces.
+            // Chunks that were listed before the shift was known are made of pieces.
             return None;
         }
         match turn.told {
@@ -238,14 +233,14 @@ impl<'a> Claims<'a> {
     fn hash(&self, index: u32, shift: Option<i64>, stretch: &mut [u8]) -> Option<Digest> {
         let (start, length) = (self.layout.offset(index), self.layout.length(index)?);
         let end = self.sink.present().checked_sub(length as u64);
-        let place = shift.and_then(|shift| start.checked_add_signed(shift));
-        let place = place.filter(|place| end.is_some_and(|end| *place <= end));
+        let from_present = shift.and_then(|shift| start.checked_add_signed(shift));
+        let from_present = from_present.filter(|at| end.is_some_and(|end| *at <= end));
         let mut hasher = ChunkHasher::new(&self.layout, index);
         for from in (0..length).step_by(STRETCH) {
             let bytes = stretch.get_mut(..STRETCH.min(length - from))?;
             let offset = start + from as u64;
             let read =
-                place.map(|place| self.sink.read_shifted(offset, place + from as u64, bytes));
+                from_present.map(|at| self.sink.read_shifted(offset, at + from as u64, bytes));
             if !matches!(read, Some(Ok(()))) {
                 self.sink.read_held(offset, bytes).ok()?;
             }
@@ -268,11 +263,11 @@ impl<'a> Claims<'a> {
         }
         drop(turn);
         let mut line = self.line();
-        let place = index.saturating_sub(line.told) as usize;
-        if line.ahead.len() <= place {
-            line.ahead.resize(place + 1, None);
+        let at = index.saturating_sub(line.told) as usize;
+        if line.ahead.len() <= at {
+            line.ahead.resize(at + 1, None);
         }
-        if let Some(room) = line.ahead.get_mut(place) {
+        if let Some(room) = line.ahead.get_mut(at) {
             *room = digest;
         }
         self.tell(&mut line, say);
@@ -282,7 +277,7 @@ impl<'a> Claims<'a> {
     fn tell(&self, line: &mut Line, say: &impl Fn(Vec<u8>) -> Result<(), WireError>) {
         let count = self.turn().count;
         while let Some(Some(digest)) = line.ahead.front().copied().filter(|_| line.told < count) {
-            // A full page waits for the next claim: if there is none, it is the last page and says
+            // A full page waits for the next digest: if there is none, it is the last page and says
             // so.
             if line.page.digests.len() == PAGE && !self.say_page(line, say) {
                 return self.end(line);
@@ -290,23 +285,23 @@ impl<'a> Claims<'a> {
             line.ahead.pop_front();
             line.told += 1;
             line.page.digests.push(digest);
-            // The writing thread must know a claim before the peer can act on it.
-            let heard = line.claimed.as_ref().is_some_and(|claimed| claimed.send(digest).is_ok());
+            // The writing thread must know a digest before the peer can act on it.
+            let heard = line.listed.as_ref().is_some_and(|listed| listed.send(digest).is_ok());
             if !heard {
                 return self.end(line);
             }
         }
-        if self.is_over(line.told) && line.claimed.take().is_some() {
+        if self.end_if_complete(line.told) && line.listed.take().is_some() {
             line.page.last = true;
             self.say_page(line, say);
             self.end(line);
         }
     }
 
-    /// Whether all that is held is told, once `told` chunks are; nobody takes another one then. As
-    /// long as somebody is at one behind, perhaps because an earlier one could not be read, the
-    /// sender must not take it for free: what it sends would be overwritten.
-    fn is_over(&self, told: u32) -> bool {
+    /// Ends the list if it is complete with `told` chunks; no thread takes another one then. While
+    /// a later chunk is still being hashed (an earlier one could not be read) the list must not
+    /// end: what the sender sends for it would be overwritten.
+    fn end_if_complete(&self, told: u32) -> bool {
         let mut turn = self.turn();
         let is_over = told == turn.count && turn.busy == 0;
         if is_over {
@@ -325,7 +320,7 @@ impl<'a> Claims<'a> {
     }
 
     fn end(&self, line: &mut Line) {
-        line.claimed = None;
+        line.listed = None;
         let mut turn = self.turn();
         let now = Instant::now();
         let told = Progress::Over(now + now.duration_since(self.begun) / 2);

@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 
 use super::*;
 use crate::frame::HEADER;
-use crate::transfer::claims::Claims;
+use crate::transfer::have_list::HaveList;
 use sealane_base::types::digest::chunk_digest;
 
 /// What was said and what the writing thread was told, once all is.
@@ -34,16 +34,16 @@ fn digests(layout: Layout, bytes: &[u8]) -> Vec<Digest> {
 }
 
 /// Lets `before` do something first; gives what was told.
-fn all_told(sink: &dyn Sink, layout: Layout, before: impl FnOnce(&Claims<'_>)) -> Told {
-    let (claimed, heard) = channel();
-    let claims = Claims::new(sink, layout, ID, claimed);
-    before(&claims);
+fn all_told(sink: &dyn Sink, layout: Layout, before: impl FnOnce(&HaveList<'_>)) -> Told {
+    let (list, heard) = channel();
+    let have_list = HaveList::new(sink, layout, ID, list);
+    before(&have_list);
     let told = Mutex::new(Told::default());
     let say = |frame: Vec<u8>| {
         told.lock().unwrap().hear(&frame);
         Ok(())
     };
-    std::thread::scope(|scope| claims.start(scope, say).unwrap());
+    std::thread::scope(|scope| have_list.start(scope, say).unwrap());
     let told = told.into_inner().unwrap();
     assert!(told.is_complete);
     assert_eq!(heard.iter().collect::<Vec<_>>(), told.digests);
@@ -51,7 +51,7 @@ fn all_told(sink: &dyn Sink, layout: Layout, before: impl FnOnce(&Claims<'_>)) -
 }
 
 #[test]
-fn every_chunk_is_claimed_once_in_order_and_the_last_page_says_so() {
+fn every_chunk_is_listed_once_in_order_and_the_last_page_says_so() {
     for size in [2 * MIB, 16 * MIB, 32 * MIB, 37 * MIB + 5] {
         let bytes = file(size, 3);
         let layout = Layout::for_size(size as u64).unwrap();
@@ -81,7 +81,7 @@ impl Sink for Torn {
 }
 
 #[test]
-fn nothing_is_claimed_from_a_chunk_on_that_cannot_be_read() {
+fn nothing_is_listed_from_a_chunk_on_that_cannot_be_read() {
     let bytes = file(20 * MIB, 3);
     let layout = Layout::for_size(bytes.len() as u64).unwrap();
     for readable in [0, 1, 5, 16, 19] {
@@ -94,35 +94,35 @@ fn nothing_is_claimed_from_a_chunk_on_that_cannot_be_read() {
 }
 
 #[test]
-fn what_a_recipe_tells_of_a_shift_is_claimed_of_the_chunks_behind_it() {
+fn what_a_recipe_tells_of_a_shift_is_listed_of_the_chunks_behind_it() {
     let old = file(6 * MIB, 3);
     let new = [&b"something new"[..], &old[..]].concat();
     let layout = Layout::for_size(new.len() as u64).unwrap();
     let sink = MemorySink { present: old.clone(), ..MemorySink::holding(&old) };
-    let told = all_told(&sink, layout, |claims| claims.learn(0, Some(-13)));
+    let told = all_told(&sink, layout, |have_list| have_list.learn(0, Some(-13)));
     let (expected, unmoved) = (digests(layout, &new), digests(layout, &old));
     assert_eq!(told.digests[0], unmoved[0], "nothing lies before the file");
     assert!(told.digests[1..] == expected[1..], "with the chunk that was not held before");
-    assert!(sink.content()[MIB..] == new[MIB..], "what is claimed is there");
-    // A chunk that came as bytes although it was claimed from there.
+    assert!(sink.content()[MIB..] == new[MIB..], "what is listed is there");
+    // A chunk that came as bytes although it was listed from there.
     let sink = MemorySink { present: old.clone(), ..MemorySink::holding(&old) };
-    let told = all_told(&sink, layout, |claims| {
-        claims.learn(0, Some(-13));
-        claims.learn(1, None);
+    let told = all_told(&sink, layout, |have_list| {
+        have_list.learn(0, Some(-13));
+        have_list.learn(1, None);
     });
     assert!(told.digests == unmoved);
 }
 
 #[test]
-fn pieces_are_not_told_as_long_as_claims_of_shifted_data_go_on() {
+fn pieces_are_not_told_as_long_as_shifted_chunks_are_listed() {
     let bytes = file(8 * MIB, 3);
     let layout = Layout::for_size(bytes.len() as u64).unwrap();
     let sink = MemorySink::holding(&bytes);
-    let (claimed, _heard) = channel();
-    let claims = Claims::new(&sink, layout, ID, claimed);
-    claims.wait_for_need(0); // nothing is known of a shift: no waiting
-    claims.learn(0, Some(0));
-    claims.wait_for_need(7 << 20); // what was claimed before is made of pieces
+    let (list, _heard) = channel();
+    let have_list = HaveList::new(&sink, layout, ID, list);
+    have_list.wait_for_need(0); // nothing is known of a shift: no waiting
+    have_list.learn(0, Some(0));
+    have_list.wait_for_need(7 << 20); // what was listed before is made of pieces
     let is_complete = AtomicBool::new(false);
     let say = |frame: Vec<u8>| {
         let header = Header::decode(frame.first_chunk().unwrap(), Side::Server).unwrap();
@@ -132,35 +132,35 @@ fn pieces_are_not_told_as_long_as_claims_of_shifted_data_go_on() {
     };
     let (waits, begun) = channel();
     std::thread::scope(|scope| {
-        let (claims, is_complete) = (&claims, &is_complete);
+        let (have_list, is_complete) = (&have_list, &is_complete);
         scope.spawn(move || {
             waits.send(()).unwrap();
-            claims.wait_for_need(8 << 20);
+            have_list.wait_for_need(8 << 20);
             assert!(is_complete.load(Ordering::SeqCst));
         });
         begun.recv().unwrap();
-        claims.start(scope, say).unwrap();
+        have_list.start(scope, say).unwrap();
     });
 }
 
 #[test]
-fn claims_that_paused_go_on_when_a_chunk_comes_or_pieces_enough_are_told() {
+fn a_paused_list_goes_on_when_a_chunk_comes_or_pieces_enough_are_told() {
     let bytes = file(3 * MIB, 3);
     let layout = Layout::for_size(bytes.len() as u64).unwrap();
-    let ways: [fn(&Claims<'_>); 3] = [
-        |claims| claims.learn(0, None),
-        |claims| claims.wait_for_need(64 << 20),
-        |claims| claims.go_on(),
+    let ways: [fn(&HaveList<'_>); 3] = [
+        |have_list| have_list.learn(0, None),
+        |have_list| have_list.wait_for_need(64 << 20),
+        |have_list| have_list.go_on(),
     ];
     for go_on in ways {
-        let (claimed, heard) = channel();
+        let (list, heard) = channel();
         let sink = MemorySink::holding(&bytes);
-        let claims = Claims::new(&sink, layout, ID, claimed);
-        claims.pause();
+        let have_list = HaveList::new(&sink, layout, ID, list);
+        have_list.pause();
         let say = |_: Vec<u8>| Ok(());
         std::thread::scope(|scope| {
-            claims.start(scope, say).unwrap();
-            go_on(&claims);
+            have_list.start(scope, say).unwrap();
+            go_on(&have_list);
         });
         assert_eq!(heard.iter().count(), 3);
     }
@@ -203,8 +203,8 @@ fn the_last_page_waits_for_whoever_is_still_at_a_chunk_behind() {
     let ((begin, begun), (release, released)) = (channel(), channel());
     let sink = Slow { begun: Mutex::new(begun), begin, release: Mutex::new(released) };
     let layout = Layout::for_size(2 << 20).unwrap();
-    let (claimed, heard) = channel();
-    let claims = Claims::new(&sink, layout, ID, claimed);
+    let (list, heard) = channel();
+    let have_list = HaveList::new(&sink, layout, ID, list);
     let told = Mutex::new(Told::default());
     let say = |frame: Vec<u8>| {
         told.lock().unwrap().hear(&frame);
@@ -213,9 +213,9 @@ fn the_last_page_waits_for_whoever_is_still_at_a_chunk_behind() {
     let (end, ended) = channel();
     let early = std::thread::scope(|scope| {
         for _ in 0..2 {
-            let (claims, end) = (&claims, end.clone());
+            let (have_list, end) = (&have_list, end.clone());
             scope.spawn(move || {
-                claims.work(say);
+                have_list.work(say);
                 end.send(()).unwrap();
             });
         }
