@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::args::Put;
-use super::move_files::inside;
 use crate::cli::{Exit, Failure, errors};
 use sealane_base::files::Tree;
-use sealane_base::types::Address;
+use sealane_base::types::path::PathError;
+use sealane_base::types::{Address, RemotePath};
 use sealane_client::Client;
 use sealane_client::tree::folded;
 
@@ -95,4 +95,13 @@ pub(super) async fn among_downloads(
 fn below(destination: &Path, ends: &[End], name: impl Fn(&str) -> String) -> Vec<End> {
     let here = |to: &str| destination.join(name(to)).display().to_string();
     ends.iter().map(|(from, to)| (from.clone(), here(to))).collect()
+}
+
+/// Where a file goes in the directory that `address` names.
+pub(super) fn inside(source: &Path, address: &Address) -> Result<RemotePath, PathError> {
+    match source.file_name().map(|name| name.to_str()) {
+        Some(Some(name)) => address.path.join(name),
+        Some(None) => Err(PathError::NotUtf8),
+        None => Err(PathError::Dots),
+    }
 }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::args::{Get, Put};
-use super::clashes;
+use super::clashes::{self, inside};
 use super::moving::Moving;
 use super::names::one_server;
 use super::progress::Progress;
@@ -262,15 +262,6 @@ fn standard_input(allow_empty: bool) -> Result<FileSource, Failure> {
             .hint("did the program before the pipe fail? '--allow-empty' makes an empty file"));
     }
     Ok(spooled)
-}
-
-/// Where a file goes in the directory that `address` names.
-pub(super) fn inside(source: &Path, address: &Address) -> Result<RemotePath, PathError> {
-    match source.file_name().map(|name| name.to_str()) {
-        Some(Some(name)) => address.path.join(name),
-        Some(None) => Err(PathError::NotUtf8),
-        None => Err(PathError::Dots),
-    }
 }
 
 fn plan_download(address: &Address, destination: &Path, several: bool) -> Result<PathBuf, Failure> {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::Verify;
-use super::move_files::inside;
+use super::clashes::inside;
 use super::moving::Moving;
 use super::remembered::Remembered;
 use super::remote::{Access, Job};

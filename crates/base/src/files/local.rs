@@ -5,7 +5,6 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
-use std::io::Read;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::sync::Arc;
@@ -16,9 +15,7 @@ use super::meta::umask;
 use super::partial::PartialFile;
 use super::partial::{lock_file, partial_stem, replaceable};
 use super::room::{Room, require_space};
-use super::source::FileSource;
 use super::{FileMeta, Sink, StorageError};
-use crate::fsio::disk;
 use crate::types::path::KEPT;
 
 /// A file being downloaded. Its partial, `.sealane-HASH.part`, lies beside the destination and
@@ -255,38 +252,4 @@ fn lock_partial(directory: &Directory, part: &str) -> Result<(File, Facts), Stor
         }
     }
     Err(StorageError::InUse)
-}
-
-/// Copies `reader` to its end into a nameless file in `directory`, so that its length is known
-/// and it can be read again: for standard input.
-///
-/// # Errors
-/// [`StorageError::DiskFull`]; any other [`StorageError`] of reading or writing.
-pub fn spool(reader: impl Read, directory: &Path) -> Result<FileSource, StorageError> {
-    // As a shell would make it here, and with the time of its arrival.
-    let meta = FileMeta { modified: None, mode: Some(0o666 & !umask()) };
-    spool_as(reader, directory, meta)
-}
-
-/// As [`spool`], of a file that tells `meta`.
-pub(super) fn spool_as(
-    mut reader: impl Read,
-    directory: &Path,
-    meta: FileMeta,
-) -> Result<FileSource, StorageError> {
-    let directory = Directory::open_root(directory)?;
-    let mut number = 0u32;
-    let file = loop {
-        let name = format!(".sealane-{}-{number}.spool", std::process::id());
-        match directory.new_file(name.as_str()) {
-            Ok(file) => {
-                directory.unlink(name.as_str())?;
-                break file;
-            }
-            Err(StorageError::Exists) if number < 1000 => number += 1,
-            Err(error) => return Err(error),
-        }
-    };
-    disk::spool(&mut reader, &file)?;
-    FileSource::written(file, meta)
 }

@@ -8,9 +8,10 @@ use std::sync::OnceLock;
 
 use rustix::fs::{Mode, OFlags};
 
-use super::jail::Facts;
-use super::local::spool_as;
+use super::jail::{Directory, Facts};
+use super::meta::umask;
 use super::{FileMeta, Source, StorageError};
+use crate::fsio::disk;
 
 /// An open regular file whose size and times were noted when it was opened.
 #[derive(Debug)]
@@ -144,6 +145,40 @@ pub(super) fn check_unchanged(file: &File, then: &Facts) -> Result<(), StorageEr
     } else {
         Err(StorageError::Changed)
     }
+}
+
+/// Copies `reader` to its end into a nameless file in `directory`, so that its length is known
+/// and it can be read again: for standard input.
+///
+/// # Errors
+/// [`StorageError::DiskFull`]; any other [`StorageError`] of reading or writing.
+pub fn spool(reader: impl io::Read, directory: &Path) -> Result<FileSource, StorageError> {
+    // As a shell would make it here, and with the time of its arrival.
+    let meta = FileMeta { modified: None, mode: Some(0o666 & !umask()) };
+    spool_as(reader, directory, meta)
+}
+
+/// As [`spool`], of a file that tells `meta`.
+fn spool_as(
+    mut reader: impl io::Read,
+    directory: &Path,
+    meta: FileMeta,
+) -> Result<FileSource, StorageError> {
+    let directory = Directory::open_root(directory)?;
+    let mut number = 0u32;
+    let file = loop {
+        let name = format!(".sealane-{}-{number}.spool", std::process::id());
+        match directory.new_file(name.as_str()) {
+            Ok(file) => {
+                directory.unlink(name.as_str())?;
+                break file;
+            }
+            Err(StorageError::Exists) if number < 1000 => number += 1,
+            Err(error) => return Err(error),
+        }
+    };
+    disk::spool(&mut reader, &file)?;
+    FileSource::written(file, meta)
 }
 
 #[cfg(test)]

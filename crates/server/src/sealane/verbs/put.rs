@@ -2,7 +2,7 @@
 
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
-use sealane_base::files::{FileMeta, Sink, Source};
+use sealane_base::files::{FileMeta, Sink};
 use sealane_base::types::{Layout, RemotePath};
 use sealane_protocol::message::{Accepted, Put, SizeRoot};
 use sealane_protocol::transfer::{self, Meter, TransferError};

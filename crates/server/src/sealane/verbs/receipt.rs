@@ -2,12 +2,11 @@
 
 use crate::sealane::refusal::Refusal;
 use crate::sealane::requests::Context;
-use sealane_base::files::Source;
 use sealane_base::types::RemotePath;
+use sealane_protocol::ServerMessage;
 use sealane_protocol::message::{ReceiptIs, ReceiptOf};
 use sealane_protocol::receipt::Receipt;
 use sealane_protocol::transfer::{self, Meter};
-use sealane_protocol::{ServerMessage, Status};
 
 /// Answers `RECEIPT` for what is on the disk now: the file is read once more.
 pub(in crate::sealane) async fn serve(
