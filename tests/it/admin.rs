@@ -247,8 +247,8 @@ fn a_new_account_is_not_handed_the_files_of_another_silently() {
         add(&["bob", "--home", home]).fails(1, "overlaps that of ann");
     }
     let home = server.path("srv/data/homes/ann");
-    std::fs::create_dir_all(&home).unwrap();
-    std::fs::write(home.join("letter"), "private").unwrap();
+    fs::create_dir_all(&home).unwrap();
+    fs::write(home.join("letter"), "private").unwrap();
     server.run(&["account", "remove", "ann"]).succeeds();
     add(&["ann"]).fails(1, "has files in it");
     add(&["carl", "--home", "homes/ann"]).fails(1, "hint: --adopt hands them over");

@@ -3,7 +3,7 @@
 use sealane_base::types::{Secret, Username};
 use sealane_core::accounts::Hasher;
 use sealane_protocol::frame::HEADER;
-use sealane_protocol::message::{LoggedIn, Login, Put};
+use sealane_protocol::message::{LoggedIn, Put};
 use sealane_protocol::{ClientMessage, Kind, ServerMessage, Side, Status};
 
 use super::{FalseServer, MIB, assert_closed, insider, service, stranger};
@@ -103,8 +103,7 @@ async fn row_17_every_verb_stays_in_its_own_home() {
     assert!(content(&home) == before);
     // And its partials: not even whether there are any can be told.
     let mut bob = stranger(service.address, &service.pins).await;
-    let login = Login { user: "bob".to_owned(), password: Some(Secret::new(PASSWORD.to_owned())) };
-    bob.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+    bob.send(&[hello(1), peer::login_as(2, "bob", PASSWORD)].concat()).await;
     assert!(matches!(bob.answer_to(2).await, ServerMessage::LoggedIn(_)));
     let bytes = noise(3 * MIB, 4);
     bob.send(&put("large", bytes.len()).encode(3)).await;
@@ -131,9 +130,7 @@ async fn row_18_uploads_side_by_side_share_one_quota() {
     let mut sessions = Vec::new();
     for _ in 0..4 {
         let mut bob = stranger(service.address, &service.pins).await;
-        let login =
-            Login { user: "bob".to_owned(), password: Some(Secret::new(PASSWORD.to_owned())) };
-        bob.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+        bob.send(&[hello(1), peer::login_as(2, "bob", PASSWORD)].concat()).await;
         assert!(matches!(bob.answer_to(2).await, ServerMessage::LoggedIn(_)));
         sessions.push(bob);
     }
@@ -208,9 +205,7 @@ async fn row_19_an_empty_password_opens_nothing() {
         for typed in ["", stored] {
             let before = service.authenticator.evaluations();
             let mut peer = stranger(service.address, &service.pins).await;
-            let login =
-                Login { user: "old".to_owned(), password: Some(Secret::new(typed.to_owned())) };
-            peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+            peer.send(&[hello(1), peer::login_as(2, "old", typed)].concat()).await;
             let answer = peer.answer_to(2).await;
             assert_eq!(status(&answer), Some(Status::LoginRefused), "{stored:?} {typed:?}");
             // Each attempt is seen, and costs the same.

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use sealane_base::types::{Digest, Network, PinSet, Secret, Username};
+use sealane_base::types::{Digest, Network, PinSet, Username};
 use sealane_core::accounts::{AccountKey, AccountManager};
 use sealane_protocol::join::{self, Exporter, proof};
 use sealane_protocol::message::{Join, Login, Tokens};
@@ -189,8 +189,7 @@ async fn the_administrator_sees_a_session_once_and_how_many_connections_it_has()
 
 async fn logged_in_as(service: &Service, user: &str) -> Peer {
     let (mut session, _) = named(service).await;
-    let login = Login { user: user.to_owned(), password: Some(Secret::new(PASSWORD.to_owned())) };
-    session.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+    session.send(&[hello(1), peer::login_as(2, user, PASSWORD)].concat()).await;
     assert!(matches!(session.answer_to(1).await, ServerMessage::Welcome(_)));
     assert!(matches!(session.answer_to(2).await, ServerMessage::LoggedIn(_)));
     session

@@ -204,11 +204,7 @@ async fn row_14_only_the_exact_name_logs_in() {
         let service = service().await; // a new one, because it slows guessing down
         for user in users {
             let mut peer = super::stranger(service.address, &service.pins).await;
-            let login = Login {
-                user: (*user).to_owned(),
-                password: Some(Secret::new(PASSWORD.to_owned())),
-            };
-            peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+            peer.send(&[hello(1), peer::login_as(2, user, PASSWORD)].concat()).await;
             let answer = peer.answer_to(2).await;
             assert_eq!(status(&answer), Some(Status::LoginRefused), "{user:?}");
         }
@@ -294,8 +290,7 @@ async fn row_16_no_name_forges_a_line_of_the_log() {
     let address = site.address(&server, USER, "");
     let pins = super::pins_of(&address);
     let mut bad = super::stranger(server.address, &pins).await;
-    let login = Login { user: forged.to_owned(), password: Some(Secret::new("x".to_owned())) };
-    bad.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+    bad.send(&[hello(1), peer::login_as(2, forged, "x")].concat()).await;
     assert_eq!(status(&bad.answer_to(2).await), Some(Status::LoginRefused));
     let mut good = super::stranger(server.address, &pins).await;
     good.send(&[hello(1), peer::login(2, PASSWORD)].concat()).await;

@@ -6,11 +6,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealane_base::files::{FileMeta, FileSource};
-use sealane_base::types::{RemotePath, Secret};
+use sealane_base::types::RemotePath;
 use sealane_client::Client;
-use sealane_protocol::message::Login;
 use sealane_protocol::transfer::Meter;
-use sealane_protocol::{ClientMessage, ServerMessage, Status};
+use sealane_protocol::{ServerMessage, Status};
 
 use super::{MIB, stranger};
 use crate::support::peer::{self, Peer, hello, status};
@@ -40,8 +39,7 @@ fn on_disk(root: &Path) -> u64 {
 
 async fn insider(service: &Service, user: &str) -> Peer {
     let mut peer = stranger(service.address, &service.pins).await;
-    let login = Login { user: user.to_owned(), password: Some(Secret::new(PASSWORD.to_owned())) };
-    peer.send(&[hello(1), ClientMessage::Login(login).encode(2)].concat()).await;
+    peer.send(&[hello(1), peer::login_as(2, user, PASSWORD)].concat()).await;
     assert!(matches!(peer.answer_to(2).await, ServerMessage::LoggedIn(_)));
     peer
 }

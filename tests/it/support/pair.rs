@@ -53,12 +53,7 @@ impl Pair {
         Self::over(|store| store)
     }
 
-    /// As [`Pair::new`], with these limits.
-    pub fn with(limits: Limits) -> Self {
-        Self::made(|store| store, limits, usize::MAX)
-    }
-
-    /// As [`Pair::with`], with at most so many sessions of an account.
+    /// As [`Pair::new`], with these limits and at most so many sessions of an account.
     pub fn bounded(limits: Limits, sessions: usize) -> Self {
         Self::made(|store| store, limits, sessions)
     }

@@ -217,7 +217,11 @@ pub fn hello(id: u32) -> Vec<u8> {
 }
 
 pub fn login(id: u32, password: &str) -> Vec<u8> {
-    let login = Login { user: USER.to_owned(), password: Some(Secret::new(password.to_owned())) };
+    login_as(id, USER, password)
+}
+
+pub fn login_as(id: u32, user: &str, password: &str) -> Vec<u8> {
+    let login = Login { user: user.to_owned(), password: Some(Secret::new(password.to_owned())) };
     ClientMessage::Login(login).encode(id)
 }
 

@@ -85,7 +85,7 @@ pub fn read_in_pieces(path: &Path, take: &mut dyn FnMut(&[u8])) -> Result<bool, 
         Err(FsError { kind: FsErrorKind::NotRegular, .. }) => return Ok(false),
         Err(error) => return Err(error),
     };
-    let mut buffer = zeroize::Zeroizing::new(vec![0; PIECE]);
+    let mut buffer = Zeroizing::new(vec![0; PIECE]);
     loop {
         match file.read(&mut buffer) {
             Ok(0) => return Ok(true),

@@ -1,4 +1,7 @@
 //! `PUT`: a file goes to the server. The server's end of `PUT_SMALL` is in `small_files`.
+
+use std::sync::Arc;
+
 use super::answers::Reply;
 use super::error::SessionError;
 use super::get::WholeFile;
@@ -8,7 +11,6 @@ use sealane_base::types::{Layout, RemotePath};
 use sealane_protocol::message::{Accepted, Put, PutSmall};
 use sealane_protocol::transfer::{self, Held, Meter, Outcome, TransferError};
 use sealane_protocol::{ClientMessage, Kind, ServerMessage};
-use std::sync::Arc;
 
 /// Uploads `source` to `path`: in one message if it is one chunk, else by reconciling.
 pub(crate) async fn upload(
