@@ -1,8 +1,8 @@
 //! The client of Sealane as a library: connects to pinned servers, logs in, moves files and trees,
 //! and reconnects when a connection is lost.
 //!
-//! - [`Connector`] turns an address into a [`Client`]: it decides which keys are trusted and logs in with a
-//!   key or a password. What only the program knows it asks through [`Prompts`].
+//! - [`Connector`] turns an address into a [`Client`]: it decides which keys are trusted and logs
+//!   in with a key or a password. What only the program knows it asks through [`Prompts`].
 //! - [`Client`] has a method for every request, and retries.
 //! - [`tree`] brings files and trees over, many files at once, and compares them.
 //! - [`session`] is one session over one connection, without retries.

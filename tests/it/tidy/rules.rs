@@ -26,20 +26,8 @@ pub(super) fn functions_are_short(source: &Source) -> Vec<String> {
     .collect()
 }
 
-/// Directories whose comments are still to be reflowed.
-const WIDE: [&str; 5] = [
-    "crates/client/",
-    "crates/core/src/service/",
-    "crates/core/src/storage/",
-    "crates/server/",
-    "src/cli/client/",
-];
-
 /// A comment fits beside another file.
 pub(super) fn comments_are_narrow(source: &Source) -> Vec<String> {
-    if WIDE.iter().any(|place| source.path.starts_with(place)) {
-        return Vec::new();
-    }
     let comments = (1..).zip(source.text.lines()).filter(|(_, l)| l.trim_start().starts_with("//"));
     let wide = comments.filter_map(|(number, line)| {
         let columns = line.chars().count();
