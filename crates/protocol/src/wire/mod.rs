@@ -15,4 +15,4 @@ pub use error::WireError;
 pub use memory::{Loan, Memory, Share};
 pub use read::FrameReader;
 pub use stall::{SLOWEST, Stall};
-pub use write::{FrameSender, Outbox, outbox, write_frames};
+pub use write::{FrameSender, Hold, Outbox, outbox, write_frames};

@@ -5,6 +5,8 @@
 //! waited for the network would block each other for ever. It holds at most one frame of 14 bytes
 //! for each chunk received.
 
+use std::any::Any;
+
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
@@ -21,9 +23,15 @@ const QUEUE: usize = 32;
 /// for all.
 const TOGETHER: usize = 16 << 10;
 
+/// Something that is let go of, by dropping it, just before the frame it came with is written: by
+/// the time the peer can know of the frame, it is gone.
+pub type Hold = Box<dyn Any + Send>;
+
 #[derive(Debug)]
 enum Outgoing {
     Frame(Vec<u8>),
+    /// A frame with what is held until it is written.
+    Held(Vec<u8>, Hold),
     /// A frame that is wiped once it is written, and copied nowhere.
     Secret(Zeroizing<Vec<u8>>),
     Acknowledgement(Acknowledgement),
@@ -33,7 +41,7 @@ enum Outgoing {
 impl Outgoing {
     fn bytes(&self) -> &[u8] {
         match self {
-            Self::Frame(bytes) => bytes,
+            Self::Frame(bytes) | Self::Held(bytes, _) => bytes,
             Self::Secret(bytes) => bytes,
             Self::Acknowledgement(bytes) => bytes,
             Self::Chunk(buffer) => buffer.frame(),
@@ -81,6 +89,17 @@ impl FrameSender {
     /// [`WireError::Closed`] if the connection has ended.
     pub async fn send(&self, frame: Vec<u8>) -> Result<(), WireError> {
         self.frames.send(Outgoing::Frame(frame)).await.map_err(|_| WireError::Closed)
+    }
+
+    /// As [`FrameSender::send`]; `hold` is dropped just before the frame is written, or with it if
+    /// it cannot be.
+    ///
+    /// Cancel safe, as that is.
+    ///
+    /// # Errors
+    /// [`WireError::Closed`] if the connection has ended.
+    pub async fn send_holding(&self, frame: Vec<u8>, hold: Hold) -> Result<(), WireError> {
+        self.frames.send(Outgoing::Held(frame, hold)).await.map_err(|_| WireError::Closed)
     }
 
     /// As [`FrameSender::send`], for a frame with a password: no copy of it stays in memory.
@@ -183,7 +202,10 @@ pub async fn write_frames<W: AsyncWrite + Unpin>(
                 }
             }
         };
-        let Some(outgoing) = outgoing else { break };
+        let Some(mut outgoing) = outgoing else { break };
+        if let Outgoing::Held(_, hold) = &mut outgoing {
+            *hold = Box::new(());
+        }
         let is_secret = matches!(outgoing, Outgoing::Secret(_));
         writing.frame(outgoing.bytes(), outbox.is_empty(), is_secret).await?;
     }
@@ -314,6 +336,19 @@ mod tests {
         let mut calls = Calls::default();
         write_frames(&mut calls, outbox, STALL).await.unwrap();
         assert_eq!(calls.0, [vec![1; 10], vec![2; 10], vec![3; 10]]);
+    }
+
+    #[tokio::test]
+    async fn what_is_held_with_a_frame_is_let_go_before_the_peer_can_know_of_it() {
+        let (near, mut far) = tokio::io::duplex(64);
+        let (sender, outbox) = outbox();
+        let held = std::sync::Arc::new(());
+        sender.send_holding(vec![7], Box::new(held.clone())).await.unwrap();
+        let writer = tokio::spawn(write_frames(near, outbox, STALL));
+        assert_eq!(far.read_u8().await.unwrap(), 7);
+        assert_eq!(std::sync::Arc::strong_count(&held), 1);
+        drop(sender);
+        writer.await.unwrap().unwrap();
     }
 
     #[tokio::test(start_paused = true)]

@@ -148,7 +148,8 @@ impl Requests {
             login,
             out,
             routes: Routes::within(memory),
-            requests: permits(limits::MAX_REQUESTS),
+            // The peer of a download knows of its end before this side does.
+            requests: permits(limits::MAX_REQUESTS + limits::MAX_TRANSFERS),
             transfers: permits(limits::MAX_TRANSFERS),
             arriving: (permits(SMALL_FILES_KIB), memory.share()),
             leaving: (permits(SMALL_FILES_KIB), memory.share()),

@@ -20,7 +20,7 @@ use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::keep_alive::pong;
 use sealane_protocol::message::{Get, Tokens};
-use sealane_protocol::wire::{FrameReader, FrameSender, Stall, WireError, outbox, write_frames};
+use sealane_protocol::wire::{FrameReader, FrameSender, Hold, Stall, WireError, outbox, write_frames};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 
 /// How long and how much a client is listened to whose login was refused. It may have sent requests
@@ -243,10 +243,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
                 let moves = matches!(message.kind(), Kind::Put | Kind::Get);
                 let transfer = moves.then(|| self.login.transfer());
                 let span = context.span.clone();
-                let work = async move {
-                    let _held = (held, transfer);
-                    answer(context, message).await;
-                };
+                let work = answer(context, message, Box::new((held, transfer)));
                 self.tasks.spawn(work.instrument(span));
             }
         }
@@ -261,8 +258,8 @@ impl<R> Authenticated<'_, R> {
     }
 }
 
-/// Runs one request to its end and queues the answer.
-async fn answer(context: Context, message: ClientMessage) {
+/// Runs one request to its end and queues the answer; `hold` is let go of as that is written.
+async fn answer(context: Context, message: ClientMessage, hold: Hold) {
     let reply = match verbs::serve(&context, message).await {
         Ok(reply) => reply,
         Err(refusal) if context.cancelled.is_cancelled() => {
@@ -272,7 +269,8 @@ async fn answer(context: Context, message: ClientMessage) {
         Err(refusal) => Some(refuse(&context, refusal)),
     };
     if let Some(reply) = reply {
-        // The session may have ended meanwhile: then nobody waits for this answer.
-        let _ = context.out.send(reply.encode(context.id)).await;
+        let (out, frame) = (context.out.clone(), reply.encode(context.id));
+        // An error says that the session has ended.
+        let _ = out.send_holding(frame, Box::new((context, hold))).await;
     }
 }

@@ -163,8 +163,8 @@ async fn store(batch: Vec<Arrived>) {
 }
 
 /// Does `work` for a batch, on a thread that may block, and answers each of `askers`, for whom
-/// something is held until then.
-async fn deal<Held>(
+/// something is held until its answer is about to be written.
+async fn deal<Held: Send + 'static>(
     askers: Vec<(Context, Held)>,
     work: impl FnOnce() -> Vec<Result<ServerMessage, Refusal>> + Send + 'static,
 ) {
@@ -175,19 +175,22 @@ async fn deal<Held>(
             askers.iter().map(died).collect::<Vec<_>>().into_iter()
         }
     };
-    let mut answers = Vec::new();
-    for (context, _) in &askers {
+    let Some(out) = askers.first().map(|(context, _)| context.out.clone()) else { return };
+    let (mut answers, mut answered) = (Vec::new(), Vec::new());
+    for (context, held) in askers {
         let result = results.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
-        let answer = result.unwrap_or_else(|refusal| refuse(context, refusal));
+        let answer = result.unwrap_or_else(|refusal| refuse(&context, refusal));
         answers.extend(answer.encode(context.id));
-        let waits = answers.len() >= TOGETHER;
-        if waits && context.out.send(std::mem::take(&mut answers)).await.is_err() {
-            // The session has ended: nobody waits for these answers.
-            return;
+        answered.push((context, held));
+        if answers.len() >= TOGETHER {
+            let together = (std::mem::take(&mut answers), std::mem::take(&mut answered));
+            if out.send_holding(together.0, Box::new(together.1)).await.is_err() {
+                return; // the session has ended
+            }
         }
     }
-    if let Some((context, _)) = askers.first().filter(|_| !answers.is_empty()) {
-        let _ = context.out.send(answers).await;
+    if !answers.is_empty() {
+        let _ = out.send_holding(answers, Box::new(answered)).await;
     }
 }
 
