@@ -83,7 +83,7 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
         Status::Busy | Status::ShuttingDown => {
             failure(Exit::Network, format!("{what}: {text}")).hint("try again later")
         }
-        Status::Version | Status::Internal => failure(Exit::Network, format!("{what}: {text}")),
+        Status::Stalled | Status::Version | Status::Internal => failure(Exit::Network, format!("{what}: {text}")),
         _ => failure(Exit::Other, format!("{what}: {text}")),
     }
 }
@@ -91,8 +91,10 @@ fn refusal(what: &str, refused: &Refused, text: &str) -> Failure {
 fn transfer(what: &str, error: &TransferError) -> Failure {
     match error {
         TransferError::Storage(error) => storage(what, error),
-        TransferError::Interrupted => Failure::new(Exit::Network, format!("{what}: {error}"))
-            .hint("run the same command again: it goes on where it stopped"),
+        TransferError::Interrupted | TransferError::Stalled => {
+            Failure::new(Exit::Network, format!("{what}: {error}"))
+                .hint("run the same command again: it goes on where it stopped")
+        }
         TransferError::Chunk { .. } | TransferError::Root { .. } => {
             Failure::new(Exit::Integrity, format!("{what}: {error}")).hint(
                 "run the same command again; if it happens again, memory or disk may be failing",

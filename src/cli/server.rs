@@ -15,6 +15,7 @@ use super::logging::Log;
 use super::{Exit, Failure, signals, ui};
 use crate::config::{self, Settings};
 use sealane_base::fsio::FsError;
+use sealane_base::workers::Workers;
 use sealane_core::accounts::{AccountStore, Authenticator, DirectoryStore};
 use sealane_core::storage::EmbeddedStore;
 use sealane_server as server;
@@ -58,6 +59,9 @@ pub fn main() -> ExitCode {
     exit.into()
 }
 
+/// Threads that block, besides those for the work of homes. No client can keep them busy.
+const BESIDES: usize = 8;
+
 fn run(log: &Log, path: &Path) -> Result<(), Failure> {
     log.start("info")?;
     let settings = config::load(path).map_err(|error| {
@@ -70,12 +74,15 @@ fn run(log: &Log, path: &Path) -> Result<(), Failure> {
     let confined = confine::confine(&settings, path, log)?;
     // The runtime's threads inherit the walls, and could no longer look up how many there should
     // be.
+    let workers = settings.workers.unwrap_or(Workers::count_for(confined.processors));
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(confined.processors)
+        // Besides the work of homes: records, the control socket, and what runs once in a while.
+        .max_blocking_threads(2 * workers + BESIDES)
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
-    let served = runtime.block_on(serve(log, path, settings, confined));
+    let served = runtime.block_on(serve(log, path, settings, confined, Workers::new(workers)));
     runtime.shutdown_background();
     served
 }
@@ -85,9 +92,10 @@ async fn serve(
     path: &Path,
     settings: Settings,
     confined: Confined,
+    workers: Workers,
 ) -> Result<(), Failure> {
     let Confined { listeners, control, store, manager, .. } = confined;
-    let server = prepare(settings, store, control)?;
+    let server = prepare(settings, store, control, workers)?;
     signals::outlast_large_files()?;
     let again = Again {
         log: log.clone(),
@@ -119,6 +127,7 @@ fn prepare(
     settings: Settings,
     store: Arc<EmbeddedStore>,
     control: UnixListener,
+    workers: Workers,
 ) -> Result<server::Settings, Failure> {
     let files = &settings.certificates;
     let files = KeyFiles { certificate: files.certificate.clone(), key: files.key.clone() };
@@ -149,6 +158,7 @@ fn prepare(
         login_deadline: settings.login_deadline,
         connections: settings.connections,
         transfer_memory: settings.transfer_memory,
+        workers,
         congestion: settings.congestion,
         strangers: settings.strangers,
         drain: settings.drain,

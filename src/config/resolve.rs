@@ -43,7 +43,9 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
             idle: file.limits.idle_seconds.seconds(),
             stall: file.limits.stall_seconds.seconds(),
             slowest: file.limits.slowest_bytes_per_second.0,
+            transfer_stall: file.limits.transfer_stall_seconds.seconds(),
         },
+        workers: file.limits.workers.map(|count| count.count()),
         connections: file.limits.connections.count(),
         caps: Caps {
             files: file.limits.files_per_account.0.into(),

@@ -43,7 +43,9 @@ pub(super) fn is_passing(error: &SessionError) -> bool {
     match error {
         // What broke the protocol would break it again.
         SessionError::Connection(why) => !matches!(**why, WireError::Frame(_)),
-        SessionError::Refused(refused) => refused.status() == Status::ShuttingDown,
+        SessionError::Refused(refused) => {
+            matches!(refused.status(), Status::ShuttingDown | Status::Stalled)
+        }
         SessionError::Answer(_) | SessionError::Transfer(_) => false,
     }
 }

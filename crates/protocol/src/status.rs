@@ -93,6 +93,8 @@ statuses! {
     Superseded = 402, "a newer upload to the same name took over";
     /// Another transfer to this path is ending.
     InUse = 403, "another transfer is writing to the same name";
+    /// The transfer made no progress for too long.
+    Stalled = 404, "the transfer stood still for too long";
     /// An error of the server.
     Internal = 500, "the server had an error; its log says which";
     /// The server is going down.

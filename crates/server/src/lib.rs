@@ -32,6 +32,7 @@ use tracing::{error, info, warn};
 use self::control::Control;
 use crate::door::Door;
 use crate::sealane::{Limits, Sealane, TokenTable};
+use sealane_base::workers::Workers;
 use sealane_core::accounts::{Authenticator, Exposure};
 use sealane_core::service::Service;
 use sealane_core::storage::Store;
@@ -59,6 +60,8 @@ pub struct Settings {
     /// from it; besides that, each connection one chunk and each session one small file in either
     /// direction.
     pub transfer_memory: usize,
+    /// Threads for the work of homes, on which accounts take turns.
+    pub workers: Workers,
     /// How connections find out how fast they may send.
     pub congestion: Congestion,
     /// Those of them that have not logged in.
@@ -112,7 +115,8 @@ pub async fn run(
     // Nothing waits for it: logins are checked one by one whatever it finds.
     tokio::task::spawn_blocking(move || report_accounts(&authenticator));
     let logins = settings.authenticator.clone();
-    let service = Service::new(settings.authenticator, settings.store, exposure, settings.sessions);
+    let service = Service::new(settings.authenticator, settings.store, exposure, settings.sessions)
+        .with_workers(settings.workers);
     let control = Control { service: service.clone(), keys: settings.keys.clone() };
     let sealane: Arc<dyn Door> = Arc::new(Sealane {
         service: service.clone(),

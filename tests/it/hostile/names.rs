@@ -335,6 +335,9 @@ impl Visit for Fields {
 async fn row_16_a_name_is_escaped_before_it_is_logged() {
     let fields = Fields::default();
     let subscriber = tracing_subscriber::registry().with(fields.clone());
+    // With a second one the library asks both which events are wanted, in whatever thread an event
+    // is met first; with one alone it would ask that thread's.
+    let _second = tracing::Dispatch::new(tracing_subscriber::registry());
     let _here = tracing::subscriber::set_default(subscriber);
     let pair = Pair::new();
     let forged = "x\n2026-01-01 INFO logged in user=root \u{1b}[2J\r\0\u{202e}";

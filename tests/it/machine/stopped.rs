@@ -82,8 +82,13 @@ impl Stage {
     }
 }
 
+/// Returns once a process that is to stop has stopped.
 fn signal(pid: Pid, signal: Signal) {
     kill_process(pid, signal).unwrap();
+    let state = || std::fs::read_to_string(format!("/proc/{}/status", pid.as_raw_nonzero()));
+    while signal == Signal::STOP && !state().unwrap().contains("State:\tT") {
+        std::thread::yield_now();
+    }
 }
 
 fn stand_still_for(time: Duration) {

@@ -6,13 +6,15 @@ use sealane_base::types::RemotePath;
 use sealane_client::session::SessionError;
 use sealane_protocol::message::Hello;
 use sealane_protocol::wire::WireError;
-use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, VERSION};
+use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Status, VERSION, frame};
 use sealane_server::sealane::Ended;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep};
 
 use crate::support::pair::lying_server;
-use crate::support::peer::{self, Peer, chunk, end, hello, login, pass, put, soon, stat};
+use crate::support::peer::{
+    self, Peer, chunk, end, get, hello, login, pass, put, soon, stat, status,
+};
 use crate::support::{Pair, noise};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -86,21 +88,60 @@ async fn five_minutes_of_silence_end_a_session() {
 #[tokio::test(start_paused = true)]
 async fn a_session_with_a_request_under_way_is_not_idle() {
     let pair = Pair::new();
-    let bytes = noise(2 * MIB, 1);
+    let bytes = noise(3 * MIB, 1);
     let mut peer = pair.logged_in().await;
     let id = peer.ask(put("slow", bytes.len())).await;
     peer.answer_to(id).await;
-    for _ in 0..3 {
+    for index in 0..3 {
         pass(299).await;
         peer.assert_alive().await;
+        peer.send(&chunk(id, &bytes, index)).await;
+        peer.acknowledged(id, index).await;
     }
-    peer.send(&[chunk(id, &bytes, 0), chunk(id, &bytes, 1), end(id, &bytes)].concat()).await;
+    peer.send(&end(id, &bytes)).await;
     peer.answer_to(id).await;
     assert!(std::fs::read(pair.home().join("slow")).unwrap() == bytes);
     // Now nothing is under way, and the time begins anew.
     let since = Instant::now();
     assert_eq!(peer.closed().await.unwrap(), Ended::Idle);
     assert_about(since, 5 * MINUTE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transfer_that_stands_still_is_ended_whatever_its_peer_says() {
+    let pair = Pair::new();
+    let bytes = noise(3 * MIB, 1);
+    pair.file("there", &bytes);
+    let mut peer = pair.logged_in().await;
+    // An upload of which one chunk comes, and two downloads: chunks are not acknowledged, and what
+    // is held is announced and not told.
+    let requests = [put("slow", bytes.len()), get("there", false), get("there", true)];
+    let mut ids = Vec::new();
+    for request in requests {
+        ids.push(peer.ask(request).await);
+    }
+    peer.answer_to(ids[0]).await;
+    peer.send(&chunk(ids[0], &bytes, 0)).await;
+    let since = Instant::now();
+    let mut stalled = Vec::new();
+    while stalled.len() < ids.len() {
+        assert!(since.elapsed() < 6 * MINUTE);
+        let waited = tokio::time::timeout(MINUTE, peer.next()).await;
+        let Ok(Some((header, body))) = waited else {
+            peer.send(&frame::fixed(Kind::Ping, 0, b"are you?")).await;
+            continue;
+        };
+        if header.kind == Kind::Refused {
+            let answer = ServerMessage::decode(header.kind, &body).unwrap();
+            assert_eq!(status(&answer), Some(Status::Stalled));
+            assert_about(since, 5 * MINUTE);
+            stalled.push(header.id);
+        }
+    }
+    stalled.sort_unstable();
+    assert_eq!(stalled, ids);
+    peer.assert_alive().await;
+    assert_eq!(pair.partials().len(), 1, "what was acknowledged is kept");
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealane_base::types::{PinSet, Secret, Username};
+use sealane_base::workers::Workers;
 use sealane_client::{self as client, Client, ConnectError, Target};
 use sealane_core::accounts::{
     AccountManager, AccountStore, Authenticator, DirectoryStore, HashCost, LoginSettings,
@@ -65,7 +66,10 @@ impl Service {
         let identity =
             Identity::from_pem(key.certificate_pem.as_bytes(), key.key_pem.expose().as_bytes());
         let store: Arc<dyn AccountStore> = Arc::new(DirectoryStore::open(&accounts).unwrap());
-        let settings = LoginSettings { cost: COST, queue: 256, ..LoginSettings::default() };
+        // However slow the machine is.
+        let queue_deadline = Duration::from_secs(600);
+        let settings =
+            LoginSettings { cost: COST, queue: 256, queue_deadline, ..LoginSettings::default() };
         let authenticator = Authenticator::new(store.clone(), settings).unwrap();
         let mut service = Self {
             directory,
@@ -103,6 +107,7 @@ impl Service {
             congestion: Default::default(),
             connections: 512,
             transfer_memory: 64 << 20,
+            workers: Workers::default(),
             strangers: server::StrangerLimits { all: 400, per_source: 200 },
             drain: Duration::from_secs(20),
             recheck: Duration::from_secs(30),

@@ -43,11 +43,11 @@ pub(crate) async fn download(
         }
         Reply::Message(ServerMessage::File(file, bytes)) => {
             let meta = FileMeta { modified: file.modified, mode: file.mode };
-            let stored = tokio::task::spawn_blocking(move || {
+            let store = move || {
                 let sink = open(bytes.len() as u64, meta)?;
                 transfer::store_whole(sink.as_ref(), file.digest, &bytes, &meter)
-            });
-            Ok(stored.await.map_err(|_| TransferError::Thread)??)
+            };
+            Ok(session.queue().run_long(store).await?)
         }
         Reply::Message(other) => Err(SessionError::Answer(other.kind())),
     }
@@ -91,12 +91,12 @@ async fn receive(
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
     let meta = FileMeta { modified: offer.modified, mode: offer.mode };
-    let out = session.sender();
-    let received = tokio::task::spawn_blocking(move || {
-        let sink = open(offer.size, meta)?;
-        transfer::receive(&sink, holds, end, &out, &meter)
-    });
-    match received.await.map_err(|_| TransferError::Thread)? {
+    let (queue, out) = (session.queue(), session.sender());
+    let received = match queue.run_long(move || open(offer.size, meta)).await {
+        Ok(sink) => transfer::receive(queue, sink, holds, end, out, meter).await,
+        Err(error) => Err(error.into()),
+    };
+    match received {
         Ok(outcome) => Ok(outcome),
         Err(TransferError::Interrupted) => match pending.reply().await? {
             Reply::Message(other) => Err(SessionError::Answer(other.kind())),

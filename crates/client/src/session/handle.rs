@@ -14,6 +14,7 @@ use super::error::SessionError;
 use super::joiner::Joiner;
 use super::reader::{self, LOGIN, OnLogin};
 use sealane_base::types::Secret;
+use sealane_base::workers::{Queue, Workers};
 use sealane_protocol::transfer::Routes;
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
 use sealane_protocol::{ClientMessage, ServerMessage, Side, limits};
@@ -37,6 +38,8 @@ impl Default for SessionSettings {
 #[derive(Debug)]
 pub struct Session {
     joiner: Joiner,
+    /// Where files are read, hashed and written.
+    queue: Queue,
     reader: AbortOnDropHandle<()>,
     writer: JoinHandle<Result<(), WireError>>,
     companion: Option<(DropGuard, JoinHandle<()>)>,
@@ -71,7 +74,8 @@ impl Session {
         let _ = out.send_secret(reader::first_messages(user, password)).await;
         let next_id = Arc::new(Mutex::new(LOGIN + 1));
         let joiner = Joiner { shared, out, next_id, silence: settings.silence };
-        Self { joiner, reader, writer, companion: None }
+        let queue = Workers::default().queue("transfers");
+        Self { joiner, queue, reader, writer, companion: None }
     }
 
     /// As [`Session::begin`], and waits for the answer to the login.
@@ -103,6 +107,11 @@ impl Session {
     pub fn logged_in(&self) -> impl Future<Output = Result<(), SessionError>> + Send + use<> {
         let shared = self.joiner.shared.clone();
         async move { shared.logged_in().await }
+    }
+
+    /// Where files are read, hashed and written.
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// Whether the login is known to have failed.
@@ -144,7 +153,7 @@ impl Session {
 
     /// Says goodbye: writes what is queued and closes the connection in order.
     pub async fn close(self) {
-        let Self { joiner, reader, writer, companion } = self;
+        let Self { joiner, reader, writer, companion, .. } = self;
         // What is queued counts only with the login, whose answer may still be on its way.
         let _ = joiner.shared.logged_in().await;
         if let Some((stop, task)) = companion {

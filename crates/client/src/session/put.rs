@@ -36,8 +36,8 @@ async fn upload_small(
     meta: FileMeta,
     meter: Arc<Meter>,
 ) -> Result<Outcome, SessionError> {
-    let loaded = tokio::task::spawn_blocking(move || transfer::load_whole(source.as_ref())).await;
-    let (digest, bytes, grew) = loaded.map_err(|_| TransferError::Thread)??;
+    let load = move || transfer::load_whole(source.as_ref());
+    let (digest, bytes, grew) = session.queue().run(load).await?;
     let outcome = upload_whole(session, path, WholeFile { digest, meta, bytes }, &meter).await?;
     Ok(Outcome { grew, ..outcome })
 }
@@ -86,11 +86,8 @@ async fn upload_large(
         }
         other => return Err(SessionError::Answer(other.kind())),
     };
-    let out = session.sender();
-    let sent = tokio::task::spawn_blocking(move || {
-        transfer::send(source.as_ref(), layout, held, end, &out, &meter)
-    });
-    match sent.await.map_err(|_| TransferError::Thread)? {
+    let (queue, out) = (session.queue(), session.sender());
+    match transfer::send(queue, source, layout, held, end, out, meter).await {
         Ok(outcome) => match pending.message().await? {
             ServerMessage::Committed(committed) if committed.root == outcome.root => Ok(outcome),
             other => Err(SessionError::Answer(other.kind())),

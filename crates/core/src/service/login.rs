@@ -17,6 +17,7 @@ use super::home::{Home, view_of};
 use crate::accounts::{LoginError, Principal, Upgrade};
 use sealane_base::files::StorageError;
 use sealane_base::types::{Pin, Secret, text};
+use sealane_base::workers::Queue;
 
 /// What somebody shows to log in.
 #[derive(Debug)]
@@ -59,6 +60,7 @@ pub enum LoginRefusal {
 pub struct Login {
     principal: Principal,
     home: Arc<Home>,
+    queue: Queue,
     entry: Arc<Entry>,
     /// The key that the connection has proved, whether it logged in or not.
     shown: Option<Pin>,
@@ -81,6 +83,12 @@ impl Login {
     #[must_use]
     pub fn home(&self) -> &Arc<Home> {
         &self.home
+    }
+
+    /// Where the work of the home is done, in turns with that of other accounts.
+    #[must_use]
+    pub fn queue(&self) -> &Queue {
+        &self.queue
     }
 
     /// The key that the connection has proved, whether it logged in or not.
@@ -142,7 +150,8 @@ impl Service {
             warn!(user = %principal.name(), "login refused: the account has too many sessions");
             return Err(LoginRefusal::Busy);
         }
-        let login = Login { principal, home, entry: Arc::clone(&connection.entry), shown };
+        let (queue, entry) = (self.queue_of(&principal), Arc::clone(&connection.entry));
+        let login = Login { principal, home, queue, entry, shown };
         // A revocation from now on finds this session among those to be ended; what was revoked
         // while it logged in is found here.
         self.check_again(&login, peer).await.map_err(|error| match error {
@@ -168,6 +177,10 @@ impl Service {
         }
     }
 
+    fn queue_of(&self, principal: &Principal) -> Queue {
+        self.workers.queue(principal.name().as_str())
+    }
+
     async fn open_home(&self, principal: &Principal) -> Result<Arc<Home>, LoginRefusal> {
         let user = principal.name().clone();
         match principal.upgrade() {
@@ -183,15 +196,11 @@ impl Service {
             let opened = store.open_home(&owner, &place, quota, view_of(&grant))?;
             Ok(Arc::new(Home::new(opened, grant)))
         };
-        match tokio::task::spawn_blocking(open).await {
-            Ok(Ok(home)) => Ok(home),
-            Ok(Err(error @ StorageError::HomeConflict)) => {
+        match self.queue_of(principal).run_long(open).await {
+            Ok(home) => Ok(home),
+            Err(error @ StorageError::HomeConflict) => {
                 warn!(%user, home = %principal.home().path(), %error, "login refused for now");
                 Err(LoginRefusal::Busy)
-            }
-            Ok(Err(error)) => {
-                warn!(%user, %error, "home cannot be opened");
-                Err(LoginRefusal::Internal)
             }
             Err(error) => {
                 warn!(%user, %error, "home cannot be opened");

@@ -24,6 +24,7 @@ use crate::accounts::{Authenticator, EnrollError, Exposure};
 use crate::storage::{Audit, Store};
 use sealane_base::files::StorageError;
 use sealane_base::types::Username;
+use sealane_base::workers::Workers;
 
 use self::connections::Connections;
 
@@ -36,6 +37,7 @@ pub struct Service {
     /// Sessions of one account at the same time.
     sessions: usize,
     connections: Connections,
+    workers: Workers,
 }
 
 impl Service {
@@ -48,8 +50,14 @@ impl Service {
         exposure: Exposure,
         sessions: usize,
     ) -> Self {
-        let connections = Connections::default();
-        Self { authenticator, store, exposure, sessions: sessions.max(1), connections }
+        let (connections, workers) = (Connections::default(), Workers::default());
+        Self { authenticator, store, exposure, sessions: sessions.max(1), connections, workers }
+    }
+
+    /// The same service, with these threads for the work of all homes.
+    #[must_use]
+    pub fn with_workers(self, workers: Workers) -> Self {
+        Self { workers, ..self }
     }
 
     /// Checks logins, for what concerns accounts alone: status, blocks, the deadline.

@@ -6,43 +6,58 @@
 
 use super::TransferError;
 use super::cut::Cutter;
+use super::have_list::HaveList;
+use super::tell::Teller;
 use crate::limits;
 use crate::pieces::{self, PiecesPage, Step};
-use crate::wire::WireError;
 use sealane_base::files::Sink;
+use sealane_base::workers::yield_turn;
 
 /// Pieces in a page: the sender can look for its first chunks in some 16 MiB of the present
 /// version.
 const PAGE: usize = limits::PAGE_PIECES / 4;
 
+/// So much is cut before others have their turn.
+const AT_ONCE: u64 = 4 << 20;
+
 /// Cuts the present version and tells its pieces, page by page. Stops quietly when it cannot be
-/// read on, when `is_needed` (asked with how far it is, and free to wait) says no or when the
-/// connection has ended.
-pub(super) fn tell_pieces(
+/// read on, when nobody needs more or when the connection has ended.
+pub(super) async fn tell_pieces(
     sink: &dyn Sink,
     log2: u8,
-    id: u32,
-    say: impl Fn(Vec<u8>) -> Result<(), WireError>,
-    is_needed: impl Fn(u64) -> bool,
+    teller: &Teller,
+    have_list: Option<&HaveList>,
 ) {
     let mut cutter = Cutter::new(log2, sink.present());
     let mut page = PiecesPage::default();
-    let mut told = 0;
-    // Nothing that is cut is held back while it waits.
-    while told < limits::PIECES && (!page.pieces.is_empty() || is_needed(cutter.position())) {
+    let (mut told, mut turn) = (0, 0);
+    while told < limits::PIECES {
+        // Nothing that is cut is held back while it waits.
+        if page.pieces.is_empty() {
+            if let Some(have_list) = have_list {
+                have_list.wait_for_need(cutter.position()).await;
+            }
+            if teller.is_over() {
+                break;
+            }
+        }
         let read = |offset, buffer: &mut [u8]| sink.read_present(offset, buffer);
         let Ok(Some(found)) = cutter.next(read) else { break };
         page.pieces.push(found.piece);
         told += 1;
         if page.pieces.len() == PAGE {
-            if say(page.encode(id)).is_err() {
+            if teller.pieces(&page).await.is_err() {
                 return;
             }
             page.pieces.clear();
         }
+        if cutter.position() >= turn + AT_ONCE {
+            turn = cutter.position();
+            yield_turn().await;
+        }
     }
     page.last = true;
-    let _ = say(page.encode(id));
+    let _ = teller.pieces(&page).await;
 }
 
 /// Follows `recipe` and fills all of `chunk`. Says `false` if the present version cannot be read.

@@ -1,8 +1,11 @@
 //! The two ends of a transfer, and what the tasks that read connections hand to them.
 
+use std::time::Duration;
+
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
+use super::TransferError;
 use super::connections::ConnectionPool;
 use crate::frame::{ChunkPrefix, ClaimsPage};
 use crate::pieces::PiecesPage;
@@ -42,6 +45,7 @@ pub struct ReceivingEnd {
     pub(super) incoming: mpsc::Receiver<Incoming>,
     pub(super) closed: CancellationToken,
     pub(super) connections: ConnectionPool,
+    pub(super) stall: Option<Duration>,
 }
 
 impl ReceivingEnd {
@@ -62,8 +66,10 @@ impl ReceivingEnd {
         self.closed.clone()
     }
 
-    pub(super) fn next(&mut self) -> Option<Incoming> {
-        self.incoming.blocking_recv()
+    /// What comes next; `silence` may be legitimate besides the deadline of the transfer.
+    pub(super) async fn next(&mut self, silence: Duration) -> Result<Incoming, TransferError> {
+        let stall = self.stall.map(|stall| stall.saturating_add(silence));
+        within(stall, self.incoming.recv()).await
     }
 
     pub(super) fn connections(&self) -> &ConnectionPool {
@@ -77,6 +83,7 @@ pub struct SendingEnd {
     pub(super) id: u32,
     pub(super) events: mpsc::Receiver<PeerEvent>,
     pub(super) connections: ConnectionPool,
+    pub(super) stall: Option<Duration>,
 }
 
 impl SendingEnd {
@@ -86,11 +93,25 @@ impl SendingEnd {
         self.id
     }
 
-    pub(super) fn next_event(&mut self) -> Option<PeerEvent> {
-        self.events.blocking_recv()
+    pub(super) async fn next_event(&mut self) -> Result<PeerEvent, TransferError> {
+        within(self.stall, self.events.recv()).await
     }
 
     pub(super) fn connections(&self) -> &ConnectionPool {
         &self.connections
     }
+}
+
+/// What the peer sends next, if that comes within the deadline.
+async fn within<T>(
+    stall: Option<Duration>,
+    next: impl Future<Output = Option<T>>,
+) -> Result<T, TransferError> {
+    let next = match stall {
+        Some(stall) => {
+            tokio::time::timeout(stall, next).await.map_err(|_| TransferError::Stalled)?
+        }
+        None => next.await,
+    };
+    next.ok_or(TransferError::Interrupted)
 }

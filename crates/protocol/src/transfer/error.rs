@@ -32,8 +32,11 @@ pub enum TransferError {
     /// This end's file failed.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// A thread of the transfer died.
-    #[error("a transfer thread died")]
+    /// The peer made no progress for as long as a transfer may stand still.
+    #[error("the transfer stood still for too long")]
+    Stalled,
+    /// A job of this end died.
+    #[error("a job of the transfer died")]
     Thread,
 }
 

@@ -1,4 +1,4 @@
-//! The have-list: hashes what is held, on two threads, and announces the digests in order.
+//! The have-list: hashes what is held, in two jobs, and announces the digests in order.
 //!
 //! Where data has shifted, what is held is what the present version has so many bytes further on:
 //! recipes that come tell how many, and the chunks that follow are listed from there. So neither
@@ -7,22 +7,24 @@
 
 use std::collections::VecDeque;
 use std::sync::mpsc::Sender;
-use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, Scope};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use super::TransferError;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use super::tell::Teller;
 use crate::frame::ClaimsPage;
-use crate::wire::WireError;
 use sealane_base::files::Sink;
 use sealane_base::types::digest::ChunkHasher;
 use sealane_base::types::{Digest, Layout};
+use sealane_base::workers::{Job, Queue, yield_turn};
 
 /// Digests in a page: small enough that the sender can begin while the rest is hashed.
 const PAGE: usize = 16;
-/// Threads that hash. Where a file is replaced each chunk is copied as well, which takes longer
+/// Jobs that hash. Where a file is replaced each chunk is copied as well, which takes longer
 /// than the sender needs to read and hash it; two keep up with it.
-const THREADS: usize = 2;
+const JOBS: usize = 2;
 /// So much is read, hashed and copied at once: it stays in the cache that a core has to itself.
 const STRETCH: usize = 256 << 10;
 /// How far shifted chunks are listed ahead of the pieces, which are not needed as long as those
@@ -35,18 +37,18 @@ const FIRST: u64 = 64 << 20;
 
 /// What is held, on its way to the sender.
 ///
-/// Memory: 256 KiB for each of 2 threads, and 32 bytes for each chunk that one hashes while the
+/// Memory: 256 KiB for each of 2 jobs, and 32 bytes for each chunk that one hashes while the
 /// other is slow.
-pub(super) struct HaveList<'a> {
-    sink: &'a dyn Sink,
+pub(super) struct HaveList {
+    sink: Arc<dyn Sink>,
     layout: Layout,
-    id: u32,
+    teller: Teller,
     begun: Instant,
     turn: Mutex<Turn>,
-    turned: Condvar,
-    /// Locked while a page waits for the network; `turn` never is, because the thread that writes
+    turned: Notify,
+    /// Locked while a page waits for the network; `turn` never is, because the job that writes
     /// uses it.
-    line: Mutex<Line>,
+    line: tokio::sync::Mutex<Line>,
 }
 
 /// Who hashes what.
@@ -88,19 +90,22 @@ struct Line {
     listed: Option<Sender<Digest>>,
 }
 
-impl<'a> HaveList<'a> {
+impl HaveList {
     /// Nothing is hashed yet. `listed` is given every digest before the peer can hear it.
-    pub(super) fn new(sink: &'a dyn Sink, layout: Layout, id: u32, listed: Sender<Digest>) -> Self {
-        let count = layout.whole_chunks(sink.held());
-        let told = Progress::Told(0);
+    pub(super) fn new(
+        sink: Arc<dyn Sink>,
+        layout: Layout,
+        teller: Teller,
+        listed: Sender<Digest>,
+    ) -> Self {
         let turn = Turn {
             next: 0,
-            count,
+            count: layout.whole_chunks(sink.held()),
             is_torn: false,
             busy: 0,
             shift: None,
             since: 0,
-            told,
+            told: Progress::Told(0),
             is_paused: false,
         };
         let line = Line {
@@ -109,31 +114,18 @@ impl<'a> HaveList<'a> {
             page: ClaimsPage { first: 0, digests: Vec::with_capacity(PAGE), last: false },
             listed: Some(listed),
         };
-        let (turn, turned, line) = (Mutex::new(turn), Condvar::new(), Mutex::new(line));
-        Self { sink, layout, id, begun: Instant::now(), turn, turned, line }
+        let (turn, line) = (Mutex::new(turn), tokio::sync::Mutex::new(line));
+        Self { sink, layout, teller, begun: Instant::now(), turn, turned: Notify::new(), line }
     }
 
-    /// Starts the threads that hash what is held and announce it with `say`. They stop quietly when
-    /// all is told or the connection has ended (the receiving thread notices too).
-    ///
-    /// # Errors
-    /// [`TransferError::Thread`] if there is not even one.
-    pub(super) fn start<'scope, Say>(
-        &'scope self,
-        scope: &'scope Scope<'scope, '_>,
-        say: Say,
-    ) -> Result<(), TransferError>
-    where
-        Say: Fn(Vec<u8>) -> Result<(), WireError> + Copy + Send + 'scope,
-    {
-        for number in 0..THREADS {
-            let work = move || self.work(say);
-            let started = Builder::new().name("have-list".into()).spawn_scoped(scope, work);
-            if started.is_err() && number == 0 {
-                return Err(TransferError::Thread);
-            }
-        }
-        Ok(())
+    /// Starts the jobs that hash what is held and announce it. They stop quietly when all is told
+    /// or the connection has ended (the job that writes notices too).
+    pub(super) fn start(self: &Arc<Self>, queue: &Queue) -> Vec<Job<()>> {
+        let work = |_| {
+            let have_list = Arc::clone(self);
+            queue.spawn(async move { have_list.work().await })
+        };
+        (0..JOBS).map(work).collect()
     }
 
     /// Chunk `index` has come, so the list was wrong about it; `shift` is by how
@@ -147,7 +139,7 @@ impl<'a> HaveList<'a> {
         } else if shift.is_none() && index >= turn.since {
             turn.shift = None;
         }
-        self.turned.notify_all();
+        self.turned.notify_waiters();
     }
 
     /// The list goes on as far as the present version goes.
@@ -171,7 +163,7 @@ impl<'a> HaveList<'a> {
     /// No more pieces are told.
     pub(super) fn go_on(&self) {
         self.turn().is_paused = false;
-        self.turned.notify_all();
+        self.turned.notify_waiters();
     }
 
     /// Nobody needs to know anything any more.
@@ -183,14 +175,15 @@ impl<'a> HaveList<'a> {
     /// Waits until somebody may need to know the pieces of the present version from `position` on:
     /// not as long as shifted chunks seem to be confirmed and more follow, or the sender may still
     /// be reading those. The list waits for nothing, so this ends.
-    pub(super) fn wait_for_need(&self, position: u64) {
+    pub(super) async fn wait_for_need(&self, position: u64) {
         if position >= FIRST {
             self.go_on();
         }
-        let mut turn = self.turn();
-        while let Some(rest) = self.time_to_wait(&turn, position) {
-            let waited = self.turned.wait_timeout(turn, rest);
-            turn = waited.unwrap_or_else(PoisonError::into_inner).0;
+        loop {
+            let turned = self.turned.notified();
+            let rest = self.time_to_wait(&self.turn(), position);
+            let Some(rest) = rest else { return };
+            let _ = timeout(rest, turned).await;
         }
     }
 
@@ -211,23 +204,31 @@ impl<'a> HaveList<'a> {
         }
     }
 
-    pub(super) fn work(&self, say: impl Fn(Vec<u8>) -> Result<(), WireError>) {
+    pub(super) async fn work(&self) {
         let mut stretch = vec![0; STRETCH];
-        while let Some((index, shift)) = self.take() {
+        while let Some((index, shift)) = self.take().await {
             let digest = self.hash(index, shift, &mut stretch);
-            self.done(index, digest, &say);
+            self.done(index, digest).await;
+            yield_turn().await;
         }
         // Where there was nothing to take from the start.
-        self.tell(&mut self.line(), &say);
+        self.tell(&mut *self.line.lock().await).await;
     }
 
-    fn take(&self) -> Option<(u32, Option<i64>)> {
-        let waited = self.turned.wait_while(self.turn(), |turn| turn.is_paused);
-        let mut turn = waited.unwrap_or_else(PoisonError::into_inner);
-        let index = turn.next;
-        turn.next = index.checked_add(1).filter(|next| *next <= turn.count)?;
-        turn.busy += 1;
-        Some((index, turn.shift))
+    async fn take(&self) -> Option<(u32, Option<i64>)> {
+        loop {
+            let turned = self.turned.notified();
+            {
+                let mut turn = self.turn();
+                if !turn.is_paused {
+                    let index = turn.next;
+                    turn.next = index.checked_add(1).filter(|next| *next <= turn.count)?;
+                    turn.busy += 1;
+                    return Some((index, turn.shift));
+                }
+            }
+            turned.await;
+        }
     }
 
     fn hash(&self, index: u32, shift: Option<i64>, stretch: &mut [u8]) -> Option<Digest> {
@@ -250,19 +251,15 @@ impl<'a> HaveList<'a> {
     }
 
     /// Chunk `index` is hashed, or cannot be read.
-    fn done(
-        &self,
-        index: u32,
-        digest: Option<Digest>,
-        say: &impl Fn(Vec<u8>) -> Result<(), WireError>,
-    ) {
-        let mut turn = self.turn();
-        turn.busy -= 1;
-        if digest.is_none() {
-            (turn.count, turn.is_torn) = (turn.count.min(index), true);
+    async fn done(&self, index: u32, digest: Option<Digest>) {
+        {
+            let mut turn = self.turn();
+            turn.busy -= 1;
+            if digest.is_none() {
+                (turn.count, turn.is_torn) = (turn.count.min(index), true);
+            }
         }
-        drop(turn);
-        let mut line = self.line();
+        let mut line = self.line.lock().await;
         let at = index.saturating_sub(line.told) as usize;
         if line.ahead.len() <= at {
             line.ahead.resize(at + 1, None);
@@ -270,22 +267,22 @@ impl<'a> HaveList<'a> {
         if let Some(room) = line.ahead.get_mut(at) {
             *room = digest;
         }
-        self.tell(&mut line, say);
+        self.tell(&mut line).await;
     }
 
     /// Tells what is hashed and has nothing before it that is not.
-    fn tell(&self, line: &mut Line, say: &impl Fn(Vec<u8>) -> Result<(), WireError>) {
+    async fn tell(&self, line: &mut Line) {
         let count = self.turn().count;
         while let Some(Some(digest)) = line.ahead.front().copied().filter(|_| line.told < count) {
             // A full page waits for the next digest: if there is none, it is the last page and says
             // so.
-            if line.page.digests.len() == PAGE && !self.say_page(line, say) {
+            if line.page.digests.len() == PAGE && !self.say_page(line).await {
                 return self.end(line);
             }
             line.ahead.pop_front();
             line.told += 1;
             line.page.digests.push(digest);
-            // The writing thread must know a digest before the peer can act on it.
+            // The job that writes must know a digest before the peer can act on it.
             let heard = line.listed.as_ref().is_some_and(|listed| listed.send(digest).is_ok());
             if !heard {
                 return self.end(line);
@@ -293,12 +290,12 @@ impl<'a> HaveList<'a> {
         }
         if self.end_if_complete(line.told) && line.listed.take().is_some() {
             line.page.last = true;
-            self.say_page(line, say);
+            self.say_page(line).await;
             self.end(line);
         }
     }
 
-    /// Ends the list if it is complete with `told` chunks; no thread takes another one then. While
+    /// Ends the list if it is complete with `told` chunks; no job takes another one then. While
     /// a later chunk is still being hashed (an earlier one could not be read) the list must not
     /// end: what the sender sends for it would be overwritten.
     fn end_if_complete(&self, told: u32) -> bool {
@@ -310,12 +307,12 @@ impl<'a> HaveList<'a> {
         is_over
     }
 
-    fn say_page(&self, line: &mut Line, say: &impl Fn(Vec<u8>) -> Result<(), WireError>) -> bool {
-        let is_said = say(line.page.encode(self.id)).is_ok();
+    async fn say_page(&self, line: &mut Line) -> bool {
+        let is_said = self.teller.claims(&line.page).await.is_ok();
         line.page.first = line.told;
         line.page.digests.clear();
         self.turn().told = Progress::Told(line.told);
-        self.turned.notify_all();
+        self.turned.notify_waiters();
         is_said
     }
 
@@ -325,14 +322,10 @@ impl<'a> HaveList<'a> {
         let now = Instant::now();
         let told = Progress::Over(now + now.duration_since(self.begun) / 2);
         (turn.count, turn.told, turn.is_paused) = (0, told, false);
-        self.turned.notify_all();
+        self.turned.notify_waiters();
     }
 
     fn turn(&self) -> MutexGuard<'_, Turn> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn line(&self) -> MutexGuard<'_, Line> {
-        self.line.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

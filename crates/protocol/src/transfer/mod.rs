@@ -10,15 +10,17 @@
 //! many differ, the receiver tells the pieces of its present version, and a chunk goes as a recipe
 //! of them (`recipe`, `assemble`).
 //!
-//! **Stages.** Read and hash, encrypt, decrypt, hash and write run at the same time: the first and
-//! the last on threads of their own, the middle two in the connection's tasks. Buffers go round
-//! between them; nothing is allocated per chunk.
+//! **Jobs.** A transfer is a future on the caller's `workers::Queue`: it blocks for a chunk at most
+//! (read and hash, or check and write), then yields, and waits for the network without a thread.
+//! Encryption runs in the connection's tasks at the same time. Buffers go round; nothing is
+//! allocated per chunk.
 //!
-//! **Why it cannot stand still.** The thread that writes received chunks waits for the disk only,
-//! never for the network (acknowledgements have a queue of their own); the threads that announce
-//! what is held may wait for the network, because nobody waits for them but the peer's sender, and
+//! **Why it cannot stand still.** The job that writes received chunks waits for the disk only,
+//! never for the network (acknowledgements have a queue of their own); the jobs that announce
+//! what is held may wait for the network, because nothing waits for them but the peer's sender, and
 //! the one that tells pieces: it waits for them, or they for it, never both (`have_list`). So both
-//! directions of a connection keep draining whatever the transfers on it do.
+//! directions of a connection keep draining whatever the transfers on it do. A peer that makes no
+//! progress is given up after the time in `Routes::within`.
 //!
 //! **Several connections.** A transfer is not bound to one: the sender gives each chunk to the
 //! connection with the fewest unacknowledged, the receiver takes chunks as they come. What was on a
@@ -42,6 +44,7 @@ mod recipe;
 mod root;
 mod routes;
 mod send;
+mod tell;
 mod whole;
 
 #[cfg(test)]
@@ -53,7 +56,7 @@ pub use error::TransferError;
 pub use meter::{FileMeter, Meter, Outcome};
 pub use peer::Held;
 pub use receive::receive;
-pub use root::root_of;
+pub use root::{root_in_turns, root_of};
 pub use routes::{PooledConnection, Route, Routes};
 pub use send::send;
 pub use whole::{check_whole, load_whole, store_whole};

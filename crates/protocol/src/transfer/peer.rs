@@ -101,23 +101,23 @@ impl Peer {
 
     /// What the receiver has for chunk `index`; waits until that is known. Called once for
     /// every chunk, in order.
-    pub(super) fn receiver_has(
+    pub(super) async fn receiver_has(
         &mut self,
         index: u32,
         meter: &Meter,
     ) -> Result<Option<Digest>, TransferError> {
         debug_assert_eq!(index, self.next_compared);
         while self.have_list.is_empty() && self.more_to_come {
-            self.next_event(meter)?;
+            self.next_event(meter).await?;
         }
         self.next_compared += 1;
         Ok(self.have_list.pop_front())
     }
 
     /// Waits for pieces that are not known yet, or for something that must be sent once more.
-    pub(super) fn wait_for_pieces(&mut self, meter: &Meter) -> Result<(), TransferError> {
+    pub(super) async fn wait_for_pieces(&mut self, meter: &Meter) -> Result<(), TransferError> {
         while !self.shifted.has_news() && self.lost.is_empty() && self.again.is_empty() {
-            self.next_event(meter)?;
+            self.next_event(meter).await?;
         }
         Ok(())
     }
@@ -164,14 +164,14 @@ impl Peer {
     }
 
     /// Sends a sealed chunk over `connection`.
-    pub(super) fn send(
+    pub(super) async fn send(
         &mut self,
         connection: usize,
         sent: Sent,
         buffer: ChunkBuffer,
     ) -> Result<(), TransferError> {
         let connection = self.connections.get_mut(connection).ok_or(TransferError::Interrupted)?;
-        match connection.out.send_chunk_blocking(buffer) {
+        match connection.out.send_chunk(buffer).await {
             Ok(()) => connection.unacknowledged.push_back(sent),
             // It is about to go.
             Err(_) if connection.number != OWN => {
@@ -186,10 +186,14 @@ impl Peer {
 
     /// Sends a recipe over the session's own connection: it is not sent twice, and so must not be
     /// lost.
-    pub(super) fn send_recipe(&mut self, sent: Sent, frame: Vec<u8>) -> Result<(), TransferError> {
+    pub(super) async fn send_recipe(
+        &mut self,
+        sent: Sent,
+        frame: Vec<u8>,
+    ) -> Result<(), TransferError> {
         let own = self.connections.iter_mut().find(|connection| connection.number == OWN);
         let own = own.ok_or(TransferError::Interrupted)?;
-        own.out.send_blocking(frame)?;
+        own.out.send(frame).await?;
         own.unacknowledged.push_back(sent);
         Ok(())
     }
@@ -212,15 +216,15 @@ impl Peer {
         !self.lost.is_empty() || !self.again.is_empty() || on_their_way.any(|unsettled| unsettled)
     }
 
-    pub(super) fn wait_for_all(&mut self, meter: &Meter) -> Result<(), TransferError> {
+    pub(super) async fn wait_for_all(&mut self, meter: &Meter) -> Result<(), TransferError> {
         while self.connections.iter().any(|connection| !connection.unacknowledged.is_empty()) {
-            self.next_event(meter)?;
+            self.next_event(meter).await?;
         }
         Ok(())
     }
 
-    pub(super) fn next_event(&mut self, meter: &Meter) -> Result<(), TransferError> {
-        let event = self.end.next_event().ok_or(TransferError::Interrupted)?;
+    pub(super) async fn next_event(&mut self, meter: &Meter) -> Result<(), TransferError> {
+        let event = self.end.next_event().await?;
         let is_heard = self.changes.is_some() || !matches!(event, PeerEvent::ConnectionsChanged);
         match event {
             PeerEvent::Acknowledged(number, index) => self.acknowledged(number, index, meter)?,

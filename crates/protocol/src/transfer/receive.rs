@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::mpsc::channel;
-
-use tokio::runtime::Handle;
+use std::time::Duration;
 
 use super::assemble::{copied_until, follow, literal_bytes, tell_pieces};
 use super::ends::{Incoming, ReceivingEnd};
 use super::have_list::HaveList;
 use super::order::{Arrival, Order};
+use super::tell::Teller;
 use super::{Meter, Outcome, TransferError};
 use crate::frame::{self, ChunkPrefix};
 use crate::limits;
@@ -16,80 +16,50 @@ use crate::wire::{ChunkBuffer, FrameSender};
 use sealane_base::files::Sink;
 use sealane_base::types::digest::chunk_digest;
 use sealane_base::types::{Digest, Layout, RootBuilder};
+use sealane_base::workers::{Job, Queue, yield_turn};
 
-/// Receives a file into `sink` and commits it.
+/// Bytes a second that a sender may be slow to read of what it does not send.
+const SLOWEST_READING: u64 = 4 << 20;
+
+/// Receives a file into `sink` and commits it. Hashing and writing take turns in `queue`.
 ///
-/// `announces` says whether this end announced a have-list. Blocks: run it on a thread of a runtime
-/// that may; it starts two more threads to hash what is held, and one to cut the present version if
-/// the sender asks for its pieces. It ends early when the route of `end` is closed.
+/// `announces` says whether this end announced a have-list: two more jobs of the queue hash what is
+/// held then, and one cuts the present version if the sender asks for its pieces. It ends early
+/// when the route of `end` is closed.
 ///
 /// Memory: 2 chunks, 512 KiB more while the have-list is made, and 32 bytes for each chunk held;
 /// where data has shifted 1 more chunk and 8 average pieces (4 MiB at most); over several
 /// connections up to [`TRANSFER_MEMORY`](limits::TRANSFER_MEMORY) of chunks.
 ///
+/// Cancel safety: dropping the future ends the transfer; a commit that has begun is finished.
+///
 /// # Errors
 /// [`TransferError`]; what was acknowledged stays in the sink's partial, the file under the name is
 /// as it was.
-pub fn receive(
-    sink: &Arc<dyn Sink>,
+pub async fn receive(
+    queue: &Queue,
+    sink: Arc<dyn Sink>,
     announces: bool,
     end: ReceivingEnd,
-    out: &FrameSender,
-    meter: &Meter,
+    out: FrameSender,
+    meter: Arc<Meter>,
 ) -> Result<Outcome, TransferError> {
-    let (id, layout) = (end.id(), end.layout());
-    let (list, listed) = channel();
-    let have_list = announces.then(|| HaveList::new(sink.as_ref(), layout, id, list));
-    let have_list = have_list.as_ref();
-    let (runtime, closed) = (Handle::current(), end.closed());
-    let (runtime, closed) = (&runtime, &closed);
-    // Whoever ends the transfer need not wait until the peer takes what was said.
-    let say = move |page: Vec<u8>| out.send_blocking_until(page, runtime, closed);
-    std::thread::scope(|scope| {
-        if let Some(have_list) = have_list {
-            have_list.start(scope, say)?;
-        }
-        let mut receiver = Receiving {
-            sink: sink.as_ref(),
-            layout,
-            held: Held { layout, roots: RootBuilder::new(layout), meter, reused: 0 },
-            order: Order::new(listed),
-            have_list,
-            again: Vec::new(),
-            assembled: Vec::new(),
-            moved: 0,
-        };
-        let seek = |log2| {
-            let is_needed = move |position| {
-                have_list.inspect(|have_list| have_list.wait_for_need(position));
-                !closed.is_cancelled()
-            };
-            have_list.inspect(|have_list| have_list.pause());
-            let tell = move || {
-                tell_pieces(sink.as_ref(), log2, id, say, is_needed);
-                have_list.inspect(|have_list| have_list.go_on());
-            };
-            let thread = std::thread::Builder::new().name("pieces".into());
-            let started = thread.spawn_scoped(scope, tell);
-            started.map(drop).map_err(|_| {
-                have_list.inspect(|have_list| have_list.go_on());
-                TransferError::Thread
-            })
-        };
-        let received = receiver.run(end, out, seek);
-        closed.cancel();
-        have_list.inspect(|have_list| have_list.give_up());
-        received
-    })
+    queue.spawn(Receiving::new(queue, sink, announces, &end, &out, meter).run(end, out)).await
 }
 
-struct Receiving<'a> {
-    sink: &'a dyn Sink,
+pub(super) struct Receiving {
+    sink: Arc<dyn Sink>,
     layout: Layout,
+    queue: Queue,
+    teller: Teller,
     order: Order,
     /// Those that are being made.
-    have_list: Option<&'a HaveList<'a>>,
-    held: Held<'a>,
+    have_list: Option<Arc<HaveList>>,
+    /// What hashes and cuts beside this.
+    jobs: Vec<Job<()>>,
+    /// The sender has asked for pieces.
+    is_sought: bool,
+    held: Held,
     /// Chunks whose recipes were wrong; their bytes are on their way.
     again: Vec<u32>,
     /// A chunk that is put together.
@@ -98,14 +68,14 @@ struct Receiving<'a> {
 }
 
 /// What is here and verified.
-struct Held<'a> {
+struct Held {
     layout: Layout,
     roots: RootBuilder,
-    meter: &'a Meter,
+    meter: Arc<Meter>,
     reused: u64,
 }
 
-impl Held<'_> {
+impl Held {
     fn insert(&mut self, index: u32, digest: Digest) -> Result<(), TransferError> {
         self.roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))
     }
@@ -120,16 +90,65 @@ impl Held<'_> {
     }
 }
 
-impl Receiving<'_> {
-    fn run(
-        &mut self,
-        mut end: ReceivingEnd,
+impl Receiving {
+    pub(super) fn new(
+        queue: &Queue,
+        sink: Arc<dyn Sink>,
+        announces: bool,
+        end: &ReceivingEnd,
         out: &FrameSender,
-        seek: impl Fn(u8) -> Result<(), TransferError>,
+        meter: Arc<Meter>,
+    ) -> Self {
+        let layout = end.layout();
+        let (list, listed) = channel();
+        let teller = Teller::new(end.id(), out.clone(), end.closed());
+        let have_list = announces
+            .then(|| Arc::new(HaveList::new(Arc::clone(&sink), layout, teller.clone(), list)));
+        let jobs = have_list.iter().flat_map(|have_list| have_list.start(queue)).collect();
+        Self {
+            sink,
+            layout,
+            queue: queue.clone(),
+            teller,
+            held: Held { layout, roots: RootBuilder::new(layout), meter, reused: 0 },
+            order: Order::new(listed),
+            have_list,
+            jobs,
+            is_sought: false,
+            again: Vec::new(),
+            assembled: Vec::new(),
+            moved: 0,
+        }
+    }
+
+    pub(super) async fn run(
+        mut self,
+        mut end: ReceivingEnd,
+        out: FrameSender,
     ) -> Result<Outcome, TransferError> {
-        let mut is_sought = false;
+        let received = match self.take_chunks(&mut end, &out).await {
+            Ok(root) => self.end(root).await,
+            Err(error) => Err(error),
+        };
+        end.closed().cancel();
+        if let Some(have_list) = &self.have_list {
+            have_list.give_up();
+        }
+        // What is held stays as it is from here on.
+        for job in self.jobs {
+            job.await;
+        }
+        received
+    }
+
+    /// Takes what comes, until the end of the file.
+    async fn take_chunks(
+        &mut self,
+        end: &mut ReceivingEnd,
+        out: &FrameSender,
+    ) -> Result<Digest, TransferError> {
         loop {
-            let incoming = end.next().ok_or(TransferError::Interrupted)?;
+            let incoming = end.next(self.silence()).await?;
             let shared = end.connections().have_been();
             let (prefix, again, joined) = match incoming {
                 Incoming::Chunk(prefix, buffer, joined) => {
@@ -143,14 +162,10 @@ impl Receiving<'_> {
                     (prefix, !is_made, None)
                 }
                 Incoming::Seek(log2) => {
-                    if is_sought || !limits::PIECE_LOG2.contains(&log2) {
-                        return Err(TransferError::Protocol("asked for pieces twice or too small"));
-                    }
-                    is_sought = true;
-                    seek(log2)?;
+                    self.seek(log2)?;
                     continue;
                 }
-                Incoming::End(root) => return self.end(root),
+                Incoming::End(root) => return Ok(root),
             };
             let ack = frame::acknowledgement(end.id(), prefix.index, again);
             match joined {
@@ -158,7 +173,34 @@ impl Receiving<'_> {
                 Some(joined) => drop(joined.acknowledge(ack)),
                 None => out.acknowledge(ack)?,
             }
+            yield_turn().await;
         }
+    }
+
+    /// How long an honest sender may say nothing: it reads what it does not send because it is held
+    /// here.
+    fn silence(&self) -> Duration {
+        let unsent = if self.have_list.is_some() { self.layout.size() } else { 0 };
+        Duration::from_secs(unsent / SLOWEST_READING)
+    }
+
+    /// The sender asks for the pieces of the present version, of so many bytes on average.
+    fn seek(&mut self, log2: u8) -> Result<(), TransferError> {
+        if std::mem::replace(&mut self.is_sought, true) || !limits::PIECE_LOG2.contains(&log2) {
+            return Err(TransferError::Protocol("asked for pieces twice or too small"));
+        }
+        let (sink, teller) = (Arc::clone(&self.sink), self.teller.clone());
+        let have_list = self.have_list.clone();
+        if let Some(have_list) = &have_list {
+            have_list.pause();
+        }
+        self.jobs.push(self.queue.spawn(async move {
+            tell_pieces(&*sink, log2, &teller, have_list.as_deref()).await;
+            if let Some(have_list) = &have_list {
+                have_list.go_on();
+            }
+        }));
+        Ok(())
     }
 
     fn chunk(
@@ -197,7 +239,7 @@ impl Receiving<'_> {
         let mut chunk = std::mem::take(&mut self.assembled);
         chunk.resize(self.layout.length(index).unwrap_or(0), 0);
         let recipe = buffer.chunk();
-        let is_made = follow(recipe, self.sink, &mut chunk)?
+        let is_made = follow(recipe, &*self.sink, &mut chunk)?
             && chunk_digest(&self.layout, index, &chunk) == prefix.digest;
         if is_made {
             let end = self.layout.offset(index) + chunk.len() as u64;
@@ -214,7 +256,9 @@ impl Receiving<'_> {
     /// The have-list was wrong about chunk `index`; this is where the present version has
     /// what follows it.
     fn learn(&self, index: u32, shift: Option<i64>) {
-        self.have_list.inspect(|have_list| have_list.learn(index, shift));
+        if let Some(have_list) = &self.have_list {
+            have_list.learn(index, shift);
+        }
     }
 
     /// Chunk `index` comes; what turns out to have been skipped is held.
@@ -242,15 +286,16 @@ impl Receiving<'_> {
         Ok(())
     }
 
-    fn end(&mut self, expected: Digest) -> Result<Outcome, TransferError> {
+    async fn end(&mut self, expected: Digest) -> Result<Outcome, TransferError> {
         let held = &mut self.held;
         self.order.end(self.layout.count(), |index, digest| held.skipped(index, digest))?;
-        let received =
-            held.roots.finish().map_err(|_| TransferError::Protocol("chunks missing"))?;
+        let roots = std::mem::replace(&mut held.roots, RootBuilder::new(self.layout));
+        let received = roots.finish().map_err(|_| TransferError::Protocol("chunks missing"))?;
         if received != expected {
             return Err(TransferError::Root { expected, received });
         }
-        self.sink.commit()?;
+        let sink = Arc::clone(&self.sink);
+        self.queue.run_long(move || sink.commit()).await?;
         let (moved, reused) = (self.moved, self.held.reused);
         Ok(Outcome { size: self.layout.size(), root: expected, moved, reused, grew: false })
     }

@@ -1,11 +1,12 @@
 //! Which transfer a `CHUNK`, `END`, `CLAIMS` or `ACK` belongs to.
 //!
-//! The task that reads a connection delivers those frames here; the threads of each transfer take
+//! The task that reads a connection delivers those frames here; the jobs of each transfer take
 //! them from their end. A frame for a transfer that is over is dropped: the peer sent it before it
 //! could know.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::io::AsyncRead;
 use tokio::sync::mpsc;
@@ -20,7 +21,7 @@ use crate::wire::{BufferPool, FrameReader, FrameSender, Memory, Share, WireError
 use crate::{Header, Kind, limits};
 use sealane_base::types::{Digest, Layout};
 
-/// Pages of the have-list that may wait for the sending thread.
+/// Pages of the have-list that may wait for the sender.
 const EVENTS: usize = 64;
 
 type Pool = Arc<tokio::sync::Mutex<BufferPool>>;
@@ -60,6 +61,8 @@ pub struct Routes {
     /// What the session's own connection may use of the server's memory; `None` for a client.
     share: Option<Share>,
     memory: Option<Memory>,
+    /// How long a transfer may stand still; for ever if `None`.
+    stall: Option<Duration>,
 }
 
 /// Keeps a transfer's route open; dropping it closes the route and so ends the transfer.
@@ -107,10 +110,12 @@ impl Drop for PooledConnection {
 }
 
 impl Routes {
-    /// Transfers that receive into memory which other sessions use too.
+    /// Transfers that receive into memory which other sessions use too, and end when their peer
+    /// makes no progress for as long as `stall`.
     #[must_use]
-    pub fn within(memory: &Memory) -> Self {
-        Self { share: Some(memory.share()), memory: Some(memory.clone()), ..Self::default() }
+    pub fn within(memory: &Memory, stall: Duration) -> Self {
+        let (share, memory) = (Some(memory.share()), Some(memory.clone()));
+        Self { share, memory, stall: Some(stall), ..Self::default() }
     }
 
     /// Opens the route of a transfer that receives a file of `layout` under `id`.
@@ -132,10 +137,8 @@ impl Routes {
             (pool(own), pool(others), closed.clone().drop_guard());
         let inlet = Inlet { layout, pool, joined_pool, chunks, _until_closed };
         let route = self.open(id, Delivery::Receiving(Arc::new(inlet)));
-        (
-            route,
-            ReceivingEnd { id, layout, incoming, closed, connections: self.connections.clone() },
-        )
+        let (connections, stall) = (self.connections.clone(), self.stall);
+        (route, ReceivingEnd { id, layout, incoming, closed, connections, stall })
     }
 
     /// Opens the route of a transfer that sends a file of `size` bytes under `id`.
@@ -143,10 +146,11 @@ impl Routes {
     pub fn send(&self, id: u32, size: u64) -> (Route, SendingEnd) {
         let (deliver, events) = mpsc::channel(EVENTS);
         let route = self.open(id, Delivery::Sending(deliver, size));
-        (route, SendingEnd { id, events, connections: self.connections.clone() })
+        let (connections, stall) = (self.connections.clone(), self.stall);
+        (route, SendingEnd { id, events, connections, stall })
     }
 
-    /// Ends the transfer `id`, if it is there: its threads find their end closed.
+    /// Ends the transfer `id`, if it is there: its jobs find their end closed.
     pub fn close(&self, id: u32) {
         self.lock().remove(&id);
     }

@@ -1,5 +1,7 @@
 //! The sending half: read, hash, skip what is held, send the rest, end with the root.
 
+use std::sync::Arc;
+
 use super::buffers::{buffer_size, buffers};
 use super::ends::SendingEnd;
 use super::peer::{Held, Peer, Sent};
@@ -12,65 +14,82 @@ use crate::wire::{BufferPool, ChunkBuffer, FrameSender};
 use sealane_base::files::{Source, StorageError};
 use sealane_base::types::digest::chunk_digest;
 use sealane_base::types::{Digest, Layout, RootBuilder};
+use sealane_base::workers::{Queue, yield_turn};
 
 /// Sends `source`, cut by `layout`, over `out` and whatever else joins, and waits until every chunk
-/// is acknowledged.
+/// is acknowledged. Reading and hashing take turns in `queue`.
 ///
-/// `held` is what the receiver has announced. Blocks: run it on a thread that may. It
-/// ends early when `end`'s route is closed.
+/// `held` is what the receiver has announced. It ends early when `end`'s route is closed.
 ///
 /// Memory: 3 chunks, and 32 bytes for each chunk of the have-list ahead of what was read; over
 /// several connections up to [`limits::TRANSFER_MEMORY`] of chunks. Once pieces were asked for, one
 /// chunk's worth of recipes, the pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files
 /// of up to 2 GiB, 4 MiB at most).
 ///
+/// Cancel safety: dropping the future ends the transfer.
+///
 /// # Errors
 /// [`TransferError::Storage`] with `Changed` if what was read of the source changed meanwhile: the
 /// receiver never gets an end then, so it never commits; the others as named. A source that only
 /// grew is sent as it was when it was opened.
-pub fn send(
-    source: &dyn Source,
+pub async fn send(
+    queue: &Queue,
+    source: Arc<dyn Source>,
     layout: Layout,
     held: Held,
     end: SendingEnd,
-    out: &FrameSender,
-    meter: &Meter,
+    out: FrameSender,
+    meter: Arc<Meter>,
 ) -> Result<Outcome, TransferError> {
-    let id = end.id();
-    let pool = BufferPool::new(buffers(&layout), buffer_size(&layout));
-    let peer = Peer::new(end, held, layout, out);
-    let mut sending = Sending { id, source, layout, out, meter, pool, peer, moved: 0, reused: 0 };
-    let mut roots = RootBuilder::new(layout);
-    for index in 0..layout.count() {
-        let digest = sending.chunk(index)?;
-        roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))?;
-    }
-    sending.settle()?;
-    let root = roots.finish().map_err(|_| TransferError::Protocol("chunk order"))?;
-    let grew = has_grown(source, root)?;
-    out.send_blocking(frame::fixed(Kind::End, id, &root.0))?;
-    sending.peer.wait_for_all(meter)?;
-    let Sending { moved, reused, .. } = sending;
-    Ok(Outcome { size: layout.size(), root, moved, reused, grew })
+    queue.spawn(Sending::new(source, layout, held, end, out, meter).run()).await
 }
 
-struct Sending<'a> {
+pub(super) struct Sending {
     id: u32,
-    source: &'a dyn Source,
+    source: Arc<dyn Source>,
     layout: Layout,
-    out: &'a FrameSender,
-    meter: &'a Meter,
+    out: FrameSender,
+    meter: Arc<Meter>,
     pool: BufferPool,
     peer: Peer,
     moved: u64,
     reused: u64,
 }
 
-impl Sending<'_> {
+impl Sending {
+    pub(super) fn new(
+        source: Arc<dyn Source>,
+        layout: Layout,
+        held: Held,
+        end: SendingEnd,
+        out: FrameSender,
+        meter: Arc<Meter>,
+    ) -> Self {
+        let (id, peer) = (end.id(), Peer::new(end, held, layout, &out));
+        let pool = BufferPool::new(buffers(&layout), buffer_size(&layout));
+        Self { id, source, layout, out, meter, pool, peer, moved: 0, reused: 0 }
+    }
+
+    pub(super) async fn run(mut self) -> Result<Outcome, TransferError> {
+        let mut roots = RootBuilder::new(self.layout);
+        for index in 0..self.layout.count() {
+            let digest = self.chunk(index).await?;
+            roots.insert(index, digest).map_err(|_| TransferError::Protocol("chunk order"))?;
+            yield_turn().await;
+        }
+        self.settle().await?;
+        let root = roots.finish().map_err(|_| TransferError::Protocol("chunk order"))?;
+        let grew = has_grown(&*self.source, root).await?;
+        self.out.send(frame::fixed(Kind::End, self.id, &root.0)).await?;
+        self.peer.wait_for_all(&self.meter).await?;
+        let Self { moved, reused, layout, .. } = self;
+        Ok(Outcome { size: layout.size(), root, moved, reused, grew })
+    }
+
     /// Sends chunk `index`, in whatever form the receiver needs it; gives its digest.
-    fn chunk(&mut self, index: u32) -> Result<Digest, TransferError> {
-        let (buffer, prefix) = self.read(index)?;
-        let theirs = self.peer.receiver_has(index, self.meter)?;
+    async fn chunk(&mut self, index: u32) -> Result<Digest, TransferError> {
+        let (buffer, prefix) = self.read(index).await?;
+        let theirs = self.peer.receiver_has(index, &self.meter).await?;
         if theirs == Some(prefix.digest) {
             let length = buffer.chunk().len() as u64;
             self.reused += length;
@@ -80,36 +99,36 @@ impl Sending<'_> {
         if theirs.is_some()
             && let Some(seek) = self.peer.shifted.differs()
         {
-            self.out.send_blocking(frame::fixed(Kind::Seek, self.id, &seek))?;
+            self.out.send(frame::fixed(Kind::Seek, self.id, &seek)).await?;
         }
-        match self.recipe(&prefix, buffer.chunk())? {
-            Some(recipe) => self.send_recipe(&prefix, recipe, buffer.chunk().len())?,
+        match self.recipe(&prefix, buffer.chunk()).await? {
+            Some(recipe) => self.send_recipe(&prefix, recipe, buffer.chunk().len()).await?,
             None => {
                 self.moved += buffer.chunk().len() as u64;
-                self.send_bytes(&prefix, buffer)?;
+                self.send_bytes(&prefix, buffer).await?;
             }
         }
         Ok(prefix.digest)
     }
 
     /// The best recipe for a chunk; waits for pieces as long as they may make it better.
-    fn recipe(
+    async fn recipe(
         &mut self,
         prefix: &ChunkPrefix,
         bytes: &[u8],
     ) -> Result<Option<Recipe>, TransferError> {
         loop {
-            self.send_again()?;
-            let recipe = self.peer.shifted.recipe(self.id, prefix, self.source, bytes)?;
+            self.send_again().await?;
+            let recipe = self.peer.shifted.recipe(self.id, prefix, &*self.source, bytes)?;
             if recipe.is_some() || !self.peer.shifted.wants_more(prefix.index) {
                 return Ok(recipe);
             }
-            self.peer.wait_for_pieces(self.meter)?;
+            self.peer.wait_for_pieces(&self.meter).await?;
         }
     }
 
-    fn read(&mut self, index: u32) -> Result<(ChunkBuffer, ChunkPrefix), TransferError> {
-        let mut buffer = self.pool.take_blocking();
+    async fn read(&mut self, index: u32) -> Result<(ChunkBuffer, ChunkPrefix), TransferError> {
+        let mut buffer = self.pool.take().await;
         let length = self.layout.length(index).unwrap_or(0);
         self.source.read_at(self.layout.offset(index), buffer.resize(length))?;
         let digest = chunk_digest(&self.layout, index, buffer.chunk());
@@ -118,7 +137,7 @@ impl Sending<'_> {
 
     /// Sends a chunk over the connection that has the fewest unacknowledged; what must be sent once
     /// more goes first.
-    fn send_bytes(
+    async fn send_bytes(
         &mut self,
         prefix: &ChunkPrefix,
         mut buffer: ChunkBuffer,
@@ -126,15 +145,15 @@ impl Sending<'_> {
         let sent = whole(prefix, &buffer);
         buffer.seal(self.id, prefix);
         loop {
-            self.send_again()?;
+            self.send_again().await?;
             if let Some(connection) = self.peer.free_connection(prefix.index, sent.cost) {
-                return self.peer.send(connection, sent, buffer);
+                return self.peer.send(connection, sent, buffer).await;
             }
-            self.peer.next_event(self.meter)?;
+            self.peer.next_event(&self.meter).await?;
         }
     }
 
-    fn send_recipe(
+    async fn send_recipe(
         &mut self,
         prefix: &ChunkPrefix,
         recipe: Recipe,
@@ -143,10 +162,11 @@ impl Sending<'_> {
         let Recipe { frame, literal } = recipe;
         let cost = frame.len();
         while !self.peer.is_free_for_recipe(prefix.index, cost) {
-            self.peer.next_event(self.meter)?;
-            self.send_again()?;
+            self.peer.next_event(&self.meter).await?;
+            self.send_again().await?;
         }
-        self.peer.send_recipe(Sent { prefix: *prefix, cost, literal, is_recipe: true }, frame)?;
+        let sent = Sent { prefix: *prefix, cost, literal, is_recipe: true };
+        self.peer.send_recipe(sent, frame).await?;
         self.moved += literal as u64;
         self.reused += (length - literal) as u64;
         Ok(())
@@ -154,9 +174,9 @@ impl Sending<'_> {
 
     /// Sends the bytes of chunks that went over a connection that is gone, or whose recipes were
     /// wrong.
-    fn send_again(&mut self) -> Result<(), TransferError> {
+    async fn send_again(&mut self) -> Result<(), TransferError> {
         while let Some(before) = self.peer.once_more() {
-            let (mut buffer, prefix) = self.read(before.prefix.index)?;
+            let (mut buffer, prefix) = self.read(before.prefix.index).await?;
             if prefix.digest != before.prefix.digest {
                 return Err(StorageError::Changed.into());
             }
@@ -169,23 +189,23 @@ impl Sending<'_> {
             let connection = loop {
                 match self.peer.any_connection(sent.cost) {
                     Some(connection) => break connection,
-                    None => self.peer.next_event(self.meter)?,
+                    None => self.peer.next_event(&self.meter).await?,
                 }
             };
-            self.peer.send(connection, sent, buffer)?;
+            self.peer.send(connection, sent, buffer).await?;
         }
         Ok(())
     }
 
     /// Waits until all that went over other connections or as a recipe is there: the end, which
     /// goes over the session's own connection, must not overtake it.
-    fn settle(&mut self) -> Result<(), TransferError> {
+    async fn settle(&mut self) -> Result<(), TransferError> {
         loop {
-            self.send_again()?;
+            self.send_again().await?;
             if !self.peer.is_unsettled() {
                 return Ok(());
             }
-            self.peer.next_event(self.meter)?;
+            self.peer.next_event(&self.meter).await?;
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Files of one chunk, which travel in one message.
 
-use super::root::has_grown;
+use super::root::is_unchanged;
 use super::{Meter, Outcome, TransferError};
-use sealane_base::files::{Sink, Source};
+use sealane_base::files::{Sink, Source, StorageError};
 use sealane_base::types::Digest;
 
 /// Reads all of a small source. Blocks. Says as well whether it has grown since it was opened.
@@ -14,7 +14,13 @@ pub fn load_whole(source: &dyn Source) -> Result<(Digest, Vec<u8>, bool), Transf
     let mut bytes = vec![0; size];
     source.read_at(0, &mut bytes)?;
     let digest = Digest::of_bytes(&bytes);
-    let grew = has_grown(source, digest)?;
+    let grew = !is_unchanged(source)?;
+    if grew {
+        source.read_at(0, &mut bytes)?;
+        if Digest::of_bytes(&bytes) != digest {
+            return Err(StorageError::Changed.into());
+        }
+    }
     Ok((digest, bytes, grew))
 }
 

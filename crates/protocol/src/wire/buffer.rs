@@ -115,15 +115,6 @@ impl BufferPool {
         self.wrap(bytes)
     }
 
-    /// Waits for a free buffer on a thread that may block.
-    pub fn take_blocking(&mut self) -> ChunkBuffer {
-        if let Some(buffer) = self.at_once() {
-            return buffer;
-        }
-        let bytes = self.free.blocking_recv().unwrap_or_default();
-        self.wrap(bytes)
-    }
-
     fn at_once(&mut self) -> Option<ChunkBuffer> {
         if let Ok(bytes) = self.free.try_recv() {
             return Some(self.wrap(bytes));
@@ -148,10 +139,10 @@ mod tests {
     use crate::wire::Memory;
     use sealane_base::types::Digest;
 
-    #[test]
-    fn a_sealed_buffer_is_a_whole_frame() {
+    #[tokio::test]
+    async fn a_sealed_buffer_is_a_whole_frame() {
         let mut pool = BufferPool::new(1, 1000);
-        let mut buffer = pool.take_blocking();
+        let mut buffer = pool.take().await;
         buffer.resize(5).copy_from_slice(b"chunk");
         let prefix = ChunkPrefix { index: 3, digest: Digest([8; 32]) };
         buffer.seal(77, &prefix);

@@ -8,9 +8,7 @@
 use std::any::Any;
 
 use tokio::io::{AsyncWrite, AsyncWriteExt};
-use tokio::runtime::Handle;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::stall::{Stall, StallTimer};
@@ -112,39 +110,14 @@ impl FrameSender {
         self.frames.send(Outgoing::Secret(frame)).await.map_err(|_| WireError::Closed)
     }
 
-    /// As [`FrameSender::send`], on a thread that may block.
+    /// Queues a sealed chunk, waiting for room.
+    ///
+    /// Cancel safe, as [`FrameSender::send`].
     ///
     /// # Errors
     /// [`WireError::Closed`] if the connection has ended.
-    pub fn send_blocking(&self, frame: Vec<u8>) -> Result<(), WireError> {
-        self.frames.blocking_send(Outgoing::Frame(frame)).map_err(|_| WireError::Closed)
-    }
-
-    /// As [`FrameSender::send_blocking`], but waits no longer than until `stop` is cancelled.
-    /// `runtime` may be any.
-    ///
-    /// # Errors
-    /// [`WireError::Closed`] if the connection has ended, or it was stopped.
-    pub fn send_blocking_until(
-        &self,
-        frame: Vec<u8>,
-        runtime: &Handle,
-        stop: &CancellationToken,
-    ) -> Result<(), WireError> {
-        runtime.block_on(async {
-            tokio::select! {
-                sent = self.send(frame) => sent,
-                () = stop.cancelled() => Err(WireError::Closed),
-            }
-        })
-    }
-
-    /// Queues a sealed chunk, on a thread that may block.
-    ///
-    /// # Errors
-    /// [`WireError::Closed`] if the connection has ended.
-    pub fn send_chunk_blocking(&self, chunk: ChunkBuffer) -> Result<(), WireError> {
-        self.frames.blocking_send(Outgoing::Chunk(chunk)).map_err(|_| WireError::Closed)
+    pub async fn send_chunk(&self, chunk: ChunkBuffer) -> Result<(), WireError> {
+        self.frames.send(Outgoing::Chunk(chunk)).await.map_err(|_| WireError::Closed)
     }
 
     /// Queues an acknowledgement without ever waiting.

@@ -2,8 +2,9 @@
 
 use tokio::io::AsyncRead;
 
-use super::joining::{self, Seat};
-use super::{Sealane, Terms};
+use super::joining;
+use super::settings::{Sealane, Terms};
+use super::tokens::Joiner;
 use sealane_core::service::{Connection, Credential, Login, LoginRefusal};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::message::{LoggedIn, Login as LoginRequest, Refused, Welcome};
@@ -18,7 +19,7 @@ pub(super) enum Greeted {
     /// A session, and the last request id used.
     LoggedIn(Login, u32),
     /// A further connection to a session.
-    Joined(Seat),
+    Joined(Joiner),
     /// It went away, or was refused and told so.
     Ended,
 }

@@ -7,6 +7,7 @@
 //! It knows neither sockets nor TLS below, neither OS paths nor checksums. What a peer is
 //! told is chosen in `refusal`; what the log says is more.
 
+mod context;
 mod greeting;
 mod joining;
 mod refusal;
@@ -15,6 +16,7 @@ mod session;
 mod settings;
 mod signer;
 mod small_files;
+mod tokens;
 mod verbs;
 
 use std::sync::Arc;
@@ -26,10 +28,10 @@ use tracing::info;
 
 use crate::door::{Accepted, Door, Serving};
 
-pub use joining::TokenTable;
 pub use session::serve;
 pub use settings::{Ended, Limits, Sealane, Terms};
 pub use signer::Signer;
+pub use tokens::TokenTable;
 
 impl Door for Sealane {
     fn name(&self) -> &'static str {

@@ -4,9 +4,7 @@ use sealane_base::files::StorageError;
 use sealane_base::types::chunk::LayoutError;
 use sealane_base::types::path::PathError;
 use sealane_core::accounts::EnrollError;
-use tracing::{info, warn};
 
-use super::requests::Context;
 use sealane_protocol::Status;
 use sealane_protocol::message::{Refused, ServerMessage};
 use sealane_protocol::transfer::TransferError;
@@ -119,19 +117,10 @@ impl From<TransferError> for Refusal {
             TransferError::Chunk { .. } | TransferError::Root { .. } => {
                 Self { internal: Some(error.to_string()), ..Self::new(Status::Integrity) }
             }
+            TransferError::Stalled => Self::new(Status::Stalled),
             error => Self::internal(error),
         }
     }
-}
-
-/// Writes a refusal to the log and gives what the peer may know of it.
-pub(super) fn refuse(context: &Context, refusal: Refusal) -> ServerMessage {
-    let (status, internal) = (refusal.status(), refusal.internal.as_deref());
-    context.span.in_scope(|| match internal {
-        Some(internal) => warn!(?status, internal, "refused"),
-        None => info!(?status, "refused"),
-    });
-    refusal.into_message()
 }
 
 #[cfg(test)]

@@ -10,17 +10,22 @@ use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument as _, info, warn};
 
+use super::context::{Context, Room};
 use super::greeting::{Greeted, greet};
-use super::joining::{self, Host, Shared, TokenTable};
-use super::refusal::{Refusal, refuse};
-use super::requests::{Context, Requests, Room};
+use super::joining;
+use super::refusal::Refusal;
+use super::requests::Requests;
+use super::settings::{Ended, Limits, Sealane, Terms};
 use super::small_files::{Arrived, Wanted};
-use super::{Ended, Limits, Sealane, Terms, verbs};
+use super::tokens::{Host, Shared, TokenTable};
+use super::verbs;
 use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::keep_alive::pong;
 use sealane_protocol::message::{Get, Tokens};
-use sealane_protocol::wire::{FrameReader, FrameSender, Hold, Stall, WireError, outbox, write_frames};
+use sealane_protocol::wire::{
+    FrameReader, FrameSender, Hold, Stall, WireError, outbox, write_frames,
+};
 use sealane_protocol::{ClientMessage, Header, Kind, ServerMessage, Side, Status};
 
 /// How long and how much a client is listened to whose login was refused. It may have sent requests
@@ -67,8 +72,8 @@ where
             refused = Some(reader);
             Ok(Ended::NotLoggedIn)
         }
-        Some(Ok(Ok(Greeted::Joined(seat)))) => {
-            joining::serve(seat, reader, out.clone(), door.limits).await
+        Some(Ok(Ok(Greeted::Joined(joiner)))) => {
+            joining::serve(joiner, reader, out.clone(), door.limits).await
         }
         Some(Ok(Ok(Greeted::LoggedIn(login, last_id)))) => {
             let Terms { drain, signer, exporter, .. } = terms;
@@ -206,7 +211,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
         match self.requests.admit(&message, draining) {
             Err(refusal) => {
                 let context = self.requests.context(header.id, &message);
-                self.out.send(refuse(&context, refusal).encode(header.id)).await
+                self.out.send(context.refuse(refusal).encode(header.id)).await
             }
             Ok(held) => self.begin(header.id, message, held, room.flatten()).await,
         }
@@ -236,7 +241,7 @@ impl<R: AsyncRead + Unpin + Send> Authenticated<'_, R> {
             }
             ClientMessage::Tokens(request) => {
                 let reply = self.tokens(request);
-                let reply = reply.unwrap_or_else(|no| refuse(&context, no));
+                let reply = reply.unwrap_or_else(|no| context.refuse(no));
                 self.out.send(reply.encode(id)).await?;
             }
             message => {
@@ -266,7 +271,7 @@ async fn answer(context: Context, message: ClientMessage, hold: Hold) {
             info!("given up");
             (!context.is_over()).then(|| refusal.into_message())
         }
-        Err(refusal) => Some(refuse(&context, refusal)),
+        Err(refusal) => Some(context.refuse(refusal)),
     };
     if let Some(reply) = reply {
         let (out, frame) = (context.out.clone(), reply.encode(context.id));

@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::joining::TokenTable;
 use super::signer::Signer;
+use super::tokens::TokenTable;
 use sealane_base::types::Pin;
 use sealane_core::service::Service;
 use sealane_protocol::join::Exporter;
@@ -24,13 +24,16 @@ pub struct Limits {
     /// Bytes a second in the middle of a frame; whoever is slower for as long as `stall` is given
     /// up. At least 1.
     pub slowest: u32,
+    /// Time without any progress after which a transfer is ended, however often its peer says
+    /// that it is there.
+    pub transfer_stall: Duration,
 }
 
 impl Default for Limits {
-    /// 5 minutes idle, 60 seconds of stall or below 1 KiB/s.
+    /// 5 minutes idle, 60 seconds of stall or below 1 KiB/s, 5 minutes for a transfer.
     fn default() -> Self {
         let (idle, stall) = (Duration::from_secs(300), Duration::from_secs(60));
-        Self { idle, stall, slowest: SLOWEST }
+        Self { idle, stall, slowest: SLOWEST, transfer_stall: Duration::from_secs(300) }
     }
 }
 

@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::context::{Context, Room};
 use super::refusal::Refusal;
-use super::refusal::refuse;
-use super::requests::{Context, Room};
 use super::verbs::get::load_small;
 use sealane_base::files::{FileMeta, SmallFile, StorageError};
 use sealane_base::types::path::PathError;
 use sealane_base::types::{Digest, RemotePath};
+use sealane_base::workers::Queue;
 use sealane_core::service::Home;
 use sealane_protocol::message::{PutSmall, SizeRoot};
 use sealane_protocol::transfer;
@@ -31,8 +31,8 @@ const TOGETHER: usize = 64 << 10;
 /// The small files of one session that wait.
 #[derive(Clone, Debug, Default)]
 pub(super) struct SmallFiles {
-    arrived: Queue<Arrived>,
-    wanted: Queue<Wanted>,
+    arrived: Batches<Arrived>,
+    wanted: Batches<Wanted>,
 }
 
 /// A small file as it arrived, and what is held for it until it is answered.
@@ -68,7 +68,7 @@ impl SmallFiles {
 
 /// What waits for the one task that serves it, if there is one.
 #[derive(Debug)]
-struct Queue<T>(Arc<Mutex<Waiting<T>>>);
+struct Batches<T>(Arc<Mutex<Waiting<T>>>);
 
 #[derive(Debug)]
 struct Waiting<T> {
@@ -76,20 +76,20 @@ struct Waiting<T> {
     is_served: bool,
 }
 
-impl<T> Clone for Queue<T> {
+impl<T> Clone for Batches<T> {
     fn clone(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-impl<T> Default for Queue<T> {
+impl<T> Default for Batches<T> {
     fn default() -> Self {
         Self(Arc::new(Mutex::new(Waiting { items: Vec::new(), is_served: false })))
     }
 }
 
-impl<T> Queue<T> {
-    /// Adds one. If nobody serves the queue, gives what does, batch by batch until nothing more
+impl<T> Batches<T> {
+    /// Adds one. If nothing serves them, gives what does, batch by batch until nothing more
     /// waits.
     fn add<Work, Serve>(
         &self,
@@ -101,26 +101,26 @@ impl<T> Queue<T> {
         Serve: Fn(Vec<T>) -> Work,
     {
         let is_served = {
-            let mut queue = self.lock();
-            queue.items.push(item);
-            std::mem::replace(&mut queue.is_served, true)
+            let mut waiting = self.lock();
+            waiting.items.push(item);
+            std::mem::replace(&mut waiting.is_served, true)
         };
-        let queue = self.clone();
+        let batches = self.clone();
         (!is_served).then_some(async move {
-            while let Some(batch) = queue.next() {
+            while let Some(batch) = batches.next() {
                 serve(batch).await;
             }
         })
     }
 
     fn next(&self) -> Option<Vec<T>> {
-        let mut queue = self.lock();
-        if queue.items.is_empty() {
-            queue.is_served = false;
+        let mut waiting = self.lock();
+        if waiting.items.is_empty() {
+            waiting.is_served = false;
             return None;
         }
-        let count = queue.items.len().min(BATCH);
-        Some(queue.items.drain(..count).collect())
+        let count = waiting.items.len().min(BATCH);
+        Some(waiting.items.drain(..count).collect())
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<T>> {
@@ -134,8 +134,8 @@ async fn send(batch: Vec<Wanted>) {
     };
     let (askers, paths): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), one.path)).unzip();
-    let load = move || load_all(&home, &paths);
-    deal(askers, load).await;
+    let Some(queue) = queue_of(&askers) else { return };
+    answer(askers, queue.run(move || load_all(&home, &paths)).await).await;
 }
 
 /// Reads every file that was asked for.
@@ -159,27 +159,25 @@ async fn store(batch: Vec<Arrived>) {
     };
     let (askers, files): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), (one.request, one.bytes))).unzip();
-    deal(askers, move || store_all(&home, files)).await;
+    let Some(queue) = queue_of(&askers) else { return };
+    answer(askers, queue.run_long(move || store_all(&home, files)).await).await;
 }
 
-/// Does `work` for a batch, on a thread that may block, and answers each of `askers`, for whom
-/// something is held until its answer is about to be written.
-async fn deal<Held: Send + 'static>(
+fn queue_of<Held>(askers: &[(Context, Held)]) -> Option<Queue> {
+    askers.first().map(|(context, _)| context.login.queue().clone())
+}
+
+/// Answers each of `askers`, for whom something is held until the answer is about to be written.
+async fn answer<Held: Send + 'static>(
     askers: Vec<(Context, Held)>,
-    work: impl FnOnce() -> Vec<Result<ServerMessage, Refusal>> + Send + 'static,
+    results: Vec<Result<ServerMessage, Refusal>>,
 ) {
-    let mut results = match tokio::task::spawn_blocking(work).await {
-        Ok(results) => results.into_iter(),
-        Err(error) => {
-            let died = |_: &_| Err(Refusal::internal(&error));
-            askers.iter().map(died).collect::<Vec<_>>().into_iter()
-        }
-    };
+    let mut results = results.into_iter();
     let Some(out) = askers.first().map(|(context, _)| context.out.clone()) else { return };
     let (mut answers, mut answered) = (Vec::new(), Vec::new());
     for (context, held) in askers {
         let result = results.next().unwrap_or_else(|| Err(Refusal::new(Status::Internal)));
-        let answer = result.unwrap_or_else(|refusal| refuse(&context, refusal));
+        let answer = result.unwrap_or_else(|refusal| context.refuse(refusal));
         answers.extend(answer.encode(context.id));
         answered.push((context, held));
         if answers.len() >= TOGETHER {

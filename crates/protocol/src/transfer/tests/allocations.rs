@@ -5,6 +5,8 @@ use allocation_counter::measure;
 use tokio::net::UnixStream;
 
 use super::*;
+use crate::transfer::receive::Receiving;
+use crate::transfer::send::Sending;
 
 /// A file that is nowhere: its bytes are counted up.
 struct Counted(u64);
@@ -48,35 +50,24 @@ impl Sink for Nowhere {
 
 /// Allocations of both ends, with the tasks of their connection, while so many chunks move.
 fn allocations(chunks: u64) -> u64 {
-    let source = Counted(chunks << 20);
+    let source = Arc::new(Counted(chunks << 20));
     let layout = Layout::for_size(source.size()).unwrap();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut counts = 0;
-    let tasks = measure(|| {
-        counts = runtime.block_on(async {
-            let (near, far) = UnixStream::pair().unwrap();
-            let (sender, receiver) = (end(near, Side::Server), end(far, Side::Client));
-            let (_far_route, receiving) = receiver.routes.receive(ID, layout);
-            let (_near_route, sending) = sender.routes.send(ID, layout.size());
-            let (near_out, far_out) = (sender.out.clone(), receiver.out.clone());
-            let sent = tokio::task::spawn_blocking(move || {
-                let work = || {
-                    let meter = Meter::default();
-                    send(&source, layout, Held::default(), sending, &near_out, &meter).unwrap();
-                };
-                measure(work).count_total
-            });
-            let received = tokio::task::spawn_blocking(move || {
-                let sink: Arc<dyn Sink> = Arc::new(Nowhere);
-                let work = || {
-                    receive(&sink, false, receiving, &far_out, &Meter::default()).unwrap();
-                };
-                measure(work).count_total
-            });
-            sent.await.unwrap() + received.await.unwrap()
-        });
-    });
-    counts + tasks.count_total
+    let all = async {
+        let (near, far) = UnixStream::pair().unwrap();
+        let (sender, receiver) = (end(near, Side::Server), end(far, Side::Client));
+        let (_far_route, receiving) = receiver.routes.receive(ID, layout);
+        let (_near_route, sending) = sender.routes.send(ID, layout.size());
+        let (near_out, far_out) = (sender.out.clone(), receiver.out.clone());
+        let held = Held::default();
+        let sending = Sending::new(source, layout, held, sending, near_out, Arc::default());
+        let (queue, sink) = (queue(), Arc::new(Nowhere));
+        let receive = Receiving::new(&queue, sink, false, &receiving, &far_out, Arc::default());
+        let (sent, received) = tokio::join!(sending.run(), receive.run(receiving, far_out));
+        assert_eq!(sent.unwrap(), received.unwrap());
+    };
+    // On this thread, where they are counted.
+    measure(|| runtime.block_on(all)).count_total
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::wire::{FrameReader, FrameSender, outbox, write_frames};
 use crate::{Header, Kind, Side};
 use sealane_base::files::{FileMeta, Sink, Source, StorageError};
 use sealane_base::types::{Digest, Layout};
+use sealane_base::workers::{Queue, Workers};
 
 const MIB: usize = 1 << 20;
 const STALL: Duration = Duration::from_secs(30);
@@ -149,6 +150,10 @@ fn end(stream: impl AsyncRead + AsyncWrite + Send + 'static, peer: Side) -> End 
     End { out, routes }
 }
 
+fn queue() -> Queue {
+    Workers::new(4).queue("tests")
+}
+
 type Results = (Result<Outcome, TransferError>, Result<Outcome, TransferError>);
 
 async fn transfer(source: Arc<MemorySource>, sink: Arc<MemorySink>, claims: bool) -> Results {
@@ -160,17 +165,16 @@ async fn transfer(source: Arc<MemorySource>, sink: Arc<MemorySink>, claims: bool
     let (send_route, sending) = sender.routes.send(ID, layout.size());
     let (meter, far_meter) = (Arc::new(Meter::default()), Arc::new(Meter::default()));
     let (near_meter, near_out) = (meter.clone(), sender.out.clone());
-    let send = tokio::task::spawn_blocking(move || {
+    let send = tokio::spawn(async move {
         let held = Held { have_list: claims, pieces, is_ready: true };
-        let sent = send(source.as_ref(), layout, held, sending, &near_out, &near_meter);
+        let sent = send(&queue(), source, layout, held, sending, near_out, near_meter).await;
         drop(send_route);
         sent
     });
-    let far_sink: Arc<dyn Sink> = sink;
     let far_out = receiver.out.clone();
     let close = sender.routes.clone();
-    let received = tokio::task::spawn_blocking(move || {
-        let received = receive(&far_sink, claims, receiving, &far_out, &far_meter);
+    let received = tokio::spawn(async move {
+        let received = receive(&queue(), sink, claims, receiving, far_out, far_meter).await;
         if received.is_err() {
             close.close(ID); // as a refusal from the receiver would
         }
@@ -274,10 +278,8 @@ async fn receive_into(sink: MemorySink, size: usize, frames: &[Vec<u8>]) -> Tran
         write.write_all(frame).await.unwrap();
     }
     let (out, claims) = (receiver.out.clone(), sink.held > 0);
-    let received = tokio::task::spawn_blocking(move || {
-        receive(&as_sink, claims, receiving, &out, &Meter::default())
-    });
-    let error = received.await.unwrap().unwrap_err();
+    let received = receive(&queue(), as_sink, claims, receiving, out, Arc::default()).await;
+    let error = received.unwrap_err();
     assert!(!sink.committed.load(Ordering::Relaxed));
     error
 }
@@ -343,9 +345,9 @@ async fn send_to(claims: bool, frames: Vec<Vec<u8>>) -> (Result<Outcome, Transfe
     let source = source(&file(6 * MIB, 8));
     let layout = Layout::for_size(source.size()).unwrap();
     let out = sender.out.clone();
-    let sent = tokio::task::spawn_blocking(move || {
+    let sent = tokio::spawn(async move {
         let held = Held { have_list: claims, pieces: claims, is_ready: true };
-        send(source.as_ref(), layout, held, sending, &out, &Meter::default())
+        send(&queue(), source, layout, held, sending, out, Arc::default()).await
     });
     // Count the chunks that come although nothing is acknowledged; silence means it waits.
     let mut reader = FrameReader::new(read, Side::Client, STALL);

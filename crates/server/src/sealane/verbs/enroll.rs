@@ -2,8 +2,8 @@
 //!
 //! The client sends no key: it is the one that the handshake proved, so nobody can enrol another's.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_protocol::ServerMessage;
 use sealane_protocol::message::{Empty, Enroll};
 use tracing::info;
@@ -15,7 +15,7 @@ pub(in crate::sealane) async fn serve(
 ) -> Result<ServerMessage, Refusal> {
     let (service, login) = (context.service.clone(), context.login.clone());
     let enroll = move || service.enroll(&login, request.comment.unwrap_or_default());
-    tokio::task::spawn_blocking(enroll).await.map_err(Refusal::internal)??;
+    context.login.queue().run_long(enroll).await?;
     let (user, key) = (context.login.principal().name(), context.login.shown_key());
     info!(%user, key = key.map(tracing::field::display), "key enrolled");
     Ok(ServerMessage::Done(Empty {}))

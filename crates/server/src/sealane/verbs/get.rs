@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_base::files::{FileMeta, Source};
 use sealane_base::types::{Layout, RemotePath};
 use sealane_protocol::message::{File, Get, Offer};
-use sealane_protocol::transfer::{self, Held, Meter, TransferError};
+use sealane_protocol::transfer::{self, Held, TransferError};
 use sealane_protocol::{ServerMessage, Status, limits};
 
 /// The answer to a `GET` that expects a small file. Blocks.
@@ -32,8 +32,7 @@ pub(in crate::sealane) async fn serve(
 ) -> Result<Option<ServerMessage>, Refusal> {
     let (path, claims) = (RemotePath::parse(&request.path)?, request.claims);
     let held = Held { have_list: claims, pieces: request.pieces.unwrap_or(false), is_ready: false };
-    let opened =
-        context.blocking(move |home| home.source(&path).map(|it| open(it, claims))).await?;
+    let opened = context.run(move |home| home.source(&path).map(|it| open(it, claims))).await?;
     let source = match opened {
         Opened::Loaded(file) => return answer_whole(context, file?).await,
         Opened::Unread(source) => source,
@@ -42,8 +41,8 @@ pub(in crate::sealane) async fn serve(
     let FileMeta { modified, mode } = source.meta();
     if layout.count() == 1 && !claims {
         let Some(_memory) = context.memory_for(source.size()).await else { return Ok(None) };
-        let file = tokio::task::spawn_blocking(move || load(&*source)).await;
-        return answer_whole(context, file.map_err(Refusal::internal)??).await;
+        let file = context.login.queue().run(move || load(&*source)).await?;
+        return answer_whole(context, file).await;
     }
     let Some(_turn) = context.transfer_turn().await else { return Ok(None) };
     let Some((_route, end)) = context.send(layout.size()) else { return Ok(None) };
@@ -52,11 +51,8 @@ pub(in crate::sealane) async fn serve(
     if context.out.send(ServerMessage::Offer(offer).encode(context.id)).await.is_err() {
         return Ok(None);
     }
-    let out = context.out.clone();
-    let sent = tokio::task::spawn_blocking(move || {
-        transfer::send(&*source, layout, held, end, &out, &Meter::default())
-    });
-    match sent.await.map_err(Refusal::internal)? {
+    let (queue, out, meter) = (context.login.queue(), context.out.clone(), Arc::default());
+    match transfer::send(queue, source, layout, held, end, out, meter).await {
         // An interruption is the client's doing: it cancelled or went away.
         Ok(_) | Err(TransferError::Interrupted) => Ok(None),
         Err(error) => Err(error.into()),

@@ -1,7 +1,7 @@
 //! `LIST`: a page of a directory, sorted by name, or all of it as the server finds it.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_base::types::RemotePath;
 use sealane_core::service::Home;
 use sealane_core::storage::Page;
@@ -19,7 +19,7 @@ pub(in crate::sealane) async fn serve(
         return serve_whole(context, path).await;
     }
     let page = context
-        .blocking(move |home| home.list(&path, request.after.as_deref(), limits::PAGE_ENTRIES))
+        .run(move |home| home.list(&path, request.after.as_deref(), limits::PAGE_ENTRIES))
         .await?;
     Ok(to_wire(page, None))
 }
@@ -27,13 +27,13 @@ pub(in crate::sealane) async fn serve(
 /// Reads the directory once and sends page after page; gives the last. No thread is held while the
 /// peer takes its time.
 async fn serve_whole(context: &Context, path: RemotePath) -> Result<ServerMessage, Refusal> {
-    let mut scan = context.blocking(move |home| home.scan(&path)).await?;
+    let mut scan = context.run(move |home| home.scan(&path)).await?;
     loop {
         let read = move |_: &Home| {
             let page = scan.next_page(limits::PAGE_ENTRIES)?;
             Ok((scan, page))
         };
-        let (rest, page) = context.blocking(read).await?;
+        let (rest, page) = context.run(read).await?;
         scan = rest;
         if !page.more || context.cancelled.is_cancelled() {
             return Ok(to_wire(page, None));

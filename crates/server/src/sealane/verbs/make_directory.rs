@@ -1,7 +1,7 @@
 //! `MAKE_DIRECTORY`: a new directory, with its parents if asked.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_base::types::RemotePath;
 use sealane_protocol::ServerMessage;
 use sealane_protocol::message::{Empty, PathFlag};
@@ -12,6 +12,6 @@ pub(in crate::sealane) async fn serve(
     request: PathFlag,
 ) -> Result<ServerMessage, Refusal> {
     let path = RemotePath::parse(&request.path)?;
-    context.blocking(move |home| home.make_directory(&path, request.flag)).await?;
+    context.run(move |home| home.make_directory(&path, request.flag)).await?;
     Ok(ServerMessage::Done(Empty {}))
 }

@@ -15,8 +15,8 @@ pub(super) mod stat;
 pub(super) mod tokens;
 pub(super) mod usage;
 
+use super::context::Context;
 use super::refusal::Refusal;
-use super::requests::Context;
 use sealane_protocol::{ClientMessage, ServerMessage, Status};
 
 /// Runs a request of a logged-in client; `None` if its last word was said already.

@@ -1,7 +1,7 @@
 //! `PARTIALS` and `DISCARD_PARTIAL`: what interrupted uploads left on the server.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_protocol::message::{DiscardPartial, Empty, Partial, Partials, PartialsAre};
 use sealane_protocol::{ServerMessage, limits};
 
@@ -13,7 +13,7 @@ pub(in crate::sealane) async fn serve(
     let page = move |home: &sealane_core::service::Home| {
         home.partials(request.after.as_deref(), limits::PAGE_PARTIALS)
     };
-    let (partials, more) = context.blocking(page).await?;
+    let (partials, more) = context.run(page).await?;
     let to_wire = |partial: sealane_core::storage::Partial| Partial {
         id: partial.id,
         path: partial.path.map(|path| path.as_str().to_owned()),
@@ -30,6 +30,6 @@ pub(in crate::sealane) async fn serve_discard(
     context: &Context,
     request: DiscardPartial,
 ) -> Result<ServerMessage, Refusal> {
-    context.blocking(move |home| home.discard_partial(&request.id)).await?;
+    context.run(move |home| home.discard_partial(&request.id)).await?;
     Ok(ServerMessage::Done(Empty {}))
 }

@@ -1,11 +1,11 @@
 //! `PUT`: a file goes to the server. The server's end of `PUT_SMALL` is in `small_files`.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
-use sealane_base::files::{FileMeta, Sink};
+use sealane_base::files::FileMeta;
 use sealane_base::types::{Layout, RemotePath};
 use sealane_protocol::message::{Accepted, Put, SizeRoot};
-use sealane_protocol::transfer::{self, Meter, TransferError};
+use sealane_protocol::transfer::{self, TransferError};
 use sealane_protocol::{ServerMessage, Status};
 use std::sync::Arc;
 
@@ -21,7 +21,7 @@ pub(in crate::sealane) async fn serve(
     }
     let meta = FileMeta { modified: request.modified, mode: request.mode };
     let size = request.size;
-    let sink = context.blocking(move |home| home.upload(&path, Some(size), meta)).await?;
+    let sink = context.run_long(move |home| home.upload(&path, Some(size), meta)).await?;
     let superseded = sink.superseded();
     let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
     let (route, end) = context.receive(layout).ok_or(TransferError::Interrupted)?;
@@ -32,12 +32,10 @@ pub(in crate::sealane) async fn serve(
         sent = context.out.send(accepted) => sent.map_err(|_| TransferError::Interrupted)?,
         () = superseded.cancelled() => return Err(Refusal::new(Status::Superseded)),
     }
-    let out = context.out.clone();
+    let (queue, out, meter) = (context.login.queue(), context.out.clone(), Arc::default());
     let replaced = sink.replaced();
-    let mut work = tokio::task::spawn_blocking(move || {
-        let sink: Arc<dyn Sink> = sink;
-        transfer::receive(&sink, claims, end, &out, &Meter::default())
-    });
+    let work = transfer::receive(queue, sink, claims, end, out, meter);
+    let mut work = std::pin::pin!(work);
     let received = tokio::select! {
         received = &mut work => received,
         () = superseded.cancelled() => {
@@ -48,7 +46,8 @@ pub(in crate::sealane) async fn serve(
         }
     };
     // The new version is there: nobody need wait until what the old one took is free.
-    tokio::task::spawn_blocking(move || drop(replaced));
-    let outcome = received.map_err(Refusal::internal)??;
+    let queue = queue.clone();
+    tokio::spawn(async move { queue.run_long(move || drop(replaced)).await });
+    let outcome = received?;
     Ok(ServerMessage::Committed(SizeRoot { size: outcome.size, root: outcome.root }))
 }

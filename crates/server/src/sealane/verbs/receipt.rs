@@ -1,12 +1,12 @@
 //! `RECEIPT`: the server's signature under what a file holds.
 
+use super::digest::root_of;
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_base::types::RemotePath;
 use sealane_protocol::ServerMessage;
 use sealane_protocol::message::{ReceiptIs, ReceiptOf};
 use sealane_protocol::receipt::Receipt;
-use sealane_protocol::transfer::{self, Meter};
 
 /// Answers `RECEIPT` for what is on the disk now: the file is read once more.
 pub(in crate::sealane) async fn serve(
@@ -15,15 +15,11 @@ pub(in crate::sealane) async fn serve(
 ) -> Result<ServerMessage, Refusal> {
     let path = RemotePath::parse(&request.path)?;
     let of = path.clone();
-    let source = context.blocking(move |home| home.source_for_receipt(&of)).await?;
+    let source = context.run(move |home| home.source_for_receipt(&of)).await?;
     let no_key = || Refusal::internal("no key to sign with");
     let signer = context.signer.clone().ok_or_else(no_key)?;
     let account = context.login.principal().name().clone();
-    let (size, cancelled) = (source.size(), context.cancelled.clone());
-    let root = tokio::task::spawn_blocking(move || {
-        transfer::root_of(&*source, &Meter::default(), &|| cancelled.is_cancelled())
-    });
-    let root = root.await.map_err(Refusal::internal)??;
+    let (size, root) = (source.size(), root_of(context, source).await?);
     let receipt = Receipt { account, path, size, root, time: (signer.now)() };
     let key = signer.key(request.pin.as_ref().map(|pin| &pin.0[..]));
     let key = key.ok_or_else(no_key)?;

@@ -1,7 +1,7 @@
 //! `RENAME`: a file or directory gets another path in the same home.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_base::types::RemotePath;
 use sealane_protocol::ServerMessage;
 use sealane_protocol::message::{Empty, Rename};
@@ -13,6 +13,6 @@ pub(in crate::sealane) async fn serve(
 ) -> Result<ServerMessage, Refusal> {
     let from = RemotePath::parse(&request.from)?;
     let to = RemotePath::parse(&request.to)?;
-    context.blocking(move |home| home.rename(&from, &to, request.replace)).await?;
+    context.run(move |home| home.rename(&from, &to, request.replace)).await?;
     Ok(ServerMessage::Done(Empty {}))
 }

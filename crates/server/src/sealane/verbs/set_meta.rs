@@ -1,7 +1,7 @@
 //! `SET_META`: time and mode of a file or directory that is there.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_base::files::FileMeta;
 use sealane_base::types::RemotePath;
 use sealane_protocol::ServerMessage;
@@ -14,6 +14,6 @@ pub(in crate::sealane) async fn serve(
 ) -> Result<ServerMessage, Refusal> {
     let path = RemotePath::parse(&request.path)?;
     let meta = FileMeta { modified: request.modified, mode: request.mode };
-    context.blocking(move |home| home.set_meta(&path, meta)).await?;
+    context.run(move |home| home.set_meta(&path, meta)).await?;
     Ok(ServerMessage::Done(Empty {}))
 }

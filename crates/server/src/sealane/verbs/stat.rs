@@ -1,7 +1,7 @@
 //! `STAT`: what is behind one path.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_base::files::EntryKind;
 use sealane_base::types::RemotePath;
 use sealane_core::storage::Entry;
@@ -14,7 +14,7 @@ pub(in crate::sealane) async fn serve(
     request: PathOnly,
 ) -> Result<ServerMessage, Refusal> {
     let path = RemotePath::parse(&request.path)?;
-    let entry = context.blocking(move |home| home.stat(&path)).await?;
+    let entry = context.run(move |home| home.stat(&path)).await?;
     Ok(ServerMessage::Entry(to_wire(entry)))
 }
 

@@ -1,7 +1,7 @@
 //! `TOKENS`: tokens that open further connections to the session.
 
-use crate::sealane::joining::{Shared, TokenTable};
 use crate::sealane::refusal::Refusal;
+use crate::sealane::tokens::{Shared, TokenTable};
 use sealane_base::types::Digest;
 use sealane_protocol::message::{Tokens, TokensAre};
 use sealane_protocol::{ServerMessage, Status, limits};

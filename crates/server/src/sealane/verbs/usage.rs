@@ -1,7 +1,7 @@
 //! `USAGE`: what the account uses and may use.
 
+use crate::sealane::context::Context;
 use crate::sealane::refusal::Refusal;
-use crate::sealane::requests::Context;
 use sealane_protocol::ServerMessage;
 use sealane_protocol::message::UsageIs;
 
