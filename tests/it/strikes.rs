@@ -68,7 +68,11 @@ impl Stage {
     fn imported() -> Self {
         let stage = Self::new();
         // All of them come from here, at once, however slow the machine is.
-        stage.site.configure(&[("strangers_per_source", "64"), ("queue_seconds", "600"), ("login_seconds", "601")]);
+        stage.site.configure(&[
+            ("strangers_per_source", "64"),
+            ("queue_seconds", "600"),
+            ("login_seconds", "601"),
+        ]);
         ok(stage.site.admin(stage.import()));
         stage
     }

@@ -60,7 +60,7 @@ pub const MAX_REQUESTS: u32 = 64;
 pub const MAX_TRANSFERS: u32 = 8;
 /// Of those, what every server allows, and a client may count on before it has heard from the
 /// server.
-pub const FIRST_REQUESTS: u32 = 16;
+pub const FIRST_REQUESTS: u32 = 64;
 /// As [`FIRST_REQUESTS`], of transfers.
 pub const FIRST_TRANSFERS: u32 = 4;
 /// Longest password in bytes.

@@ -1,6 +1,9 @@
 //! After the login: ids, limits, and frames that belong to nothing.
 
-use sealane_base::types::Digest;
+use std::sync::Arc;
+
+use sealane_base::files::{FileMeta, FileSource};
+use sealane_base::types::{Digest, RemotePath};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::wire::WireError;
 use sealane_protocol::{Header, Kind, ServerMessage, Side, Status};
@@ -251,6 +254,32 @@ async fn more_than_sixty_four_requests_are_busy_and_break_nothing() {
     assert_eq!(answered, ids, "each is answered once");
     assert!(entries >= 64 && busy > 0, "{entries} answered, {busy} busy");
     assert!(matches!(peer.exchange(stat("")).await, ServerMessage::Entry(_)));
+}
+
+/// The client waits instead of being refused, whoever asks it and for how much.
+#[tokio::test]
+async fn a_client_that_is_asked_for_more_than_the_server_allows_waits() {
+    let pair = Pair::new();
+    let (client, _served) = pair.client().await;
+    let (client, here) = (Arc::new(client), tempfile::NamedTempFile::new().unwrap());
+    std::fs::write(here.path(), noise(MIB + 1, 3)).unwrap();
+    let mut asked = tokio::task::JoinSet::new();
+    for number in 0..400 {
+        let client = client.clone();
+        asked.spawn(async move { client.stat(&RemotePath::default()).await.map(drop) });
+        if number % 20 == 0 {
+            let (client, source) = (client.clone(), FileSource::open(here.path()).unwrap());
+            let path = RemotePath::parse(&format!("file{number}")).unwrap();
+            asked.spawn(async move {
+                let (source, meta) = (Arc::new(source), FileMeta::default());
+                client.upload(&path, source, meta, Arc::default()).await.map(drop)
+            });
+        }
+    }
+    while let Some(answer) = asked.join_next().await {
+        answer.unwrap().unwrap();
+    }
+    assert_eq!(names(&pair.home()).len(), 20);
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,8 +6,9 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use tokio::sync::{OwnedMutexGuard, SetOnce, mpsc};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, SetOnce, mpsc};
 
+use super::allowance::Allowance;
 use super::error::SessionError;
 use sealane_base::types::Layout;
 use sealane_protocol::frame::{self, FrameError};
@@ -23,6 +24,7 @@ const ANSWERS: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct Shared {
     pub(super) routes: Routes,
+    pub(super) allowance: Allowance,
     /// Who waits for which answer.
     waiting: Mutex<Waiting>,
     /// Why nothing is answered any more; the login's error, if that failed.
@@ -91,6 +93,7 @@ impl Shared {
         waiting.is_over = true;
         waiting.by_id.clear();
         drop(waiting);
+        self.allowance.end();
         self.routes.close_all();
     }
 
@@ -140,17 +143,20 @@ pub(super) struct Pending {
     out: FrameSender,
     /// Until it is sent: no request with a greater id may overtake this one.
     turn: Option<OwnedMutexGuard<u32>>,
+    _permit: OwnedSemaphorePermit,
 }
 
 impl Pending {
-    /// Registers a request with the id in `turn`; `downloads` if its answer may be an offer. `None`
-    /// if the session has ended.
-    pub(super) fn open(
+    /// Registers a request with the next id, once one more is allowed; `downloads` if its answer
+    /// may be an offer. `None` if the session has ended.
+    pub(super) async fn open(
         shared: Arc<Shared>,
         out: FrameSender,
-        mut turn: OwnedMutexGuard<u32>,
+        next_id: Arc<tokio::sync::Mutex<u32>>,
         downloads: bool,
     ) -> Option<Self> {
+        let _permit = shared.allowance.request().await?;
+        let mut turn = next_id.lock_owned().await;
         let id = *turn;
         *turn = id.wrapping_add(1);
         let (sender, replies) = mpsc::channel(ANSWERS);
@@ -160,7 +166,7 @@ impl Pending {
         }
         waiting.by_id.insert(id, Asker { replies: sender, downloads, many: false });
         drop(waiting);
-        Some(Self { id, replies, shared, out, turn: Some(turn) })
+        Some(Self { id, replies, shared, out, turn: Some(turn), _permit })
     }
 
     pub(super) fn id(&self) -> u32 {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, split};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::task::JoinHandle;
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::AbortOnDropHandle;
 
+use super::allowance;
 use super::answers::{Pending, Shared};
 use super::error::SessionError;
 use super::joiner::Joiner;
@@ -17,7 +18,7 @@ use sealane_base::types::Secret;
 use sealane_base::workers::{Queue, Workers};
 use sealane_protocol::transfer::Routes;
 use sealane_protocol::wire::{FrameReader, FrameSender, WireError, outbox, write_frames};
-use sealane_protocol::{ClientMessage, ServerMessage, Side, limits};
+use sealane_protocol::{ClientMessage, ServerMessage, Side};
 
 /// Time limits of a session.
 #[derive(Clone, Copy, Debug)]
@@ -140,15 +141,21 @@ impl Session {
     /// Uploads that may run side by side, at least 1. It may change once the server has answered
     /// the login.
     pub(crate) fn max_transfers(&self) -> usize {
-        let welcome = self.joiner.shared.welcome.get();
-        welcome.map_or(limits::FIRST_TRANSFERS, |it| it.max_transfers).clamp(1, 64) as usize
+        allowance::transfers(self.joiner.shared.welcome.get())
     }
 
     /// Requests that may be unanswered, at least 1. It may change once the server has answered the
     /// login.
     pub(crate) fn max_requests(&self) -> usize {
-        let welcome = self.joiner.shared.welcome.get();
-        welcome.map_or(limits::FIRST_REQUESTS, |it| it.max_requests).clamp(1, 4096) as usize
+        allowance::requests(self.joiner.shared.welcome.get())
+    }
+
+    /// Waits until one more upload may begin.
+    pub(super) async fn transfer_permit(&self) -> Result<OwnedSemaphorePermit, SessionError> {
+        match self.joiner.shared.allowance.transfer().await {
+            Some(permit) => Ok(permit),
+            None => Err(self.joiner.shared.why().await),
+        }
     }
 
     /// Says goodbye: writes what is queued and closes the connection in order.

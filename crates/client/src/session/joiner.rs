@@ -110,8 +110,8 @@ impl Joiner {
     }
 
     pub(super) async fn pending(&self, downloads: bool) -> Result<Pending, SessionError> {
-        let turn = Arc::clone(&self.next_id).lock_owned().await;
-        match Pending::open(self.shared.clone(), self.out.clone(), turn, downloads) {
+        let (shared, out, next_id) = (self.shared.clone(), self.out.clone(), self.next_id.clone());
+        match Pending::open(shared, out, next_id, downloads).await {
             Some(pending) => Ok(pending),
             None => Err(self.shared.why().await),
         }

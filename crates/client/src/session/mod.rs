@@ -3,6 +3,7 @@
 //! It knows neither sockets nor TLS below, and no retries above: those are for
 //! [`Client`](crate::Client), which has a method for every request.
 
+mod allowance;
 mod answers;
 mod error;
 mod get;

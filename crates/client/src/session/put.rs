@@ -77,6 +77,7 @@ async fn upload_large(
         modified,
         mode,
     };
+    let _permit = session.transfer_permit().await?;
     let mut pending = session.pending(false).await?;
     let (_route, end) = session.routes().send(pending.id(), source.size());
     pending.send(ClientMessage::Put(request)).await?;

@@ -109,6 +109,7 @@ fn take_greeting(id: u32, message: ServerMessage, shared: &Shared) -> Result<boo
             Err(SessionError::Refused(Refused::new(Status::Version)))
         }
         (HELLO, ServerMessage::Welcome(welcome)) if !is_welcomed => {
+            shared.allowance.set(&welcome);
             let _ = shared.welcome.set(welcome);
             Ok(false)
         }
