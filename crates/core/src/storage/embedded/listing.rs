@@ -1,33 +1,19 @@
 //! What is in a directory, however large it is: a page in name order, or all of it in one pass.
 //!
 //! Neither holds more names than a page has, so a directory of a million entries costs no memory. A
-//! page in name order costs a pass of its own; whoever wants all takes a [`super::Scan`].
+//! page in name order costs a pass of its own; whoever wants all takes a [`Scan`].
 
 use std::collections::BinaryHeap;
 use std::ffi::{CStr, CString};
 
-use super::seam::Scan;
+use crate::storage::seam::Scan;
+use crate::storage::types::{Entry, Page};
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind, Facts};
 use sealane_base::types::path::{KEPT, check_name};
 
 /// Names in one page that cannot be told and are shown nevertheless.
 const MOST_UNFIT: usize = 64;
-
-/// One name in a directory, and what it stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The last component of its path; empty for the home itself.
-    pub name: String,
-    /// File, directory, or something that is never opened.
-    pub kind: EntryKind,
-    /// Size in bytes; 0 unless it is a file.
-    pub size: u64,
-    /// Modification time in nanoseconds since 1970-01-01 UTC.
-    pub modified: i64,
-    /// Permission bits, `0o777` at most.
-    pub mode: u32,
-}
 
 impl Entry {
     pub(super) fn new(name: &str, facts: &Facts) -> Self {
@@ -39,20 +25,6 @@ impl Entry {
             mode: facts.mode,
         }
     }
-}
-
-/// Part of a directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// Entries sorted by the bytes of their names.
-    pub entries: Vec<Entry>,
-    /// True if there are names after the last of these; ask again after it.
-    pub more: bool,
-    /// How many names of the whole directory cannot be told: not UTF-8, or with characters that
-    /// no remote path may have.
-    pub hidden: u64,
-    /// Some of those names as far as they are text, with a slash behind those of directories.
-    pub unfit: Vec<String>,
 }
 
 /// The first `max` entries whose names come after `after`.

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes;
-use super::ledger::Usage;
-use super::listing::{self, Entry, Page};
-use super::partials::{self, Partial};
-use super::readers::CountedSource;
-use super::seam::{HomeStore, Scan, TAKEOVER, Upload, View};
+use super::listing;
+use super::partials;
+use super::source::CountedSource;
 use super::upload::EmbeddedUpload;
 use super::view::{Files, Pass, Seen};
+use crate::storage::seam::{HomeStore, Scan, TAKEOVER, Upload};
+use crate::storage::types::{Entry, Page, Partial, Usage, View};
 use sealane_base::files::jail::Directory;
 use sealane_base::files::{
     FileMeta, OWNED_FILE, Sink, SmallFile, Source, StorageError, commit_all, is_about_room,

@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::Reservation;
 use super::locks::UploadLock;
-use super::readers::Reading;
-use super::seam::Upload;
-use super::view::{NOTE, PART, Pass};
+use super::names::{NOTE, PART, stem_of};
+use super::view::{Pass, Reading};
+use crate::storage::seam::Upload;
 use sealane_base::files::Staged;
 use sealane_base::files::jail::{Directory, Facts};
 use sealane_base::files::{FileMeta, OWNED_FILE, Sink, StorageError};
 use sealane_base::files::{PartialFile, umask};
-use sealane_base::files::{Room, is_about_room, partial_stem, replaceable, require_space};
+use sealane_base::files::{Room, is_about_room, replaceable, require_space};
 use sealane_base::fsio::disk;
 use sealane_base::types::RemotePath;
 
@@ -323,14 +323,4 @@ fn asking(pass: &Pass, reservation: &Arc<Mutex<Option<Reservation>>>, size: u64)
         let mut reservation = reservation.lock().unwrap_or_else(PoisonError::into_inner);
         reservation.as_mut().map_or(Ok(()), |reservation| reservation.reserve_whole(size))
     }))
-}
-
-/// The name of the partial of an upload to `whole`; with `apart`, one that only that key comes back
-/// to.
-pub(super) fn stem_of(whole: &RemotePath, apart: Option<&str>) -> String {
-    match apart {
-        None => partial_stem(whole.as_str().as_bytes(), 32),
-        // No path has a NUL.
-        Some(key) => partial_stem(format!("{}\0{key}", whole.as_str()).as_bytes(), 32),
-    }
 }
