@@ -10,7 +10,7 @@ use super::items::Import;
 use super::source::{Source, What};
 
 /// Circles that are there, by the directory that holds all of one. The list may only shrink.
-pub(super) const KNOWN: [&str; 2] = ["crates/core/src/service/", "crates/server/src/sealane/"];
+pub(super) const KNOWN: [&str; 1] = ["crates/server/src/sealane/"];
 
 /// Files a file imports, and a name for the sake of which it does.
 type Edges<'s> = BTreeMap<&'s str, BTreeMap<&'s str, String>>;

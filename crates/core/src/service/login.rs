@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Service;
-use super::connections::{Connection, Entry, Transfer};
+use super::connections::Connection;
 use super::home::{Home, view_of};
+use super::session::Login;
 use crate::accounts::{LoginError, Principal, Upgrade};
 use sealane_base::files::StorageError;
 use sealane_base::types::{Pin, Secret, text};
@@ -53,61 +53,6 @@ pub enum LoginRefusal {
     },
 }
 
-/// A session: who it is, what is theirs, and the place it takes among the account's sessions until
-/// it is dropped. Only [`Service::log_in`] makes one.
-#[derive(Debug)]
-pub struct Login {
-    principal: Principal,
-    home: Arc<Home>,
-    entry: Arc<Entry>,
-    /// The key that the connection has proved, whether it logged in or not.
-    shown: Option<Pin>,
-}
-
-impl Login {
-    /// The session's number, as in the log.
-    #[must_use]
-    pub fn session(&self) -> u64 {
-        self.entry.id()
-    }
-
-    /// Who it is.
-    #[must_use]
-    pub fn principal(&self) -> &Principal {
-        &self.principal
-    }
-
-    /// What is theirs.
-    #[must_use]
-    pub fn home(&self) -> &Arc<Home> {
-        &self.home
-    }
-
-    /// The key that the connection has proved, whether it logged in or not.
-    #[must_use]
-    pub fn shown_key(&self) -> Option<Pin> {
-        self.shown
-    }
-
-    /// Cancelled when an administrator ends the session, or the login is not good any more.
-    #[must_use]
-    pub fn ended(&self) -> CancellationToken {
-        self.entry.end()
-    }
-
-    /// Counts a file on the move until the value is dropped.
-    #[must_use]
-    pub fn transfer(&self) -> Transfer {
-        self.entry.transfer()
-    }
-}
-
-impl Drop for Login {
-    fn drop(&mut self) {
-        self.entry.log_out();
-    }
-}
-
 impl Service {
     /// Logs `user` in over `connection` with `credential`; `shown` is the key that the connection
     /// has proved, if any. The session counts until the [`Login`] is dropped.
@@ -142,7 +87,7 @@ impl Service {
             warn!(user = %principal.name(), "login refused: the account has too many sessions");
             return Err(LoginRefusal::Busy);
         }
-        let login = Login { principal, home, entry: Arc::clone(&connection.entry), shown };
+        let login = Login::new(principal, home, Arc::clone(&connection.entry), shown);
         // A revocation from now on finds this session among those to be ended; what was revoked
         // while it logged in is found here.
         self.check_again(&login, peer).await.map_err(|error| match error {
@@ -157,8 +102,8 @@ impl Service {
         login: &Login,
         peer: std::net::IpAddr,
     ) -> Result<(), Option<LoginError>> {
-        let (logins, again) = (self.authenticator.clone(), login.principal.clone());
-        let user = login.principal.name();
+        let (logins, again) = (self.authenticator.clone(), login.principal().clone());
+        let user = login.principal().name();
         match tokio::task::spawn_blocking(move || logins.recheck(&again, peer)).await {
             Ok(outcome) => outcome.map_err(|reason| Some(LoginError::Refused(reason))),
             Err(error) => {
