@@ -150,27 +150,6 @@ impl EmbeddedUpload {
         OWNED_FILE | mode.unwrap_or(0o644 & !umask())
     }
 
-    /// Ends an upload of what has the name already.
-    fn keep_present(&self) -> Result<bool, StorageError> {
-        if !self.partial.does_without_room() {
-            return Ok(false);
-        }
-        self.lock.check()?;
-        let names = self.pass.lock_names();
-        let look = || replaceable(&self.target, &self.name);
-        let meta = |present: &Facts| FileMeta { mode: Some(self.mode(Some(present))), ..self.meta };
-        if !self.partial.is_present(look, meta)? {
-            return Ok(false);
-        }
-        drop(names);
-        let mut ended = self.partial.ending()?;
-        self.release(true);
-        *ended = true;
-        drop(ended);
-        self.target.sync()?;
-        Ok(true)
-    }
-
     fn take_reservation(&self) -> Option<Reservation> {
         self.reservation().take()
     }
@@ -225,18 +204,11 @@ impl Sink for EmbeddedUpload {
     }
 
     fn commit(&self) -> Result<(), StorageError> {
-        if self.keep_present()? {
-            return Ok(());
-        }
-        self.partial.copy_now()?;
         self.commit_alone()
     }
 
     fn discard(&self) {
-        if let Ok(mut ended) = self.partial.ending() {
-            self.release(true);
-            *ended = true;
-        }
+        self.discard_alone();
     }
 }
 
@@ -257,6 +229,14 @@ impl Staged for EmbeddedUpload {
 
     fn directory(&self) -> &Arc<Directory> {
         &self.target
+    }
+
+    fn is_present(&self) -> Result<bool, StorageError> {
+        self.lock.check()?;
+        let _names = self.pass.lock_names();
+        let look = || replaceable(&self.target, &self.name);
+        let meta = |present: &Facts| FileMeta { mode: Some(self.mode(Some(present))), ..self.meta };
+        self.partial.is_present(look, meta)
     }
 
     fn prepare(&self) -> Result<(), StorageError> {
@@ -285,6 +265,10 @@ impl Staged for EmbeddedUpload {
         }
         self.remove_note();
         Ok(())
+    }
+
+    fn give_up(&self) {
+        self.release(true);
     }
 }
 
