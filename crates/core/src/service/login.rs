@@ -87,7 +87,7 @@ impl Service {
             warn!(user = %principal.name(), "login refused: the account has too many sessions");
             return Err(LoginRefusal::Busy);
         }
-        let login = Login::new(principal, home, Arc::clone(&connection.entry), shown);
+        let login = Login { principal, home, entry: Arc::clone(&connection.entry), shown };
         // A revocation from now on finds this session among those to be ended; what was revoked
         // while it logged in is found here.
         self.check_again(&login, peer).await.map_err(|error| match error {

@@ -13,23 +13,14 @@ use sealane_base::types::Pin;
 /// it is dropped. Only [`Service::log_in`](super::Service::log_in) makes one.
 #[derive(Debug)]
 pub struct Login {
-    principal: Principal,
-    home: Arc<Home>,
-    entry: Arc<Entry>,
+    pub(super) principal: Principal,
+    pub(super) home: Arc<Home>,
+    pub(super) entry: Arc<Entry>,
     /// The key that the connection has proved, whether it logged in or not.
-    shown: Option<Pin>,
+    pub(super) shown: Option<Pin>,
 }
 
 impl Login {
-    pub(super) fn new(
-        principal: Principal,
-        home: Arc<Home>,
-        entry: Arc<Entry>,
-        shown: Option<Pin>,
-    ) -> Self {
-        Self { principal, home, entry, shown }
-    }
-
     /// The session's number, as in the log.
     #[must_use]
     pub fn session(&self) -> u64 {

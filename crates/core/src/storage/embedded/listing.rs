@@ -37,16 +37,7 @@ pub(super) fn page(
     let mut smallest = BinaryHeap::new();
     for name in directory.names()? {
         let name = name?;
-        if name.to_bytes() == KEPT.as_bytes() {
-            continue;
-        }
-        let Some(name) = tellable(&name) else {
-            page.hidden += 1;
-            if after.is_none() {
-                page.unfit.extend(unfit(directory, &name, page.unfit.len()));
-            }
-            continue;
-        };
+        let Some(name) = page.tell(directory, &name, after.is_none()) else { continue };
         if after.is_some_and(|after| name <= after) {
             continue;
         }
@@ -86,38 +77,41 @@ impl DirectoryScan {
 
 impl Scan for DirectoryScan {
     fn next_page(&mut self, max: usize) -> Result<Page, StorageError> {
-        let mut page = Page::default();
+        let mut page = Page { hidden: self.hidden, ..Page::default() };
         while page.entries.len() < max {
             let Some(name) = self.names.next() else { break };
             let name = name?;
-            if name.to_bytes() == KEPT.as_bytes() {
-                continue;
-            }
-            let Some(name) = tellable(&name) else {
-                self.hidden += 1;
-                page.unfit.extend(unfit(&self.directory, &name, page.unfit.len()));
-                continue;
-            };
+            let Some(name) = page.tell(&self.directory, &name, true) else { continue };
             if let Some(facts) = self.directory.look(name)? {
                 page.entries.push(Entry::new(name, &facts));
             }
         }
         page.more = page.entries.len() == max;
-        page.hidden = self.hidden;
+        self.hidden = page.hidden;
         Ok(page)
     }
 }
 
-/// A name that cannot be told, as far as it is text, if not too `many` are known already.
-fn unfit(directory: &Directory, name: &CStr, many: usize) -> Option<String> {
-    if many >= MOST_UNFIT {
-        return None;
+impl Page {
+    /// `name`, if it can be told. Else it is hidden, and shown among the unfit ones if `shows`.
+    fn tell<'n>(&mut self, directory: &Directory, name: &'n CStr, shows: bool) -> Option<&'n str> {
+        if name.to_bytes() == KEPT.as_bytes() {
+            return None;
+        }
+        let told = name.to_str().ok().filter(|name| check_name(name).is_ok());
+        if told.is_none() {
+            self.hidden += 1;
+            if shows && self.unfit.len() < MOST_UNFIT {
+                self.unfit.extend(unfit(directory, name));
+            }
+        }
+        told
     }
+}
+
+/// A name that cannot be told, as far as it is text.
+fn unfit(directory: &Directory, name: &CStr) -> Option<String> {
     let facts = directory.look(name).ok()??;
     let slash = if facts.kind == EntryKind::Directory { "/" } else { "" };
     Some(format!("{}{slash}", name.to_string_lossy()))
-}
-
-fn tellable(name: &CStr) -> Option<&str> {
-    name.to_str().ok().filter(|name| check_name(name).is_ok())
 }
