@@ -265,8 +265,8 @@ async fn a_client_that_is_asked_for_more_than_the_server_allows_waits() {
     std::fs::write(here.path(), noise(MIB + 1, 3)).unwrap();
     let mut asked = tokio::task::JoinSet::new();
     for number in 0..400 {
-        let client = client.clone();
-        asked.spawn(async move { client.stat(&RemotePath::default()).await.map(drop) });
+        let asking = client.clone();
+        asked.spawn(async move { asking.stat(&RemotePath::default()).await.map(drop) });
         if number % 20 == 0 {
             let (client, source) = (client.clone(), FileSource::open(here.path()).unwrap());
             let path = RemotePath::parse(&format!("file{number}")).unwrap();

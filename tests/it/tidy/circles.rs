@@ -9,9 +9,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::items::Import;
 use super::source::{Source, What};
 
-/// Circles that are there, by the directory that holds all of one. The list may only shrink.
-pub(super) const KNOWN: [&str; 2] = ["crates/core/src/service/", "crates/core/src/storage/"];
-
 /// Files a file imports, and a name for the sake of which it does.
 type Edges<'s> = BTreeMap<&'s str, BTreeMap<&'s str, String>>;
 
@@ -27,22 +24,6 @@ pub(super) fn circles(sources: &[Source]) -> Vec<String> {
         }
     }
     found
-}
-
-/// The circles that `known` does not excuse, and directories in it that have none any more.
-pub(super) fn new_circles(circles: &[String], known: &[&str]) -> Vec<String> {
-    let is_in = |circle: &str, place: &str| {
-        let mut files = circle.lines().skip(1).map(str::trim_start);
-        files.all(|file| file.starts_with(place))
-    };
-    let excused = |circle: &String| known.iter().any(|place| is_in(circle, place));
-    let mut findings: Vec<_> = circles.iter().filter(|circle| !excused(circle)).cloned().collect();
-    for place in known {
-        if !circles.iter().any(|circle| is_in(circle, place)) {
-            findings.push(format!("{}: `{place}` has no circle: take it off KNOWN", file!()));
-        }
-    }
-    findings
 }
 
 /// One crate: what stands where.

@@ -33,21 +33,43 @@ pub trait Staged {
     /// Where its name will be.
     fn directory(&self) -> &Arc<Directory>;
 
+    /// Whether what has the name already is this very file, which gets its mode and time then.
+    fn is_present(&self) -> Result<bool, StorageError>;
+
     /// Checks that it may have its name and gives it its mode and time.
     fn prepare(&self) -> Result<(), StorageError>;
 
     /// Gives it its name: the one rename.
     fn publish(&self) -> Result<(), StorageError>;
 
-    /// All steps for one file.
+    /// Removes what was written.
+    fn give_up(&self);
+
+    /// All steps for one file; those of [`Sink::commit`](super::Sink::commit).
     fn commit_alone(&self) -> Result<(), StorageError> {
+        let is_present = self.partial().does_without_room() && self.is_present()?;
+        if !is_present {
+            self.partial().copy_now()?;
+        }
         let mut ended = self.partial().ending()?;
-        self.prepare()?;
-        self.partial().sync()?;
-        self.publish()?;
+        if is_present {
+            self.give_up();
+        } else {
+            self.prepare()?;
+            self.partial().sync()?;
+            self.publish()?;
+        }
         *ended = true;
         drop(ended);
         self.directory().sync()
+    }
+
+    /// Gives it up, unless it has ended: [`Sink::discard`](super::Sink::discard).
+    fn discard_alone(&self) {
+        if let Ok(mut ended) = self.partial().ending() {
+            self.give_up();
+            *ended = true;
+        }
     }
 }
 

@@ -104,31 +104,6 @@ impl LocalSink {
             (mode, None) => mode.unwrap_or(0o666) & !umask(),
         }
     }
-
-    /// Ends a download of what has the name already.
-    fn keep_present(&self) -> Result<bool, StorageError> {
-        if !self.partial.does_without_room() {
-            return Ok(false);
-        }
-        let look = || replaceable(&self.directory, self.name.as_os_str());
-        let meta = |present: &Facts| FileMeta {
-            mode: Some(self.mode(Some(present))).filter(|mode| *mode != present.mode),
-            ..self.meta
-        };
-        if !self.partial.is_present(look, meta)? {
-            return Ok(false);
-        }
-        let mut ended = self.partial.ending()?;
-        self.give_up();
-        *ended = true;
-        drop(ended);
-        self.directory.sync()?;
-        Ok(true)
-    }
-
-    fn give_up(&self) {
-        let _ = self.directory.unlink(self.part.as_str());
-    }
 }
 
 impl Sink for LocalSink {
@@ -162,18 +137,11 @@ impl Sink for LocalSink {
     }
 
     fn commit(&self) -> Result<(), StorageError> {
-        if self.keep_present()? {
-            return Ok(());
-        }
-        self.partial.copy_now()?;
         self.commit_alone()
     }
 
     fn discard(&self) {
-        if let Ok(mut ended) = self.partial.ending() {
-            self.give_up();
-            *ended = true;
-        }
+        self.discard_alone();
     }
 }
 
@@ -184,6 +152,15 @@ impl Staged for LocalSink {
 
     fn directory(&self) -> &Arc<Directory> {
         &self.directory
+    }
+
+    fn is_present(&self) -> Result<bool, StorageError> {
+        let look = || replaceable(&self.directory, self.name.as_os_str());
+        let meta = |present: &Facts| FileMeta {
+            mode: Some(self.mode(Some(present))).filter(|mode| *mode != present.mode),
+            ..self.meta
+        };
+        self.partial.is_present(look, meta)
     }
 
     fn prepare(&self) -> Result<(), StorageError> {
@@ -198,6 +175,10 @@ impl Staged for LocalSink {
         let name = self.name.as_os_str();
         replaceable(&self.directory, name)?;
         self.directory.rename(self.part.as_str(), &self.directory, name, true)
+    }
+
+    fn give_up(&self) {
+        let _ = self.directory.unlink(self.part.as_str());
     }
 }
 

@@ -6,7 +6,6 @@
 //! through that name alone; so an operation without a permission does not compile.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use sealane_base::files::{FileMeta, SmallFile, Source, StorageError};
 use sealane_base::types::{Grant, Permission, RemotePath};
@@ -144,18 +143,7 @@ impl Home {
         size: Option<u64>,
         meta: FileMeta,
     ) -> Result<Arc<dyn Upload>, StorageError> {
-        self.upload_within(path, size, meta, TAKEOVER)
-    }
-
-    /// As [`Home::upload`]; waits at most `takeover` for an older upload to the same name to end.
-    pub fn upload_within(
-        &self,
-        path: &RemotePath,
-        size: Option<u64>,
-        meta: FileMeta,
-        takeover: Duration,
-    ) -> Result<Arc<dyn Upload>, StorageError> {
-        self.may(Operation::Upload)?.upload(path, size, meta, takeover)
+        self.may(Operation::Upload)?.upload(path, size, meta, TAKEOVER)
     }
 
     /// Stores small files whole, durable together; one result for each.

@@ -8,12 +8,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use thiserror::Error;
-use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::Service;
-use super::connections::{Connection, Entry, Transfer};
+use super::connections::Connection;
 use super::home::{Home, view_of};
+use super::session::Login;
 use crate::accounts::{LoginError, Principal, Upgrade};
 use sealane_base::files::StorageError;
 use sealane_base::types::{Pin, Secret, text};
@@ -52,68 +52,6 @@ pub enum LoginRefusal {
         /// When it is worth trying again.
         wait: Duration,
     },
-}
-
-/// A session: who it is, what is theirs, and the place it takes among the account's sessions until
-/// it is dropped. Only [`Service::log_in`] makes one.
-#[derive(Debug)]
-pub struct Login {
-    principal: Principal,
-    home: Arc<Home>,
-    queue: Queue,
-    entry: Arc<Entry>,
-    /// The key that the connection has proved, whether it logged in or not.
-    shown: Option<Pin>,
-}
-
-impl Login {
-    /// The session's number, as in the log.
-    #[must_use]
-    pub fn session(&self) -> u64 {
-        self.entry.id()
-    }
-
-    /// Who it is.
-    #[must_use]
-    pub fn principal(&self) -> &Principal {
-        &self.principal
-    }
-
-    /// What is theirs.
-    #[must_use]
-    pub fn home(&self) -> &Arc<Home> {
-        &self.home
-    }
-
-    /// Where the work of the home is done, in turns with that of other accounts.
-    #[must_use]
-    pub fn queue(&self) -> &Queue {
-        &self.queue
-    }
-
-    /// The key that the connection has proved, whether it logged in or not.
-    #[must_use]
-    pub fn shown_key(&self) -> Option<Pin> {
-        self.shown
-    }
-
-    /// Cancelled when an administrator ends the session, or the login is not good any more.
-    #[must_use]
-    pub fn ended(&self) -> CancellationToken {
-        self.entry.end()
-    }
-
-    /// Counts a file on the move until the value is dropped.
-    #[must_use]
-    pub fn transfer(&self) -> Transfer {
-        self.entry.transfer()
-    }
-}
-
-impl Drop for Login {
-    fn drop(&mut self) {
-        self.entry.log_out();
-    }
 }
 
 impl Service {
@@ -166,8 +104,8 @@ impl Service {
         login: &Login,
         peer: std::net::IpAddr,
     ) -> Result<(), Option<LoginError>> {
-        let (logins, again) = (self.authenticator.clone(), login.principal.clone());
-        let user = login.principal.name();
+        let (logins, again) = (self.authenticator.clone(), login.principal().clone());
+        let user = login.principal().name();
         match tokio::task::spawn_blocking(move || logins.recheck(&again, peer)).await {
             Ok(outcome) => outcome.map_err(|reason| Some(LoginError::Refused(reason))),
             Err(error) => {

@@ -8,6 +8,7 @@
 mod connections;
 mod home;
 mod login;
+mod session;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -19,7 +20,8 @@ pub use self::connections::{Connection, SessionInfo, Transfer};
 #[cfg(test)]
 pub(crate) use self::home::view_of;
 pub use self::home::{Home, Operation};
-pub use self::login::{Credential, Login, LoginRefusal};
+pub use self::login::{Credential, LoginRefusal};
+pub use self::session::Login;
 use crate::accounts::{Authenticator, EnrollError, Exposure};
 use crate::storage::{Audit, Store};
 use sealane_base::files::StorageError;

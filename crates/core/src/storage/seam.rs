@@ -11,26 +11,12 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::sync::CancellationToken;
 
-use super::audit::Audit;
-use super::ledger::Usage;
-use super::listing::{Entry, Page};
-use super::partials::Partial;
+use super::types::{Audit, Entry, Page, Partial, Usage, View};
 use sealane_base::files::{FileMeta, Sink, SmallFile, Source, StorageError};
 use sealane_base::types::{RemotePath, Username};
 
 /// How long an upload waits by default for the one it takes over from.
 pub const TAKEOVER: Duration = Duration::from_secs(10);
-
-/// Which part of a home one login sees.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct View {
-    /// The directory that is `/` for it, made if it is missing.
-    pub root: RemotePath,
-    /// Uploads are kept apart from those of others under this name. What an upload claims to hold
-    /// tells the digests of it, so a login that may not read resumes only what the same key has
-    /// sent.
-    pub apart: Option<String>,
-}
 
 /// Keeps the homes of all accounts.
 pub trait Store: Debug + Send + Sync {

@@ -1,6 +1,6 @@
 //! Files that import each other, and some that only seem to.
 
-use super::super::circles::{circles, new_circles};
+use super::super::circles::circles;
 use super::super::mark_tests;
 use super::super::source::Source;
 
@@ -84,15 +84,4 @@ fn tests_may_look_at_anything() {
     has_none(&[a, ("b.rs", "pub struct B; #[cfg(test)] mod t { use crate::a::A; }")]);
     let b = ("b/mod.rs", "pub struct B; #[cfg(test)] mod tests;");
     has_none(&[a, b, ("b/tests.rs", "use crate::a::A; use super::B;")]);
-}
-
-#[test]
-fn a_known_circle_is_let_pass_until_it_is_gone() {
-    let parent = ("r/mod.rs", "mod a; mod b;");
-    let a = ("r/a.rs", "use super::b::B; pub struct A;");
-    let circle = found(&[parent, a, ("r/b.rs", "use super::a::A; pub struct B;")]);
-    assert_eq!(new_circles(&circle, &["crates/core/src/r"]), Vec::<String>::new());
-    assert_eq!(new_circles(&circle, &[]), circle);
-    let gone = new_circles(&[], &["crates/core/src/r"]);
-    assert!(gone[0].contains("has no circle"), "{gone:?}");
 }

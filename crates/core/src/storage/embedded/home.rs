@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::changes;
-use super::ledger::Usage;
-use super::listing::{self, Entry, Page};
-use super::partials::{self, Partial};
-use super::readers::CountedSource;
-use super::seam::{HomeStore, Scan, TAKEOVER, Upload, View};
+use super::listing;
+use super::partials;
+use super::source::CountedSource;
 use super::upload::EmbeddedUpload;
 use super::view::{Files, Pass, Seen};
+use crate::storage::seam::{HomeStore, Scan, TAKEOVER, Upload};
+use crate::storage::types::{Entry, Page, Partial, Usage, View};
 use sealane_base::files::jail::Directory;
 use sealane_base::files::{
     FileMeta, OWNED_FILE, Sink, SmallFile, Source, StorageError, commit_all, is_about_room,
@@ -71,20 +71,12 @@ impl HomeStore for EmbeddedHome {
     }
 
     fn sources(&self, paths: &[RemotePath]) -> Vec<Result<Arc<dyn Source>, StorageError>> {
-        // Found anew for each call: a directory may get another name between two.
-        let mut last: Option<(RemotePath, Arc<Directory>)> = None;
-        let mut open_next = |path: &RemotePath| {
-            let parent = path.parent().unwrap_or_default();
+        let mut holders = Holders::default();
+        let open_next = |path: &RemotePath| {
             let pass = self.seen.pass()?;
-            let directory = match last.take().filter(|(known, _)| *known == parent) {
-                Some((_, directory)) => directory,
-                None => holder(&pass, path)?,
-            };
-            let source = open(&pass, &directory, path);
-            last = Some((parent, directory));
-            source
+            open(&pass, &*holders.of(&pass, path)?, path)
         };
-        paths.iter().map(&mut open_next).collect()
+        paths.iter().map(open_next).collect()
     }
 
     fn upload(
@@ -176,56 +168,37 @@ fn made(pass: &Pass, here: &Directory, name: &str) -> Result<Directory, StorageE
 
 fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
     let mut results: Vec<_> = files.iter().map(|_| Ok(())).collect();
-    let (mut numbers, mut sinks, mut busy) = (Vec::new(), Vec::new(), Vec::new());
-    let mut last: Option<(RemotePath, Arc<Directory>)> = None;
-    for (number, file) in files.iter().enumerate() {
-        let parent = file.path.parent().unwrap_or_default();
-        let known = last.take().filter(|(path, _)| *path == parent);
-        let target = match known {
-            Some((_, directory)) => Ok(directory),
-            None => holder(pass, &file.path),
-        };
+    let (mut staged, mut sinks, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+    let mut holders = Holders::default();
+    for (file, result) in files.iter().zip(&mut results) {
+        let target = holders.of(pass, &file.path);
         // Nobody is waited for while others wait for what is staged here.
-        let staged = target.and_then(|target| {
-            last = Some((parent, Arc::clone(&target)));
-            stage(pass, file, target, Duration::ZERO)
-        });
-        match (staged, results.get_mut(number)) {
-            (Ok(Some(sink)), _) => {
-                numbers.push(number);
+        match target.and_then(|target| stage(pass, file, target, Duration::ZERO)) {
+            Ok(Some(sink)) => {
+                staged.push(result);
                 sinks.push(sink);
             }
-            (Ok(None), _) => {}
-            (Err(StorageError::InUse), _) => busy.push((number, file)),
-            (Err(error), Some(result)) => *result = Err(error),
-            (Err(_), None) => {}
+            Ok(None) => {}
+            Err(StorageError::InUse) => busy.push((file, result)),
+            Err(error) => *result = Err(error),
         }
     }
     let committed = commit_all(&sinks);
-    for ((number, sink), outcome) in numbers.into_iter().zip(&sinks).zip(committed) {
-        if outcome.is_err() {
-            sink.discard();
-        }
-        if let Some(result) = results.get_mut(number) {
-            *result = outcome;
-        }
+    for ((result, sink), outcome) in staged.into_iter().zip(&sinks).zip(committed) {
+        *result = outcome.inspect_err(|_| sink.discard());
     }
     drop(sinks);
-    for (number, file) in busy {
-        if let Some(result) = results.get_mut(number) {
-            *result = put_alone(pass, file);
-        }
+    for (file, result) in busy {
+        *result = put_alone(pass, file);
     }
     results
 }
 
 fn put_alone(pass: &Pass, file: &SmallFile) -> Result<(), StorageError> {
-    let Some(sink) = stage(pass, file, holder(pass, &file.path)?, TAKEOVER)? else { return Ok(()) };
-    let outcome = sink.commit();
-    if outcome.is_err() {
-        sink.discard();
+    match stage(pass, file, holder(pass, &file.path)?, TAKEOVER)? {
+        Some(sink) => sink.commit().inspect_err(|_| sink.discard()),
+        None => Ok(()),
     }
-    outcome
 }
 
 /// `None` if there is no room for the file, and it is there already.
@@ -275,6 +248,23 @@ fn is_there(pass: &Pass, file: &SmallFile, target: &Directory) -> Result<bool, S
     disk::sync(&present)?;
     target.sync()?;
     Ok(true)
+}
+
+/// The directory that was opened last, for paths that follow one another. It is opened anew for
+/// each call of the store: a directory may get another name between two.
+#[derive(Default)]
+struct Holders(Option<(RemotePath, Arc<Directory>)>);
+
+impl Holders {
+    fn of(&mut self, pass: &Pass, path: &RemotePath) -> Result<Arc<Directory>, StorageError> {
+        let parent = path.parent().unwrap_or_default();
+        let directory = match self.0.take().filter(|(known, _)| *known == parent) {
+            Some((_, directory)) => directory,
+            None => holder(pass, path)?,
+        };
+        self.0 = Some((parent, Arc::clone(&directory)));
+        Ok(directory)
+    }
 }
 
 /// Opens the directory that holds `path`.

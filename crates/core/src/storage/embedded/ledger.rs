@@ -9,19 +9,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::walk::Count;
+use crate::storage::types::Usage;
 use sealane_base::files::StorageError;
-
-/// What an account uses, in bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// Files in the home and partials of ended transfers.
-    pub used: u64,
-    /// Declared sizes of the uploads that are running.
-    pub reserved: u64,
-    /// What the two together may not pass. They can be above it only because the limit was
-    /// lowered or files were put there by other means.
-    pub limit: u64,
-}
 
 /// By how much the reservation of an upload of unknown size grows: at least and at most.
 const STEP: (u64, u64) = (1 << 20, 16 << 20);

@@ -5,47 +5,15 @@
 
 use std::path::Path;
 
-use super::ledger::{Ledger, Usage};
+use super::ledger::Ledger;
+use super::names;
 use super::readers::Readers;
-use super::view::PART;
 use super::walk;
+use crate::storage::types::Audit;
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind};
 use sealane_base::types::path::KEPT;
 use sealane_base::types::{RemotePath, Username};
-
-/// What an account has on the disk, and what its ledger said at that moment. All in bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Audit {
-    /// Files in the home.
-    pub files: u64,
-    /// Partials of interrupted uploads.
-    pub partials: u64,
-    /// Files that are being removed, or could not be, and those without a name that somebody still
-    /// reads.
-    pub trash: u64,
-    /// What uploads under way have written so far. Their reservations stand for it, so it is not
-    /// held against [`Usage::used`].
-    pub uploading: u64,
-    /// The ledger before any repair; `None` if nobody has the home open, and so there is none.
-    pub ledger: Option<Usage>,
-}
-
-impl Audit {
-    /// What should be counted as used.
-    #[must_use]
-    pub fn on_disk(&self) -> u64 {
-        self.files.saturating_add(self.partials).saturating_add(self.trash)
-    }
-
-    /// Bytes that are on the disk and not in the ledger; negative if the ledger has too many. 0
-    /// without a ledger.
-    #[must_use]
-    pub fn drift(&self) -> i64 {
-        let Some(ledger) = self.ledger else { return 0 };
-        self.on_disk().checked_signed_diff(ledger.used).unwrap_or(i64::MAX)
-    }
-}
 
 /// Counts the disk between two changes of names, which must be held off meanwhile, and sets the
 /// ledger right if `repair`. By the difference, not to the sum: an upload that ends meanwhile adds
@@ -109,8 +77,7 @@ impl Audit {
             let name = name?;
             // One that was given up just now.
             let Some(facts) = partials.look(&name)? else { continue };
-            let stem = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
-            let (sum, bytes) = match stem {
+            let (sum, bytes) = match names::stem_in(&name) {
                 _ if facts.kind == EntryKind::Directory => {
                     let trash = walk::count(&partials.child(&name)?)?;
                     names += trash.names;

@@ -18,11 +18,11 @@ use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
 
-use super::audit::Audit;
-use super::embedded::EmbeddedHome;
+use super::home::EmbeddedHome;
 use super::ledger::Ledger;
-use super::seam::{HomeStore, Store, View};
-use super::view::{self, Files};
+use super::view::{self, Files, Lease};
+use crate::storage::seam::{HomeStore, Store};
+use crate::storage::types::{Audit, Caps, View};
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::Directory;
 use sealane_base::files::lock_file;
@@ -34,25 +34,6 @@ const HOMES: &str = "homes";
 const PARTIALS: &str = "partials";
 const LOCK: &str = ".lock";
 
-/// What an account may have at most, besides its bytes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Caps {
-    /// Files and directories. Each upload under way counts as one until it ends, one that replaces
-    /// a file as well.
-    pub files: u64,
-    /// Interrupted uploads that are kept: with as many, no new file of more than one message can be
-    /// begun, but those can be taken up again. Uploads that were under way when there were fewer
-    /// may come on top.
-    pub partials: u64,
-}
-
-impl Default for Caps {
-    /// 1 000 000 files and directories, 256 interrupted uploads.
-    fn default() -> Self {
-        Self { files: 1_000_000, partials: 256 }
-    }
-}
-
 /// An open data directory.
 #[derive(Debug)]
 pub struct EmbeddedStore {
@@ -61,15 +42,6 @@ pub struct EmbeddedStore {
     partials: Directory,
     leases: Mutex<Vec<Weak<Lease>>>,
     lock: File,
-}
-
-/// One account's right to one home, as long as anyone has it open.
-#[derive(Debug)]
-pub(super) struct Lease {
-    owner: Username,
-    place: RemotePath,
-    /// Locked while the home is being opened and counted.
-    files: Mutex<Weak<Files>>,
 }
 
 impl Store for EmbeddedStore {

@@ -8,14 +8,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::ledger::Reservation;
 use super::locks::UploadLock;
-use super::readers::Reading;
-use super::seam::Upload;
-use super::view::{NOTE, PART, Pass};
+use super::names::{NOTE, PART, stem_of};
+use super::view::{Pass, Reading};
+use crate::storage::seam::Upload;
 use sealane_base::files::Staged;
 use sealane_base::files::jail::{Directory, Facts};
 use sealane_base::files::{FileMeta, OWNED_FILE, Sink, StorageError};
 use sealane_base::files::{PartialFile, umask};
-use sealane_base::files::{Room, is_about_room, partial_stem, replaceable, require_space};
+use sealane_base::files::{Room, is_about_room, replaceable, require_space};
 use sealane_base::fsio::disk;
 use sealane_base::types::RemotePath;
 
@@ -150,27 +150,6 @@ impl EmbeddedUpload {
         OWNED_FILE | mode.unwrap_or(0o644 & !umask())
     }
 
-    /// Ends an upload of what has the name already.
-    fn keep_present(&self) -> Result<bool, StorageError> {
-        if !self.partial.does_without_room() {
-            return Ok(false);
-        }
-        self.lock.check()?;
-        let names = self.pass.lock_names();
-        let look = || replaceable(&self.target, &self.name);
-        let meta = |present: &Facts| FileMeta { mode: Some(self.mode(Some(present))), ..self.meta };
-        if !self.partial.is_present(look, meta)? {
-            return Ok(false);
-        }
-        drop(names);
-        let mut ended = self.partial.ending()?;
-        self.release(true);
-        *ended = true;
-        drop(ended);
-        self.target.sync()?;
-        Ok(true)
-    }
-
     fn take_reservation(&self) -> Option<Reservation> {
         self.reservation().take()
     }
@@ -225,18 +204,11 @@ impl Sink for EmbeddedUpload {
     }
 
     fn commit(&self) -> Result<(), StorageError> {
-        if self.keep_present()? {
-            return Ok(());
-        }
-        self.partial.copy_now()?;
         self.commit_alone()
     }
 
     fn discard(&self) {
-        if let Ok(mut ended) = self.partial.ending() {
-            self.release(true);
-            *ended = true;
-        }
+        self.discard_alone();
     }
 }
 
@@ -257,6 +229,14 @@ impl Staged for EmbeddedUpload {
 
     fn directory(&self) -> &Arc<Directory> {
         &self.target
+    }
+
+    fn is_present(&self) -> Result<bool, StorageError> {
+        self.lock.check()?;
+        let _names = self.pass.lock_names();
+        let look = || replaceable(&self.target, &self.name);
+        let meta = |present: &Facts| FileMeta { mode: Some(self.mode(Some(present))), ..self.meta };
+        self.partial.is_present(look, meta)
     }
 
     fn prepare(&self) -> Result<(), StorageError> {
@@ -285,6 +265,10 @@ impl Staged for EmbeddedUpload {
         }
         self.remove_note();
         Ok(())
+    }
+
+    fn give_up(&self) {
+        self.release(true);
     }
 }
 
@@ -323,14 +307,4 @@ fn asking(pass: &Pass, reservation: &Arc<Mutex<Option<Reservation>>>, size: u64)
         let mut reservation = reservation.lock().unwrap_or_else(PoisonError::into_inner);
         reservation.as_mut().map_or(Ok(()), |reservation| reservation.reserve_whole(size))
     }))
-}
-
-/// The name of the partial of an upload to `whole`; with `apart`, one that only that key comes back
-/// to.
-pub(super) fn stem_of(whole: &RemotePath, apart: Option<&str>) -> String {
-    match apart {
-        None => partial_stem(whole.as_str().as_bytes(), 32),
-        // No path has a NUL.
-        Some(key) => partial_stem(format!("{}\0{key}", whole.as_str()).as_bytes(), 32),
-    }
 }

@@ -23,7 +23,7 @@ use std::time::Duration;
 use rustix::fs::{CWD, FileType, Mode, mknodat};
 use tempfile::TempDir;
 
-use super::{EmbeddedStore, HomeStore, Store, Upload, View};
+use crate::storage::{EmbeddedStore, HomeStore, Store, Upload, View};
 use sealane_base::files::{FileMeta, Sink, SmallFile, Source, StorageError};
 use sealane_base::types::{Grant, RemotePath, Username};
 

@@ -7,25 +7,28 @@
 use std::ffi::CStr;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::View;
-use super::audit::{self, Audit};
-use super::embedded_store::{Caps, Lease};
-use super::ledger::{Ledger, Usage};
+use super::audit;
+use super::ledger::Ledger;
 use super::locks::UploadLocks;
-use super::readers::{Readers, Reading};
-use super::walk;
-use super::walk::Count;
+use super::names::{self, NOTE, PART};
+use super::readers::{Identity, Readers};
+use super::walk::{self, Count};
+use crate::storage::types::{Audit, Caps, Usage, View};
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind, Facts};
-use sealane_base::types::RemotePath;
+use sealane_base::types::{RemotePath, Username};
 
-/// Ending of a partial's name.
-pub(super) const PART: &str = ".part";
-/// Ending of the name of the note beside it.
-pub(super) const NOTE: &str = ".json";
+/// One account's right to one home, as long as anyone has it open.
+#[derive(Debug)]
+pub(super) struct Lease {
+    pub(super) owner: Username,
+    pub(super) place: RemotePath,
+    /// Locked while the home is being opened and counted.
+    pub(super) files: Mutex<Weak<Files>>,
+}
 
 /// The files of one account, which all its logins share: one ledger, one table of upload locks.
 #[derive(Debug)]
@@ -61,6 +64,28 @@ pub(super) struct Pass {
     /// The part of the home that is seen; `None` if all of it is.
     part: Option<Arc<Directory>>,
     view: View,
+}
+
+/// Keeps the bytes of one file counted, until dropped.
+#[derive(Debug)]
+pub(super) struct Reading {
+    files: Arc<Files>,
+    identity: Identity,
+}
+
+impl Reading {
+    /// To be asked for once the file is open. One that lost its last name just before is not known
+    /// here; so the caller looks whether it has one still.
+    fn begin(files: &Arc<Files>, identity: Identity) -> Self {
+        files.readers.enter(identity);
+        Self { files: Arc::clone(files), identity }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.files.readers.leave(self.identity, &self.files.ledger);
+    }
 }
 
 impl Seen {
@@ -167,7 +192,7 @@ impl Pass {
         let mut kept = 0;
         for name in self.partials().names()? {
             let name = name?;
-            let stem = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
+            let stem = names::stem_in(&name);
             kept += u64::from(stem.is_some_and(|stem| !under_way.contains(stem)));
         }
         let limit = self.files.most_partials;
@@ -248,14 +273,6 @@ impl Files {
     pub(super) fn audit(&self, repair: bool) -> Result<Audit, StorageError> {
         let _names = self.lock_names();
         audit::against_ledger((&self.root, &self.partials), &self.ledger, &self.readers, repair)
-    }
-
-    pub(super) fn readers(&self) -> &Readers {
-        &self.readers
-    }
-
-    pub(super) fn ledger(&self) -> &Ledger {
-        &self.ledger
     }
 
     fn lock_names(&self) -> MutexGuard<'_, ()> {

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::quota::{Step, take};
 use super::*;
-use crate::storage::walk;
+use crate::storage::embedded::walk;
 use crate::storage::{Audit, Usage, audit_on_disk};
 use sealane_base::files::jail::Directory;
 

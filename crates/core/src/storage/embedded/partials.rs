@@ -5,30 +5,16 @@
 
 use std::io::Read;
 
-use super::upload::stem_of;
-use super::view::{NOTE, PART, Pass};
+use super::names::{self, NOTE, PART};
+use super::view::Pass;
+use crate::storage::types::Partial;
 use sealane_base::files::StorageError;
 use sealane_base::types::RemotePath;
 
 /// Longest note that is read: a path, escaped, and a number.
 const MAX_NOTE: u64 = 32 * 1024;
 
-/// What an upload has brought so far.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Partial {
-    /// Its name, 32 hexadecimal digits.
-    pub id: String,
-    /// Where the file was to go, if that was written down.
-    pub path: Option<RemotePath>,
-    /// Bytes on the disk.
-    pub received: u64,
-    /// Bytes the file was to have; 0 if that was not written down.
-    pub size: u64,
-    /// When it was last written to, in nanoseconds since 1970-01-01 UTC.
-    pub modified: i64,
-}
-
-/// See [`super::HomeStore::partials`].
+/// See [`crate::storage::HomeStore::partials`].
 pub(super) fn list(
     pass: &Pass,
     after: Option<&str>,
@@ -37,7 +23,7 @@ pub(super) fn list(
     let mut ids = Vec::new();
     for name in pass.partials().names()? {
         let name = name?;
-        let id = name.to_str().ok().and_then(|name| name.strip_suffix(PART));
+        let id = names::stem_in(&name);
         ids.extend(id.filter(|id| after.is_none_or(|after| *id > after)).map(str::to_owned));
     }
     ids.sort_unstable();
@@ -55,7 +41,7 @@ pub(super) fn list(
     Ok((found, false))
 }
 
-/// See [`super::HomeStore::discard_partial`].
+/// See [`crate::storage::HomeStore::discard_partial`].
 pub(super) fn discard(pass: &Pass, id: &str) -> Result<(), StorageError> {
     if id.is_empty() || !id.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(StorageError::NotFound);
@@ -102,7 +88,7 @@ impl Note {
         let note: serde_json::Value = serde_json::from_str(&text).ok()?;
         let key = note.get("key").and_then(serde_json::Value::as_str);
         let path = RemotePath::parse(note.get("path")?.as_str()?).ok();
-        let path = path.filter(|path| stem_of(path, key) == id);
+        let path = path.filter(|path| names::stem_of(path, key) == id);
         Some((path, note.get("size")?.as_u64()?))
     }
 }

@@ -1,33 +1,19 @@
 //! What is in a directory, however large it is: a page in name order, or all of it in one pass.
 //!
 //! Neither holds more names than a page has, so a directory of a million entries costs no memory. A
-//! page in name order costs a pass of its own; whoever wants all takes a [`super::Scan`].
+//! page in name order costs a pass of its own; whoever wants all takes a [`Scan`].
 
 use std::collections::BinaryHeap;
 use std::ffi::{CStr, CString};
 
-use super::seam::Scan;
+use crate::storage::seam::Scan;
+use crate::storage::types::{Entry, Page};
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind, Facts};
 use sealane_base::types::path::{KEPT, check_name};
 
 /// Names in one page that cannot be told and are shown nevertheless.
 const MOST_UNFIT: usize = 64;
-
-/// One name in a directory, and what it stands for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The last component of its path; empty for the home itself.
-    pub name: String,
-    /// File, directory, or something that is never opened.
-    pub kind: EntryKind,
-    /// Size in bytes; 0 unless it is a file.
-    pub size: u64,
-    /// Modification time in nanoseconds since 1970-01-01 UTC.
-    pub modified: i64,
-    /// Permission bits, `0o777` at most.
-    pub mode: u32,
-}
 
 impl Entry {
     pub(super) fn new(name: &str, facts: &Facts) -> Self {
@@ -41,20 +27,6 @@ impl Entry {
     }
 }
 
-/// Part of a directory.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Page {
-    /// Entries sorted by the bytes of their names.
-    pub entries: Vec<Entry>,
-    /// True if there are names after the last of these; ask again after it.
-    pub more: bool,
-    /// How many names of the whole directory cannot be told: not UTF-8, or with characters that
-    /// no remote path may have.
-    pub hidden: u64,
-    /// Some of those names as far as they are text, with a slash behind those of directories.
-    pub unfit: Vec<String>,
-}
-
 /// The first `max` entries whose names come after `after`.
 pub(super) fn page(
     directory: &Directory,
@@ -65,16 +37,7 @@ pub(super) fn page(
     let mut smallest = BinaryHeap::new();
     for name in directory.names()? {
         let name = name?;
-        if name.to_bytes() == KEPT.as_bytes() {
-            continue;
-        }
-        let Some(name) = tellable(&name) else {
-            page.hidden += 1;
-            if after.is_none() {
-                page.unfit.extend(unfit(directory, &name, page.unfit.len()));
-            }
-            continue;
-        };
+        let Some(name) = page.tell(directory, &name, after.is_none()) else { continue };
         if after.is_some_and(|after| name <= after) {
             continue;
         }
@@ -114,38 +77,41 @@ impl DirectoryScan {
 
 impl Scan for DirectoryScan {
     fn next_page(&mut self, max: usize) -> Result<Page, StorageError> {
-        let mut page = Page::default();
+        let mut page = Page { hidden: self.hidden, ..Page::default() };
         while page.entries.len() < max {
             let Some(name) = self.names.next() else { break };
             let name = name?;
-            if name.to_bytes() == KEPT.as_bytes() {
-                continue;
-            }
-            let Some(name) = tellable(&name) else {
-                self.hidden += 1;
-                page.unfit.extend(unfit(&self.directory, &name, page.unfit.len()));
-                continue;
-            };
+            let Some(name) = page.tell(&self.directory, &name, true) else { continue };
             if let Some(facts) = self.directory.look(name)? {
                 page.entries.push(Entry::new(name, &facts));
             }
         }
         page.more = page.entries.len() == max;
-        page.hidden = self.hidden;
+        self.hidden = page.hidden;
         Ok(page)
     }
 }
 
-/// A name that cannot be told, as far as it is text, if not too `many` are known already.
-fn unfit(directory: &Directory, name: &CStr, many: usize) -> Option<String> {
-    if many >= MOST_UNFIT {
-        return None;
+impl Page {
+    /// `name`, if it can be told. Else it is hidden, and shown among the unfit ones if `shows`.
+    fn tell<'n>(&mut self, directory: &Directory, name: &'n CStr, shows: bool) -> Option<&'n str> {
+        if name.to_bytes() == KEPT.as_bytes() {
+            return None;
+        }
+        let told = name.to_str().ok().filter(|name| check_name(name).is_ok());
+        if told.is_none() {
+            self.hidden += 1;
+            if shows && self.unfit.len() < MOST_UNFIT {
+                self.unfit.extend(unfit(directory, name));
+            }
+        }
+        told
     }
+}
+
+/// A name that cannot be told, as far as it is text.
+fn unfit(directory: &Directory, name: &CStr) -> Option<String> {
     let facts = directory.look(name).ok()??;
     let slash = if facts.kind == EntryKind::Directory { "/" } else { "" };
     Some(format!("{}{slash}", name.to_string_lossy()))
-}
-
-fn tellable(name: &CStr) -> Option<&str> {
-    name.to_str().ok().filter(|name| check_name(name).is_ok())
 }

@@ -11,7 +11,7 @@ use sealane_base::files::set_meta;
 use sealane_base::files::{FileMeta, OWNED_DIRECTORY, OWNED_FILE, StorageError};
 use sealane_base::types::RemotePath;
 
-/// See [`super::HomeStore::remove`].
+/// See [`crate::storage::HomeStore::remove`].
 pub(super) fn remove(pass: &Pass, path: &RemotePath, recursive: bool) -> Result<(), StorageError> {
     let (directory, name) = pass.root().holder(path)?;
     let facts = directory.look(name)?.ok_or(StorageError::NotFound)?;
@@ -27,7 +27,7 @@ pub(super) fn remove(pass: &Pass, path: &RemotePath, recursive: bool) -> Result<
     directory.sync()
 }
 
-/// See [`super::HomeStore::set_meta`].
+/// See [`crate::storage::HomeStore::set_meta`].
 pub(super) fn set_metadata(
     pass: &Pass,
     path: &RemotePath,
@@ -42,7 +42,7 @@ pub(super) fn set_metadata(
     }
 }
 
-/// See [`super::HomeStore::rename`].
+/// See [`crate::storage::HomeStore::rename`].
 pub(super) fn rename(
     pass: &Pass,
     from: &RemotePath,
