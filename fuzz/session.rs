@@ -123,6 +123,8 @@ fn door(directory: &Path) -> (Sealane, Arc<EmbeddedStore>) {
         limits: Limits::default(),
         tokens: TokenTable::new(4),
         memory: Memory::new(64 << 20),
+        sending: Memory::new(64 << 20),
+        answers: Memory::new(64 << 20),
     };
     (door, homes)
 }

@@ -158,6 +158,7 @@ fn prepare(
         login_deadline: settings.login_deadline,
         connections: settings.connections,
         transfer_memory: settings.transfer_memory,
+        answer_memory: settings.answer_memory,
         workers,
         congestion: settings.congestion,
         strangers: settings.strangers,

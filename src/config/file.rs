@@ -111,6 +111,7 @@ pub(super) struct Limits {
     pub(super) files_per_account: Count<{ u32::MAX }>,
     pub(super) partials_per_account: Count<1_000_000>,
     pub(super) transfer_memory_mib: Count<1_000_000>,
+    pub(super) answer_memory_mib: Count<1_000_000>,
     pub(super) recheck_seconds: Seconds,
     pub(super) drain_seconds: Seconds,
 }
@@ -194,7 +195,8 @@ impl Default for Limits {
             sessions_per_account: Count(16),
             files_per_account: Count(1_000_000),
             partials_per_account: Count(256),
-            transfer_memory_mib: Count(512),
+            transfer_memory_mib: Count(256),
+            answer_memory_mib: Count(64),
             recheck_seconds: Count(30),
             drain_seconds: Count(30),
         }

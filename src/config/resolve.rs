@@ -52,6 +52,7 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
             partials: file.limits.partials_per_account.0.into(),
         },
         transfer_memory: file.limits.transfer_memory_mib.count() << 20,
+        answer_memory: file.limits.answer_memory_mib.count() << 20,
         congestion: file.congestion,
         strangers: StrangerLimits {
             all: file.limits.strangers.count(),

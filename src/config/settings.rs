@@ -41,6 +41,8 @@ pub struct Settings {
     pub caps: Caps,
     /// Bytes of files on their way through memory, in all sessions together.
     pub transfer_memory: usize,
+    /// Bytes of answers that may wait for their peers, in all sessions together.
+    pub answer_memory: usize,
     /// Threads of each kind for the work of homes; as many as the processors want if `None`.
     pub workers: Option<usize>,
     /// How connections find out how fast they may send.

@@ -105,6 +105,7 @@ fn every_key_arrives_where_it_belongs() {
         files_per_account = 16
         partials_per_account = 17
         transfer_memory_mib = 18
+        answer_memory_mib = 21
         drain_seconds = 12
         [log]
         file = "log/s.log"
@@ -139,7 +140,7 @@ fn every_key_arrives_where_it_belongs() {
     assert_eq!((settings.sessions, settings.limits.slowest), (14, 15));
     assert_eq!((settings.limits.transfer_stall, settings.workers), (seconds(19), Some(20)));
     assert_eq!(settings.caps, Caps { files: 16, partials: 17 });
-    assert_eq!(settings.transfer_memory, 18 << 20);
+    assert_eq!((settings.transfer_memory, settings.answer_memory), (18 << 20, 21 << 20));
     assert_eq!(settings.user.as_deref(), Some("sealane"));
     assert_eq!(settings.sandbox, sandbox::Mode::Required);
 }
@@ -152,7 +153,8 @@ fn a_misspelt_key_is_named_with_the_one_that_was_meant() {
         "line 2, limits.idel_seconds: there is no key 'idel_seconds' here, expected one of: \
          login_seconds, idle_seconds, stall_seconds, slowest_bytes_per_second, transfer_stall_seconds, \
          workers, connections, strangers, strangers_per_source, sessions_per_account, \
-         files_per_account, partials_per_account, transfer_memory_mib, recheck_seconds, drain_seconds"
+         files_per_account, partials_per_account, transfer_memory_mib, answer_memory_mib, \
+         recheck_seconds, drain_seconds"
     );
     assert_eq!(read(text).unwrap_err().hint().unwrap(), "did you mean 'idle_seconds'?");
     assert!(error("[limit]\n").starts_with("line 1, limit: there is no key 'limit' here"));
@@ -176,7 +178,7 @@ fn zero_is_refused_everywhere() {
             value.parse::<u32>().ok().map(|_| (section, key))
         })
         .collect();
-    assert_eq!(numbers.len(), 21);
+    assert_eq!(numbers.len(), 22);
     for (section, key) in numbers {
         for (value, limit) in [("0", "from 1 to"), ("-1", "from 1 to"), ("1e3", "from 1 to")] {
             let error = error(&format!("{section}\n{key} = {value}\n"));

@@ -56,10 +56,12 @@ pub struct Settings {
     pub login_deadline: Duration,
     /// Connections at once; further ones are closed. At least 1.
     pub connections: usize,
-    /// Bytes of files that all sessions together may hold on the way to the disk or, small ones,
-    /// from it; besides that, each connection one chunk and each session one small file in either
-    /// direction.
+    /// Bytes of files that all sessions together may hold on the way to the disk, and as much again
+    /// from it; besides that, each connection one chunk and each session one small file that comes
+    /// and one chunk that goes.
     pub transfer_memory: usize,
+    /// Bytes of answers that wait until their peers read them; besides that, one for each session.
+    pub answer_memory: usize,
     /// Threads for the work of homes, on which accounts take turns.
     pub workers: Workers,
     /// How connections find out how fast they may send.
@@ -124,6 +126,8 @@ pub async fn run(
         // The rest is for sessions of their own.
         tokens: TokenTable::new(settings.connections / 2),
         memory: Memory::new(settings.transfer_memory),
+        sending: Memory::new(settings.transfer_memory),
+        answers: Memory::new(settings.answer_memory),
     });
     let listeners = listeners.into_iter().map(|listener| (listener, sealane.clone()));
     let listeners: Vec<_> = listeners.chain(settings.doors).collect();

@@ -92,8 +92,7 @@ async fn put(
         Err(error) => return Ok(Err(error.into())),
     };
     let _moving = login.transfer();
-    let begin = move |home: &Home| home.upload(&path, None, FileMeta::default());
-    let upload = match on_home(login, begin).await {
+    let upload = match login.upload(path, None, FileMeta::default()).await {
         Ok(upload) => upload,
         Err(error) => return Ok(Err(error)),
     };

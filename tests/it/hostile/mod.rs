@@ -8,6 +8,7 @@ mod house;
 mod joining;
 mod names;
 mod quota;
+mod siege;
 mod strangers;
 
 use std::future::Future;

@@ -83,6 +83,8 @@ impl Pair {
             limits,
             tokens: sealane::TokenTable::new(64),
             memory: sealane_protocol::wire::Memory::new(64 << 20),
+            sending: sealane_protocol::wire::Memory::new(64 << 20),
+            answers: sealane_protocol::wire::Memory::new(64 << 20),
         };
         std::fs::create_dir_all(directory.path().join("data/homes").join(USER)).unwrap();
         let (drain, door) = (CancellationToken::new(), Arc::new(door));

@@ -107,6 +107,7 @@ impl Service {
             congestion: Default::default(),
             connections: 512,
             transfer_memory: 64 << 20,
+            answer_memory: 64 << 20,
             workers: Workers::default(),
             strangers: server::StrangerLimits { all: 400, per_source: 200 },
             drain: Duration::from_secs(20),

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use sealane_base::files::{FileMeta, SmallFile, Source, StorageError};
 use sealane_base::types::{Grant, Permission, RemotePath};
 
-use crate::storage::{Entry, HomeStore, Page, Partial, Scan, TAKEOVER, Upload, Usage, View};
+use crate::storage::{Entry, HomeStore, Page, Partial, Scan, UploadLock, Usage, View};
 
 macro_rules! operations {
     ($($(#[$doc:meta])* $name:ident needs $permission:ident;)*) => {
@@ -136,17 +136,13 @@ impl Home {
         if self.grant.root.is_root() { store.source(path) } else { Err(StorageError::Forbidden) }
     }
 
-    /// Begins an upload of `size` bytes, or of as many as come.
-    pub fn upload(
-        &self,
-        path: &RemotePath,
-        size: Option<u64>,
-        meta: FileMeta,
-    ) -> Result<Arc<dyn Upload>, StorageError> {
-        self.may(Operation::Upload)?.upload(path, size, meta, TAKEOVER)
+    /// Asks for the right to write to a file. [`Login::upload`](super::Login::upload) waits for it.
+    pub fn lock_upload(&self, path: &RemotePath) -> Result<Box<dyn UploadLock>, StorageError> {
+        self.may(Operation::Upload)?.lock_upload(path)
     }
 
-    /// Stores small files whole, durable together; one result for each.
+    /// Stores small files whole, durable together; one result for each. One that is
+    /// [`StorageError::InUse`] is for [`Login::put`](super::Login::put).
     pub fn put_many(
         &self,
         files: &[SmallFile],

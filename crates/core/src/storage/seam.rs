@@ -6,6 +6,7 @@
 
 use std::any::Any;
 use std::fmt::Debug;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +16,7 @@ use super::types::{Audit, Entry, Page, Partial, Usage, View};
 use sealane_base::files::{FileMeta, Sink, SmallFile, Source, StorageError};
 use sealane_base::types::{RemotePath, Username};
 
-/// How long an upload waits by default for the one it takes over from.
+/// How long an upload waits for the one it takes over from.
 pub const TAKEOVER: Duration = Duration::from_secs(10);
 
 /// Keeps the homes of all accounts.
@@ -99,33 +100,19 @@ pub trait HomeStore: Debug + Send + Sync {
     /// less than each alone.
     fn sources(&self, paths: &[RemotePath]) -> Vec<Result<Arc<dyn Source>, StorageError>>;
 
-    /// Begins an upload to `path`, taking over from one that runs there already: that one is told
-    /// through [`Upload::superseded`] and waited for at most `takeover` (usually [`TAKEOVER`]).
-    ///
-    /// A `size` is reserved whole now; if there is no room, only once something is written that the
-    /// file which has the name does not hold: what is there already needs no room. Without a `size`
-    /// the upload begins empty and reserves as it grows. A file that has the name keeps it, and
-    /// counts, until [`Sink::commit`].
+    /// Asks for the right to write to `path`. An upload that has it is told to stop, through
+    /// [`Upload::superseded`], and is not waited for here.
     ///
     /// # Errors
-    /// [`StorageError::Quota`] and [`StorageError::DiskFull`] with the bytes short;
     /// [`StorageError::NotFound`] if the directory is missing; [`StorageError::IsDirectory`],
-    /// [`StorageError::NotRegular`] for what has the name; [`StorageError::InUse`] if the other
-    /// upload does not end in time, [`StorageError::Superseded`] if a third one came meanwhile.
-    fn upload(
-        &self,
-        path: &RemotePath,
-        size: Option<u64>,
-        meta: FileMeta,
-        takeover: Duration,
-    ) -> Result<Arc<dyn Upload>, StorageError>;
+    /// [`StorageError::NotRegular`] for what has the name.
+    fn lock_upload(&self, path: &RemotePath) -> Result<Box<dyn UploadLock>, StorageError>;
 
     /// Writes small files whole, in any order, and makes them durable together: as
-    /// [`HomeStore::upload`] and [`Sink::commit`] in one step for each, holding nothing from
-    /// before. One result for each.
+    /// [`UploadLock::put`] for each. One result for each.
     ///
-    /// A name that something else is being written to is taken over, after the rest. Unlike with
-    /// uploads, a failure keeps no partial.
+    /// [`StorageError::InUse`] for a name that something else is being written to, which is told to
+    /// stop and not waited for.
     fn put_many(&self, files: &[SmallFile]) -> Vec<Result<(), StorageError>>;
 
     /// Makes a directory and, with `parents`, those above it; with `parents` it may be there.
@@ -183,6 +170,41 @@ pub trait HomeStore: Debug + Send + Sync {
     /// [`StorageError::NotFound`]; [`StorageError::InUse`] while it is being filled.
     fn discard_partial(&self, id: &str) -> Result<(), StorageError>;
 }
+
+/// The right to write to one name, or the wait for it. Dropping it gives it up.
+pub trait UploadLock: Send {
+    /// Waits until whoever had the name has let go of it. Cancel safe.
+    ///
+    /// # Errors
+    /// [`StorageError::Superseded`] if a newer one has asked meanwhile.
+    fn acquired(&mut self) -> Acquired<'_>;
+
+    /// Begins the upload, once the lock is acquired.
+    ///
+    /// A `size` is reserved whole now; if there is no room, only once something is written that the
+    /// file which has the name does not hold: what is there already needs no room. Without a `size`
+    /// the upload begins empty and reserves as it grows. A file that has the name keeps it, and
+    /// counts, until [`Sink::commit`].
+    ///
+    /// # Errors
+    /// [`StorageError::InUse`] if the lock is not acquired; [`StorageError::Quota`] and
+    /// [`StorageError::DiskFull`] with the bytes short; others as [`HomeStore::lock_upload`].
+    fn upload(
+        self: Box<Self>,
+        size: Option<u64>,
+        meta: FileMeta,
+    ) -> Result<Arc<dyn Upload>, StorageError>;
+
+    /// Writes a small file whole, holding nothing from before, and makes it durable. A failure
+    /// keeps no partial.
+    ///
+    /// # Errors
+    /// As [`UploadLock::upload`] and [`Sink::commit`].
+    fn put(self: Box<Self>, file: &SmallFile) -> Result<(), StorageError>;
+}
+
+/// See [`UploadLock::acquired`].
+pub type Acquired<'a> = Pin<Box<dyn Future<Output = Result<(), StorageError>> + Send + 'a>>;
 
 /// A file being uploaded into a home.
 ///

@@ -1,7 +1,25 @@
 //! How much of a file one end may hold in memory.
 
+use std::cell::RefCell;
+
 use crate::limits;
 use sealane_base::types::Layout;
+
+thread_local! {
+    /// What this thread reads into, and hashes at once.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Gives `work` a buffer of `size` bytes with anything in it. It belongs to the thread: what waits
+/// for its turn holds none, however much of it there is.
+pub(super) fn with_scratch<T>(size: usize, work: impl FnOnce(&mut [u8]) -> T) -> T {
+    SCRATCH.with_borrow_mut(|scratch| {
+        if scratch.len() < size {
+            scratch.resize(size, 0);
+        }
+        work(scratch.get_mut(..size).unwrap_or_default())
+    })
+}
 
 /// Bytes of the largest chunk of a file.
 pub(super) fn buffer_size(layout: &Layout) -> usize {

@@ -9,7 +9,7 @@ use super::TransferError;
 use super::connections::ConnectionPool;
 use crate::frame::{ChunkPrefix, ClaimsPage};
 use crate::pieces::PiecesPage;
-use crate::wire::{ChunkBuffer, FrameSender};
+use crate::wire::{ChunkBuffer, FrameSender, Share};
 use sealane_base::types::{Digest, Layout};
 
 /// What a receiver tells the sender.
@@ -82,6 +82,8 @@ impl ReceivingEnd {
 pub struct SendingEnd {
     pub(super) id: u32,
     pub(super) events: mpsc::Receiver<PeerEvent>,
+    /// Memory for what is sent, if others use it too.
+    pub(super) share: Option<Share>,
     pub(super) connections: ConnectionPool,
     pub(super) stall: Option<Duration>,
 }

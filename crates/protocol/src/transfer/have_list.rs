@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::{Instant, timeout};
 
+use super::buffers::with_scratch;
 use super::tell::Teller;
 use crate::frame::ClaimsPage;
 use sealane_base::files::Sink;
@@ -37,8 +38,7 @@ const FIRST: u64 = 64 << 20;
 
 /// What is held, on its way to the sender.
 ///
-/// Memory: 256 KiB for each of 2 jobs, and 32 bytes for each chunk that one hashes while the
-/// other is slow.
+/// Memory: 32 bytes for each chunk that one job hashes while the other is slow.
 pub(super) struct HaveList {
     sink: Arc<dyn Sink>,
     layout: Layout,
@@ -205,9 +205,8 @@ impl HaveList {
     }
 
     pub(super) async fn work(&self) {
-        let mut stretch = vec![0; STRETCH];
         while let Some((index, shift)) = self.take().await {
-            let digest = self.hash(index, shift, &mut stretch);
+            let digest = with_scratch(STRETCH, |stretch| self.hash(index, shift, stretch));
             self.done(index, digest).await;
             yield_turn().await;
         }

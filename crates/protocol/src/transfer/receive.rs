@@ -27,7 +27,7 @@ const SLOWEST_READING: u64 = 4 << 20;
 /// held then, and one cuts the present version if the sender asks for its pieces. It ends early
 /// when the route of `end` is closed.
 ///
-/// Memory: 2 chunks, 512 KiB more while the have-list is made, and 32 bytes for each chunk held;
+/// Memory: 2 chunks, and 32 bytes for each chunk held;
 /// where data has shifted 1 more chunk and 8 average pieces (4 MiB at most); over several
 /// connections up to [`TRANSFER_MEMORY`](limits::TRANSFER_MEMORY) of chunks.
 ///

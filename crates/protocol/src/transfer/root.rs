@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::buffers::buffer_size;
+use super::buffers::with_scratch;
 use super::{Meter, TransferError};
 use sealane_base::files::{Source, StorageError};
 use sealane_base::types::digest::chunk_digest;
@@ -94,7 +94,6 @@ async fn read_all(source: &dyn Source, meter: &Meter) -> Result<Digest, Transfer
 /// A file that is read from its beginning to its end, a chunk at a time.
 struct Reading {
     layout: Layout,
-    buffer: Vec<u8>,
     roots: RootBuilder,
     next: u32,
 }
@@ -103,8 +102,7 @@ impl Reading {
     fn new(source: &dyn Source) -> Result<Self, TransferError> {
         let layout = Layout::for_size(source.size())
             .map_err(|_| TransferError::Protocol("the file is larger than any file may be"))?;
-        let (buffer, roots) = (vec![0; buffer_size(&layout)], RootBuilder::new(layout));
-        Ok(Self { layout, buffer, roots, next: 0 })
+        Ok(Self { layout, roots: RootBuilder::new(layout), next: 0 })
     }
 
     /// Reads the next chunk; gives the root after the last one.
@@ -116,9 +114,10 @@ impl Reading {
         let (index, wrong) = (self.next, |_| TransferError::Protocol("chunk order"));
         if index < self.layout.count() {
             let length = self.layout.length(index).unwrap_or(0);
-            let bytes = self.buffer.get_mut(..length).unwrap_or_default();
-            source.read_at(self.layout.offset(index), bytes)?;
-            let digest = chunk_digest(&self.layout, index, bytes);
+            let digest = with_scratch(length, |bytes| {
+                source.read_at(self.layout.offset(index), bytes)?;
+                Ok::<_, StorageError>(chunk_digest(&self.layout, index, bytes))
+            })?;
             self.roots.insert(index, digest).map_err(wrong)?;
             meter.moved(length as u64);
             self.next += 1;

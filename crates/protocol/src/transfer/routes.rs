@@ -61,6 +61,8 @@ pub struct Routes {
     /// What the session's own connection may use of the server's memory; `None` for a client.
     share: Option<Share>,
     memory: Option<Memory>,
+    /// As `share`, for what is sent.
+    sending: Option<Share>,
     /// How long a transfer may stand still; for ever if `None`.
     stall: Option<Duration>,
 }
@@ -110,12 +112,13 @@ impl Drop for PooledConnection {
 }
 
 impl Routes {
-    /// Transfers that receive into memory which other sessions use too, and end when their peer
-    /// makes no progress for as long as `stall`.
+    /// Transfers that receive into `memory` and send from `sending`, which other sessions use too,
+    /// and end when their peer makes no progress for as long as `stall`.
     #[must_use]
-    pub fn within(memory: &Memory, stall: Duration) -> Self {
+    pub fn within(memory: &Memory, sending: &Memory, stall: Duration) -> Self {
         let (share, memory) = (Some(memory.share()), Some(memory.clone()));
-        Self { share, memory, stall: Some(stall), ..Self::default() }
+        let (sending, stall) = (Some(sending.share()), Some(stall));
+        Self { share, memory, sending, stall, ..Self::default() }
     }
 
     /// Opens the route of a transfer that receives a file of `layout` under `id`.
@@ -147,7 +150,7 @@ impl Routes {
         let (deliver, events) = mpsc::channel(EVENTS);
         let route = self.open(id, Delivery::Sending(deliver, size));
         let (connections, stall) = (self.connections.clone(), self.stall);
-        (route, SendingEnd { id, events, connections, stall })
+        (route, SendingEnd { id, events, connections, stall, share: self.sending.clone() })
     }
 
     /// Ends the transfer `id`, if it is there: its jobs find their end closed.

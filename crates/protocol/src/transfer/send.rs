@@ -10,7 +10,7 @@ use super::root::has_grown;
 use super::{Meter, Outcome, TransferError};
 use crate::Kind;
 use crate::frame::{self, ChunkPrefix};
-use crate::wire::{BufferPool, ChunkBuffer, FrameSender};
+use crate::wire::{BufferPool, ChunkBuffer, FrameSender, Share};
 use sealane_base::files::{Source, StorageError};
 use sealane_base::types::digest::chunk_digest;
 use sealane_base::types::{Digest, Layout, RootBuilder};
@@ -51,6 +51,7 @@ pub(super) struct Sending {
     out: FrameSender,
     meter: Arc<Meter>,
     pool: BufferPool,
+    share: Option<Share>,
     peer: Peer,
     moved: u64,
     reused: u64,
@@ -65,9 +66,14 @@ impl Sending {
         out: FrameSender,
         meter: Arc<Meter>,
     ) -> Self {
-        let (id, peer) = (end.id(), Peer::new(end, held, layout, &out));
-        let pool = BufferPool::new(buffers(&layout), buffer_size(&layout));
-        Self { id, source, layout, out, meter, pool, peer, moved: 0, reused: 0 }
+        let (id, share) = (end.id(), end.share.clone());
+        let (count, size) = (buffers(&layout), buffer_size(&layout));
+        let pool = match &share {
+            Some(share) => BufferPool::sharing(count, size, share),
+            None => BufferPool::new(count, size),
+        };
+        let peer = Peer::new(end, held, layout, &out);
+        Self { id, source, layout, out, meter, pool, share, peer, moved: 0, reused: 0 }
     }
 
     pub(super) async fn run(mut self) -> Result<Outcome, TransferError> {
@@ -88,8 +94,9 @@ impl Sending {
 
     /// Sends chunk `index`, in whatever form the receiver needs it; gives its digest.
     async fn chunk(&mut self, index: u32) -> Result<Digest, TransferError> {
-        let (buffer, prefix) = self.read(index).await?;
+        // Known first: nothing is held in memory for a receiver that does not tell.
         let theirs = self.peer.receiver_has(index, &self.meter).await?;
+        let (buffer, prefix) = self.read(index).await?;
         if theirs == Some(prefix.digest) {
             let length = buffer.chunk().len() as u64;
             self.reused += length;
@@ -128,7 +135,7 @@ impl Sending {
     }
 
     async fn read(&mut self, index: u32) -> Result<(ChunkBuffer, ChunkPrefix), TransferError> {
-        let mut buffer = self.pool.take().await;
+        let mut buffer = self.pool.take_of(self.share.as_ref()).await;
         let length = self.layout.length(index).unwrap_or(0);
         self.source.read_at(self.layout.offset(index), buffer.resize(length))?;
         let digest = chunk_digest(&self.layout, index, buffer.chunk());

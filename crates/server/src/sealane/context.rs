@@ -14,10 +14,11 @@ use sealane_base::files::StorageError;
 use sealane_base::types::Layout;
 use sealane_core::service::{Home, Login, Service};
 use sealane_protocol::ServerMessage;
-use sealane_protocol::transfer::{ReceivingEnd, Route, Routes, SendingEnd};
+use sealane_protocol::transfer::{ReceivingEnd, Route, Routes, SendingEnd, TransferError};
 use sealane_protocol::wire::{FrameSender, Loan, Share};
 
-/// Small files of one session in memory at once, in KiB, on their way up; and as much again down.
+/// Small files of one session in memory at once, in KiB, on their way up; and as much again of
+/// answers.
 pub(super) const SMALL_FILES_KIB: u32 = 8 * 1024;
 
 /// The requests of a session that can be ended early, by id.
@@ -35,8 +36,10 @@ pub(super) struct Context {
     pub(super) cancelled: CancellationToken,
     pub(super) routes: Routes,
     pub(super) transfers: Arc<Semaphore>,
-    /// For small files that are sent.
+    /// For answers: of the session in KiB, and of the server.
     pub(super) memory: (Arc<Semaphore>, Share),
+    /// What the last answer takes of it, until that is written.
+    pub(super) room: Mutex<Option<Room>>,
     pub(super) over: Arc<AtomicBool>,
     pub(super) signer: Option<Signer>,
     pub(super) _registration: Registration,
@@ -72,10 +75,24 @@ impl Context {
         self.or_cancelled(Arc::clone(&self.transfers).acquire_owned()).await
     }
 
-    /// Waits until a small file of `size` bytes may be in memory; `None` once the request is
-    /// cancelled.
+    /// Waits until an answer of `size` bytes may be in memory: for the peer to read those before
+    /// it, if it must be. `None` once the request is cancelled.
     pub(super) async fn memory_for(&self, size: u64) -> Option<Room> {
         self.or_cancelled(room(&self.memory, size)).await
+    }
+
+    /// As [`Context::memory_for`], for the last answer of this request.
+    pub(super) async fn reserve_answer(&self, size: u32) -> Result<(), Refusal> {
+        let room = self.memory_for(size.into()).await.ok_or(TransferError::Interrupted)?;
+        *self.room.lock().unwrap_or_else(PoisonError::into_inner) = Some(room);
+        Ok(())
+    }
+
+    /// Sends an answer that is not the last, for which [`Context::reserve_answer`] has made room.
+    pub(super) async fn send_reserved(&self, answer: &ServerMessage) -> Result<(), Refusal> {
+        let room = self.room.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let sent = self.out.send_holding(answer.encode(self.id), Box::new(room)).await;
+        sent.map_err(|_| TransferError::Interrupted.into())
     }
 
     /// Writes a refusal to the log and gives what the peer may know of it.
@@ -140,7 +157,7 @@ impl Context {
     }
 }
 
-/// Room in memory for a small file: of its session, and of the server.
+/// Room in memory for a small file or an answer: of its session, and of the server.
 #[derive(Debug)]
 pub(super) struct Room {
     _session: OwnedSemaphorePermit,

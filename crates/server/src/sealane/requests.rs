@@ -1,7 +1,7 @@
 //! The requests of one session that are under way: how many there may be, and how they end early.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -27,7 +27,7 @@ pub(super) struct Requests {
     pub(super) routes: Routes,
     requests: Arc<Semaphore>,
     transfers: Arc<Semaphore>,
-    /// KiB of small files that arrive, and of those that are sent.
+    /// KiB of small files that arrive, and of answers.
     arriving: (Arc<Semaphore>, Share),
     leaving: (Arc<Semaphore>, Share),
     pub(super) small_files: SmallFiles,
@@ -50,12 +50,12 @@ impl Requests {
             service: door.service.clone(),
             login,
             out,
-            routes: Routes::within(memory, door.limits.transfer_stall),
+            routes: Routes::within(memory, &door.sending, door.limits.transfer_stall),
             // The peer of a download knows of its end before this side does.
             requests: permits(limits::MAX_REQUESTS + limits::MAX_TRANSFERS),
             transfers: permits(limits::MAX_TRANSFERS),
             arriving: (permits(SMALL_FILES_KIB), memory.share()),
-            leaving: (permits(SMALL_FILES_KIB), memory.share()),
+            leaving: (permits(SMALL_FILES_KIB), door.answers.share()),
             small_files: SmallFiles::default(),
             cancels: Cancels::default(),
             over: Arc::default(),
@@ -106,6 +106,7 @@ impl Requests {
             cancelled,
             transfers: Arc::clone(&self.transfers),
             memory: self.leaving.clone(),
+            room: Mutex::default(),
             over: Arc::clone(&self.over),
             signer: self.signer.clone(),
             _registration: registration,

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument as _, info, warn};
 
 use super::context::{Context, Room};
@@ -56,7 +57,8 @@ where
     let (out, outbox) = outbox();
     let Limits { stall, slowest, .. } = door.limits;
     let pace = Stall { within: stall, slowest };
-    let writer = tokio::spawn(write_frames(write, outbox, pace));
+    // One that is ended from outside writes nothing more, however much is queued.
+    let writer = AbortOnDropHandle::new(tokio::spawn(write_frames(write, outbox, pace)));
     let mut reader = FrameReader::new(read, Side::Client, pace);
     let greeting = greet(&mut reader, &out, door, connection, &terms);
     let greeted = tokio::select! {

@@ -48,6 +48,10 @@ pub struct Sealane {
     pub tokens: TokenTable,
     /// For what arrives, in all sessions together.
     pub memory: Memory,
+    /// For large files that are sent, in all sessions together.
+    pub sending: Memory,
+    /// For answers that wait until their peer reads them: listings and small files.
+    pub answers: Memory,
 }
 
 /// What a server knows of one connection before anything is said on it.

@@ -160,7 +160,37 @@ async fn store(batch: Vec<Arrived>) {
     let (askers, files): (Vec<_>, Vec<_>) =
         batch.into_iter().map(|one| ((one.context, one.held), (one.request, one.bytes))).unzip();
     let Some(queue) = queue_of(&askers) else { return };
-    answer(askers, queue.run_long(move || store_all(&home, files)).await).await;
+    let outcomes = queue.run_long(move || store_all(&home, files)).await;
+    let (mut answered, mut answers) = (Vec::new(), Vec::new());
+    for (asker, outcome) in askers.into_iter().zip(outcomes) {
+        match outcome {
+            Outcome::Answer(answer) => {
+                answered.push(asker);
+                answers.push(answer);
+            }
+            // What is written there has been told to stop. Nothing else waits for that.
+            Outcome::InUse(file) => drop(tokio::spawn(store_alone(asker, file))),
+        }
+    }
+    answer(answered, answers).await;
+}
+
+/// What became of a file of a batch.
+enum Outcome {
+    Answer(Result<ServerMessage, Refusal>),
+    /// Something else is being written to its name.
+    InUse(SmallFile),
+}
+
+async fn store_alone<Held: Send + 'static>(asker: (Context, Held), file: SmallFile) {
+    let committed = SizeRoot { size: file.bytes.len() as u64, root: Digest::of_bytes(&file.bytes) };
+    let (login, cancelled) = (Arc::clone(&asker.0.login), asker.0.cancelled.clone());
+    let stored = tokio::select! {
+        stored = login.put(file) => stored,
+        () = cancelled.cancelled() => return,
+    };
+    let stored = stored.map(|()| ServerMessage::Committed(committed)).map_err(Refusal::from);
+    answer(vec![asker], vec![stored]).await;
 }
 
 fn queue_of<Held>(askers: &[(Context, Held)]) -> Option<Queue> {
@@ -193,38 +223,42 @@ async fn answer<Held: Send + 'static>(
 }
 
 /// Checks every file and stores those that are what they say, together.
-fn store_all(home: &Home, files: Vec<(PutSmall, Vec<u8>)>) -> Vec<Result<ServerMessage, Refusal>> {
-    let mut good = Vec::with_capacity(files.len());
-    let mut results = Vec::with_capacity(files.len());
-    for (request, bytes) in files {
-        let committed = SizeRoot { size: bytes.len() as u64, root: request.digest };
-        let file = checked(request, bytes, committed.root).map(|file| good.push(file));
-        results.push(file.map(|()| ServerMessage::Committed(committed)));
+fn store_all(home: &Home, files: Vec<(PutSmall, Vec<u8>)>) -> Vec<Outcome> {
+    let checked: Vec<_> =
+        files.into_iter().map(|(request, bytes)| checked(request, bytes)).collect();
+    let (mut good, mut results) = (Vec::with_capacity(checked.len()), Vec::new());
+    for file in checked {
+        let committed = file.map(|(file, committed)| {
+            good.push(file);
+            committed
+        });
+        results.push(committed);
     }
-    let mut stored = match home.put_many(&good) {
+    let stored = home.put_many(&good);
+    let mut stored = match stored {
         Ok(stored) => stored.into_iter(),
-        Err(_) => {
-            return results
-                .into_iter()
-                .map(|it| it.and(Err(StorageError::Forbidden.into())))
-                .collect();
-        }
+        Err(_) => good.iter().map(|_| Err(StorageError::Forbidden)).collect::<Vec<_>>().into_iter(),
     };
-    for result in results.iter_mut().filter(|result| result.is_ok()) {
-        let outcome: Option<Result<(), StorageError>> = stored.next();
-        if let Some(Err(error)) = outcome {
-            *result = Err(error.into());
-        }
-    }
-    results
+    let mut good = good.into_iter();
+    let outcome = |result: Result<SizeRoot, Refusal>| match result {
+        Err(refusal) => Outcome::Answer(Err(refusal)),
+        Ok(committed) => match (stored.next(), good.next()) {
+            (Some(Err(StorageError::InUse)), Some(file)) => Outcome::InUse(file),
+            (Some(Err(error)), _) => Outcome::Answer(Err(error.into())),
+            _ => Outcome::Answer(Ok(ServerMessage::Committed(committed))),
+        },
+    };
+    results.into_iter().map(outcome).collect()
 }
 
-fn checked(request: PutSmall, bytes: Vec<u8>, digest: Digest) -> Result<SmallFile, Refusal> {
+/// The file and what is committed with it, if it is what it says.
+fn checked(request: PutSmall, bytes: Vec<u8>) -> Result<(SmallFile, SizeRoot), Refusal> {
+    let committed = SizeRoot { size: bytes.len() as u64, root: request.digest };
     let path = RemotePath::parse(&request.path)?;
     if bytes.len() > limits::INLINE_FILE as usize {
         return Err(Refusal::new(Status::TooLarge));
     }
-    transfer::check_whole(digest, &bytes)?;
+    transfer::check_whole(request.digest, &bytes)?;
     let meta = FileMeta { modified: request.modified, mode: request.mode };
-    Ok(SmallFile { path, bytes, meta })
+    Ok((SmallFile { path, bytes, meta }, committed))
 }

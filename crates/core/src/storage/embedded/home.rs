@@ -4,15 +4,15 @@
 //! `upload`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::changes;
 use super::listing;
+use super::locks;
 use super::partials;
 use super::source::CountedSource;
-use super::upload::EmbeddedUpload;
+use super::upload::{Destination, EmbeddedLock, EmbeddedUpload};
 use super::view::{Files, Pass, Seen};
-use crate::storage::seam::{HomeStore, Scan, TAKEOVER, Upload};
+use crate::storage::seam::{Acquired, HomeStore, Scan, Upload, UploadLock};
 use crate::storage::types::{Entry, Page, Partial, Usage, View};
 use sealane_base::files::jail::Directory;
 use sealane_base::files::{
@@ -79,16 +79,12 @@ impl HomeStore for EmbeddedHome {
         paths.iter().map(open_next).collect()
     }
 
-    fn upload(
-        &self,
-        path: &RemotePath,
-        size: Option<u64>,
-        meta: FileMeta,
-        takeover: Duration,
-    ) -> Result<Arc<dyn Upload>, StorageError> {
+    fn lock_upload(&self, path: &RemotePath) -> Result<Box<dyn UploadLock>, StorageError> {
         let pass = self.seen.pass()?;
         let target = holder(&pass, path)?;
-        Ok(Arc::new(EmbeddedUpload::begin(pass, target, path, size, meta, takeover, true)?))
+        let to = Destination::new(pass, target, path)?;
+        let asking = to.ask();
+        Ok(Box::new(EmbeddedLock { to, asking, lock: None }))
     }
 
     fn put_many(&self, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
@@ -168,18 +164,17 @@ fn made(pass: &Pass, here: &Directory, name: &str) -> Result<Directory, StorageE
 
 fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
     let mut results: Vec<_> = files.iter().map(|_| Ok(())).collect();
-    let (mut staged, mut sinks, mut busy) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut staged, mut sinks) = (Vec::new(), Vec::new());
     let mut holders = Holders::default();
     for (file, result) in files.iter().zip(&mut results) {
         let target = holders.of(pass, &file.path);
-        // Nobody is waited for while others wait for what is staged here.
-        match target.and_then(|target| stage(pass, file, target, Duration::ZERO)) {
+        let to = target.and_then(|target| Destination::new(pass.clone(), target, &file.path));
+        match to.and_then(|to| stage(file, to.ask().try_take()?, to)) {
             Ok(Some(sink)) => {
                 staged.push(result);
                 sinks.push(sink);
             }
             Ok(None) => {}
-            Err(StorageError::InUse) => busy.push((file, result)),
             Err(error) => *result = Err(error),
         }
     }
@@ -187,38 +182,53 @@ fn put_many(pass: &Pass, files: &[SmallFile]) -> Vec<Result<(), StorageError>> {
     for ((result, sink), outcome) in staged.into_iter().zip(&sinks).zip(committed) {
         *result = outcome.inspect_err(|_| sink.discard());
     }
-    drop(sinks);
-    for (file, result) in busy {
-        *result = put_alone(pass, file);
-    }
     results
 }
 
-fn put_alone(pass: &Pass, file: &SmallFile) -> Result<(), StorageError> {
-    match stage(pass, file, holder(pass, &file.path)?, TAKEOVER)? {
-        Some(sink) => sink.commit().inspect_err(|_| sink.discard()),
-        None => Ok(()),
+impl UploadLock for EmbeddedLock {
+    fn acquired(&mut self) -> Acquired<'_> {
+        Box::pin(async {
+            if self.lock.is_none() {
+                self.lock = Some(self.asking.granted().await?);
+            }
+            Ok(())
+        })
+    }
+
+    fn upload(
+        self: Box<Self>,
+        size: Option<u64>,
+        meta: FileMeta,
+    ) -> Result<Arc<dyn Upload>, StorageError> {
+        let Self { to, lock, .. } = *self;
+        let lock = lock.ok_or(StorageError::InUse)?;
+        Ok(Arc::new(EmbeddedUpload::begin(to, lock, size, meta, true)?))
+    }
+
+    fn put(self: Box<Self>, file: &SmallFile) -> Result<(), StorageError> {
+        let Self { to, lock, .. } = *self;
+        match stage(file, lock.ok_or(StorageError::InUse)?, to)? {
+            Some(sink) => sink.commit().inspect_err(|_| sink.discard()),
+            None => Ok(()),
+        }
     }
 }
 
 /// `None` if there is no room for the file, and it is there already.
 fn stage(
-    pass: &Pass,
     file: &SmallFile,
-    target: Arc<Directory>,
-    takeover: Duration,
+    lock: locks::UploadLock,
+    to: Destination,
 ) -> Result<Option<EmbeddedUpload>, StorageError> {
     let size = u64::try_from(file.bytes.len()).unwrap_or(u64::MAX);
-    let (path, meta, place) = (&file.path, file.meta, Arc::clone(&target));
-    let written =
-        EmbeddedUpload::begin(pass.clone(), place, path, Some(size), meta, takeover, false)
-            .and_then(|sink| {
-                sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
-                Ok(sink)
-            });
+    let begun = EmbeddedUpload::begin(to.clone(), lock, Some(size), file.meta, false);
+    let written = begun.and_then(|sink| {
+        sink.write_at(0, &file.bytes).inspect_err(|_| sink.discard())?;
+        Ok(sink)
+    });
     match written {
         Err(error) if is_about_room(&error) => {
-            if is_there(pass, file, &target).unwrap_or(false) {
+            if is_there(&to, file).unwrap_or(false) {
                 Ok(None)
             } else {
                 Err(error)
@@ -229,10 +239,11 @@ fn stage(
 }
 
 /// Whether the name has the very same file already, which gets its time and mode then.
-fn is_there(pass: &Pass, file: &SmallFile, target: &Directory) -> Result<bool, StorageError> {
-    let (Some(name), false) = (file.path.name(), pass.keeps_apart().is_some()) else {
+fn is_there(to: &Destination, file: &SmallFile) -> Result<bool, StorageError> {
+    let Destination { pass, target, name, .. } = to;
+    if pass.keeps_apart().is_some() {
         return Ok(false);
-    };
+    }
     let _names = pass.lock_names();
     let (present, facts) = target.file(name)?;
     let mut bytes = vec![0; file.bytes.len()];

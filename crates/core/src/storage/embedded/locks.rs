@@ -4,9 +4,9 @@
 //! locked: it tells the old one to stop, and waits for it, because both share one partial.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 use sealane_base::files::StorageError;
@@ -16,7 +16,7 @@ use sealane_base::types::RemotePath;
 #[derive(Debug, Default)]
 pub(super) struct UploadLocks {
     slots: Mutex<HashMap<RemotePath, Slot>>,
-    released: Condvar,
+    released: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -27,39 +27,33 @@ struct Slot {
     holder: Option<CancellationToken>,
 }
 
-impl UploadLocks {
-    fn lock(&self) -> MutexGuard<'_, HashMap<RemotePath, Slot>> {
-        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+/// An upload that has asked for a name, until it gets it or is dropped.
+#[derive(Debug)]
+pub(super) struct Asking {
+    locks: Arc<UploadLocks>,
+    path: RemotePath,
+    ticket: u64,
+}
+
+impl Asking {
+    /// Waits until the one that has the name lets go. Cancel safe.
+    ///
+    /// [`StorageError::Superseded`] if a newer one asked.
+    pub(super) async fn granted(&self) -> Result<UploadLock, StorageError> {
+        loop {
+            let released = self.locks.released.notified();
+            match self.try_take() {
+                Err(StorageError::InUse) => released.await,
+                outcome => return outcome,
+            }
+        }
     }
 
-    /// Takes `path` over, waiting at most `takeover` for its present holder to be dropped.
-    ///
-    /// [`StorageError::InUse`] after that, [`StorageError::Superseded`] if a newer one asked.
-    pub(super) fn take(
-        self: &Arc<Self>,
-        path: &RemotePath,
-        takeover: Duration,
-    ) -> Result<UploadLock, StorageError> {
-        let mut slots = self.lock();
-        let slot = slots.entry(path.clone()).or_default();
-        slot.latest += 1;
-        slot.waiting += 1;
-        let ticket = slot.latest;
-        if let Some(holder) = &slot.holder {
-            holder.cancel();
-        }
-        // Those that waited before this one have lost and need not wait longer.
-        self.released.notify_all();
-        let (mut slots, _) = self
-            .released
-            .wait_timeout_while(slots, takeover, |slots| {
-                slots.get(path).is_some_and(|slot| slot.latest == ticket && slot.holder.is_some())
-            })
-            .unwrap_or_else(PoisonError::into_inner);
-        let slot = slots.entry(path.clone()).or_default();
-        slot.waiting = slot.waiting.saturating_sub(1);
-        if slot.latest != ticket {
-            Self::forget_idle(&mut slots, path);
+    /// As [`Asking::granted`], without waiting: [`StorageError::InUse`] while another has it.
+    pub(super) fn try_take(&self) -> Result<UploadLock, StorageError> {
+        let mut slots = self.locks.lock();
+        let slot = slots.entry(self.path.clone()).or_default();
+        if slot.latest != self.ticket {
             return Err(StorageError::Superseded);
         }
         if slot.holder.is_some() {
@@ -67,7 +61,40 @@ impl UploadLocks {
         }
         let token = CancellationToken::new();
         slot.holder = Some(token.clone());
-        Ok(UploadLock { locks: Arc::clone(self), path: path.clone(), token })
+        Ok(UploadLock { locks: Arc::clone(&self.locks), path: self.path.clone(), token })
+    }
+}
+
+impl Drop for Asking {
+    fn drop(&mut self) {
+        let mut slots = self.locks.lock();
+        if let Some(slot) = slots.get_mut(&self.path) {
+            slot.waiting = slot.waiting.saturating_sub(1);
+        }
+        UploadLocks::forget_idle(&mut slots, &self.path);
+    }
+}
+
+impl UploadLocks {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RemotePath, Slot>> {
+        self.slots.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks for `path`; its present holder is told to let go.
+    pub(super) fn ask(self: &Arc<Self>, path: RemotePath) -> Asking {
+        let ticket = {
+            let mut slots = self.lock();
+            let slot = slots.entry(path.clone()).or_default();
+            slot.latest += 1;
+            slot.waiting += 1;
+            if let Some(holder) = &slot.holder {
+                holder.cancel();
+            }
+            slot.latest
+        };
+        // Those that waited before this one have lost and need not wait longer.
+        self.released.notify_waiters();
+        Asking { locks: Arc::clone(self), path, ticket }
     }
 
     /// Runs `work` while nobody holds or waits for any name; `None` if somebody does.
@@ -121,7 +148,7 @@ impl Drop for UploadLock {
         }
         UploadLocks::forget_idle(&mut slots, &self.path);
         drop(slots);
-        self.locks.released.notify_all();
+        self.locks.released.notify_waiters();
     }
 }
 
@@ -129,38 +156,36 @@ impl Drop for UploadLock {
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_newest_wins_and_the_others_hear_of_it() {
+    #[tokio::test]
+    async fn the_newest_wins_and_the_others_hear_of_it() {
         let locks = Arc::new(UploadLocks::default());
         let path = RemotePath::parse("a/b").unwrap();
-        let first = locks.take(&path, Duration::ZERO).unwrap();
-        let other = locks.take(&RemotePath::parse("a").unwrap(), Duration::ZERO).unwrap();
-        let second = std::thread::spawn({
-            let (locks, path) = (Arc::clone(&locks), path.clone());
-            move || locks.take(&path, Duration::from_secs(60)).map(drop)
-        });
-        while !first.token().is_cancelled() {
-            std::thread::yield_now();
-        }
-        let third = std::thread::spawn({
-            let (locks, path) = (Arc::clone(&locks), path.clone());
-            move || locks.take(&path, Duration::from_secs(60)).map(drop)
-        });
-        assert!(matches!(second.join().unwrap(), Err(StorageError::Superseded)));
+        let ask = || locks.ask(path.clone());
+        let first = ask().granted().await.unwrap();
+        let other = locks.ask(RemotePath::parse("a").unwrap()).granted().await.unwrap();
+        assert!(first.check().is_ok());
+        let second = ask();
+        assert!(first.token().is_cancelled());
+        let second = tokio::spawn(async move { second.granted().await.map(drop) });
+        let third = ask();
+        assert!(matches!(second.await.unwrap(), Err(StorageError::Superseded)));
         assert!(matches!(first.check(), Err(StorageError::Superseded)));
+        let third = tokio::spawn(async move { third.granted().await.map(drop) });
+        tokio::task::yield_now().await;
+        assert!(!third.is_finished());
         drop(first);
-        third.join().unwrap().unwrap();
+        third.await.unwrap().unwrap();
         assert!(other.check().is_ok());
         drop(other);
         assert_eq!(locks.while_idle(|| 7), Some(7));
     }
 
     #[test]
-    fn one_that_does_not_let_go_is_waited_for_no_longer_than_asked() {
+    fn one_that_is_given_up_leaves_nothing() {
         let locks = Arc::new(UploadLocks::default());
         let path = RemotePath::parse("x").unwrap();
-        let held = locks.take(&path, Duration::ZERO).unwrap();
-        assert!(matches!(locks.take(&path, Duration::from_millis(5)), Err(StorageError::InUse)));
+        let held = locks.ask(path.clone()).try_take().unwrap();
+        assert!(matches!(locks.ask(path).try_take(), Err(StorageError::InUse)));
         assert_eq!(locks.while_idle(|| ()), None);
         drop(held);
         assert_eq!(locks.while_idle(|| ()), Some(()));

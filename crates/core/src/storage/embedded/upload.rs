@@ -2,12 +2,11 @@
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::Reservation;
-use super::locks::UploadLock;
+use super::locks::{Asking, UploadLock};
 use super::names::{NOTE, PART, stem_of};
 use super::view::{Pass, Reading};
 use crate::storage::seam::Upload;
@@ -18,6 +17,47 @@ use sealane_base::files::{PartialFile, umask};
 use sealane_base::files::{Room, is_about_room, replaceable, require_space};
 use sealane_base::fsio::disk;
 use sealane_base::types::RemotePath;
+
+/// Where an upload goes.
+#[derive(Clone, Debug)]
+pub(super) struct Destination {
+    pub(super) pass: Pass,
+    /// The directory that holds it.
+    pub(super) target: Arc<Directory>,
+    pub(super) name: String,
+    /// Its path in the whole home.
+    whole: RemotePath,
+}
+
+impl Destination {
+    /// `target` holds `path`. Fails if no upload to there can succeed.
+    pub(super) fn new(
+        pass: Pass,
+        target: Arc<Directory>,
+        path: &RemotePath,
+    ) -> Result<Self, StorageError> {
+        let name = path.name().ok_or(StorageError::IsDirectory)?.to_owned();
+        pass.require_same_mount(&target)?;
+        replaceable(&target, &name)?;
+        let whole = pass.whole(path)?;
+        Ok(Self { pass, target, name, whole })
+    }
+
+    /// Asks for the right to write there.
+    pub(super) fn ask(&self) -> Asking {
+        self.pass.locks().ask(self.whole.clone())
+    }
+}
+
+/// The right to write to a [`Destination`], or the wait for it: see [`storage::UploadLock`].
+///
+/// [`storage::UploadLock`]: crate::storage::UploadLock
+#[derive(Debug)]
+pub(super) struct EmbeddedLock {
+    pub(super) to: Destination,
+    pub(super) asking: Asking,
+    pub(super) lock: Option<UploadLock>,
+}
 
 /// An upload into a home of the embedded store: see [`Upload`].
 #[derive(Debug)]
@@ -44,24 +84,19 @@ pub(super) struct EmbeddedUpload {
 }
 
 impl EmbeddedUpload {
-    /// `target` holds `path`. Without a `size` it begins empty, and its reservation grows.
-    /// `resume`: whether what is there may be held, and what is received may be kept.
+    /// Without a `size` it begins empty, and its reservation grows. `resume`: whether what is there
+    /// may be held, and what is received may be kept.
     pub(super) fn begin(
-        pass: Pass,
-        target: Arc<Directory>,
-        path: &RemotePath,
+        to: Destination,
+        lock: UploadLock,
         declared: Option<u64>,
         meta: FileMeta,
-        takeover: Duration,
         resume: bool,
     ) -> Result<Self, StorageError> {
         let size = declared.unwrap_or(0);
-        let name = path.name().ok_or(StorageError::IsDirectory)?;
-        // What cannot succeed takes nothing over.
-        pass.require_same_mount(&target)?;
+        let Destination { pass, target, name, whole } = to;
+        let name = name.as_str();
         let replaced = replaceable(&target, name)?;
-        let whole = pass.whole(path)?;
-        let lock = pass.locks().take(&whole, takeover)?;
         let apart = pass.keeps_apart().map(str::to_owned);
         let stem = stem_of(&whole, apart.as_deref());
         let part = format!("{stem}{PART}");

@@ -17,12 +17,16 @@ async fn is_taken(routes: &Routes, layout: Layout, index: u32) -> bool {
     timeout(STALL / 2, routes.deliver(&header, &mut reader)).await.is_ok()
 }
 
+fn routes(memory: &Memory) -> Routes {
+    Routes::within(memory, &Memory::new(1 << 20), STALL)
+}
+
 #[tokio::test(start_paused = true)]
 async fn what_arrives_waits_for_memory_that_others_hold_and_goes_on_without_them() {
     let layout = Layout::for_size(8 << 20).unwrap();
     // One chunk for all, and one more for each.
     let memory = Memory::new(1 << 20);
-    let (first, second) = (Routes::within(&memory, STALL), Routes::within(&memory, STALL));
+    let (first, second) = (routes(&memory), routes(&memory));
     let (held, _end) = (first.receive(ID, layout), second.receive(ID, layout));
     assert!(is_taken(&first, layout, 0).await && is_taken(&first, layout, 1).await);
     assert!(is_taken(&second, layout, 0).await);

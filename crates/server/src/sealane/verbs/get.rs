@@ -34,15 +34,15 @@ pub(in crate::sealane) async fn serve(
     let held = Held { have_list: claims, pieces: request.pieces.unwrap_or(false), is_ready: false };
     let opened = context.run(move |home| home.source(&path).map(|it| open(it, claims))).await?;
     let source = match opened {
-        Opened::Loaded(file) => return answer_whole(context, file?).await,
+        Opened::Loaded(file) => return Ok(Some(file?)),
         Opened::Unread(source) => source,
     };
     let layout = Layout::for_size(source.size())?;
     let FileMeta { modified, mode } = source.meta();
     if layout.count() == 1 && !claims {
-        let Some(_memory) = context.memory_for(source.size()).await else { return Ok(None) };
+        context.reserve_answer(u32::try_from(source.size()).unwrap_or(u32::MAX)).await?;
         let file = context.login.queue().run(move || load(&*source)).await?;
-        return answer_whole(context, file).await;
+        return Ok(Some(file));
     }
     let Some(_turn) = context.transfer_turn().await else { return Ok(None) };
     let Some((_route, end)) = context.send(layout.size()) else { return Ok(None) };
@@ -71,14 +71,4 @@ fn open(source: Arc<dyn Source>, claims: bool) -> Opened {
         return Opened::Unread(source);
     }
     Opened::Loaded(load(&*source))
-}
-
-/// Sends a whole small file, so that its memory is counted until it is on its way.
-async fn answer_whole(
-    context: &Context,
-    file: ServerMessage,
-) -> Result<Option<ServerMessage>, Refusal> {
-    // If the session has ended, nobody waits for this answer.
-    let _ = context.out.send(file.encode(context.id)).await;
-    Ok(None)
 }

@@ -6,7 +6,6 @@ use sealane_base::types::RemotePath;
 use sealane_core::service::Home;
 use sealane_core::storage::Page;
 use sealane_protocol::message::{Entries, List};
-use sealane_protocol::transfer::TransferError;
 use sealane_protocol::{ServerMessage, limits};
 
 /// Answers `LIST`.
@@ -18,17 +17,19 @@ pub(in crate::sealane) async fn serve(
     if request.whole == Some(true) {
         return serve_whole(context, path).await;
     }
+    context.reserve_answer(limits::ENTRIES).await?;
     let page = context
         .run(move |home| home.list(&path, request.after.as_deref(), limits::PAGE_ENTRIES))
         .await?;
     Ok(to_wire(page, None))
 }
 
-/// Reads the directory once and sends page after page; gives the last. No thread is held while the
-/// peer takes its time.
+/// Reads the directory once and sends page after page; gives the last. Each is read once there is
+/// room for it in memory.
 async fn serve_whole(context: &Context, path: RemotePath) -> Result<ServerMessage, Refusal> {
     let mut scan = context.run(move |home| home.scan(&path)).await?;
     loop {
+        context.reserve_answer(limits::ENTRIES).await?;
         let read = move |_: &Home| {
             let page = scan.next_page(limits::PAGE_ENTRIES)?;
             Ok((scan, page))
@@ -38,9 +39,7 @@ async fn serve_whole(context: &Context, path: RemotePath) -> Result<ServerMessag
         if !page.more || context.cancelled.is_cancelled() {
             return Ok(to_wire(page, None));
         }
-        if context.out.send(to_wire(page, Some(true)).encode(context.id)).await.is_err() {
-            return Err(TransferError::Interrupted.into());
-        }
+        context.send_reserved(&to_wire(page, Some(true))).await?;
     }
 }
 

@@ -10,6 +10,7 @@ pub(in crate::sealane) async fn serve(
     context: &Context,
     request: Partials,
 ) -> Result<ServerMessage, Refusal> {
+    context.reserve_answer(limits::ENTRIES).await?;
     let page = move |home: &sealane_core::service::Home| {
         home.partials(request.after.as_deref(), limits::PAGE_PARTIALS)
     };

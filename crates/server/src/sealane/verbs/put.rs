@@ -20,8 +20,7 @@ pub(in crate::sealane) async fn serve(
         return Err(Refusal::new(Status::TooLarge));
     }
     let meta = FileMeta { modified: request.modified, mode: request.mode };
-    let size = request.size;
-    let sink = context.run_long(move |home| home.upload(&path, Some(size), meta)).await?;
+    let sink = context.login.upload(path, Some(request.size), meta).await?;
     let superseded = sink.superseded();
     let claims = sink.held() > 0 && layout.whole_chunks(sink.held()) > 0;
     let (route, end) = context.receive(layout).ok_or(TransferError::Interrupted)?;

@@ -93,7 +93,7 @@ pub(super) fn fill(sink: &(impl Sink + ?Sized), content: &[u8]) -> Result<(), St
 fn upload(home: &Arc<dyn HomeStore>, name: &str, content: &[u8]) -> Result<(), StorageError> {
     let meta = FileMeta { modified: Some(7), mode: Some(0o640) };
     let size = u64::try_from(content.len()).unwrap();
-    fill(&*home.upload(&path(name), Some(size), meta, PATIENCE)?, content)
+    fill(&*begin_upload(&**home, &path(name), Some(size), meta)?, content)
 }
 
 fn put_all(home: &Arc<dyn HomeStore>, files: &[(&str, &[u8])]) -> Result<(), StorageError> {
@@ -131,7 +131,7 @@ fn an_upload_that_replaces_under_faults() {
 fn a_resumed_upload_under_faults() {
     let torn = |home: &Arc<dyn HomeStore>| {
         some_files(home)?;
-        let sink = home.upload(&path("a"), Some(20), FileMeta::default(), PATIENCE)?;
+        let sink = begin_upload(&**home, &path("a"), Some(20), FileMeta::default())?;
         sink.write_at(0, b"resumed con")
     };
     story("resume", &torn, &|home| upload(home, "a", b"resumed content, all"));

@@ -52,7 +52,7 @@ fn attempt(home: &Home, operation: Operation) -> Result<(), StorageError> {
         Operation::SetMeta => home.set_meta(&path("f"), FileMeta::default()),
         Operation::Stat => home.stat(&path("f")).map(drop),
         Operation::Upload => {
-            home.upload(&path("up"), Some(3), FileMeta::default())?;
+            home.lock_upload(&path("up"))?;
             let (path, bytes, meta) = (path("up"), vec![1; 3], FileMeta::default());
             home.put_many(&[SmallFile { path, bytes, meta }])?.remove(0)
         }
@@ -84,6 +84,14 @@ fn each_operation_is_done_with_its_permission_and_only_with_it() {
     }
 }
 
+/// Begins an upload to `f`, which nothing else is written to.
+fn begin(home: &Home, size: u64) -> Arc<dyn Upload> {
+    let mut lock = home.lock_upload(&path("f")).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(lock.acquired()).unwrap();
+    lock.upload(Some(size), FileMeta::default()).unwrap()
+}
+
 #[test]
 fn a_part_of_a_home_cannot_be_left() {
     let fixture = Fixture::new(1000);
@@ -100,14 +108,11 @@ fn a_part_of_a_home_cannot_be_left() {
     let names: Vec<_> = home.list(&path(""), None, 9).unwrap().entries;
     assert_eq!(names.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), ["link", "up"]);
     // It is one home: one quota, and an upload to the same file from outside takes over.
-    let inside = home.upload(&path("f"), Some(400), FileMeta::default()).unwrap();
+    let inside = begin(&home, 400);
     assert_eq!(fixture.home.usage().unwrap().reserved, 400);
     refused!(fixture.sink("g", 600), StorageError::Quota { short: 6, .. });
-    let outcome = fixture
-        .home
-        .upload(&path("a/part/f"), Some(4), FileMeta::default(), Duration::ZERO)
-        .map(drop);
-    refused!(outcome, StorageError::InUse);
+    let outside = fixture.home.lock_upload(&path("a/part/f")).unwrap();
+    refused!(outside.upload(Some(4), FileMeta::default()).map(drop), StorageError::InUse);
     assert!(inside.superseded().is_cancelled());
     drop(inside);
     // What is renamed away or replaced by a link is not followed.
@@ -144,7 +149,7 @@ fn one_who_may_not_read_holds_what_the_same_key_sent_and_nothing_else() {
     let writer = granted(&fixture, &[Permission::Write, Permission::List], "", "one");
     let again = granted(&fixture, &[Permission::Write], "", "one");
     let other = granted(&fixture, &[Permission::Write], "", "two");
-    let begin = |home: &Home| home.upload(&path("f"), Some(15), FileMeta::default()).unwrap();
+    let begin = |home: &Home| begin(home, 15);
     assert_eq!(fixture.sink("f", 15).unwrap().held(), 15);
     // Somebody who may read leaves the present version in the partial.
     {

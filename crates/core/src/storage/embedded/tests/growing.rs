@@ -3,7 +3,7 @@
 use super::*;
 
 fn begin(fixture: &Fixture, name: &str) -> Arc<dyn Upload> {
-    fixture.home.upload(&path(name), None, FileMeta::default(), PATIENCE).unwrap()
+    begin_upload(&*fixture.home, &path(name), None, FileMeta::default()).unwrap()
 }
 
 #[test]

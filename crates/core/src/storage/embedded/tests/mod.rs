@@ -27,8 +27,6 @@ use crate::storage::{EmbeddedStore, HomeStore, Store, Upload, View};
 use sealane_base::files::{FileMeta, Sink, SmallFile, Source, StorageError};
 use sealane_base::types::{Grant, RemotePath, Username};
 
-const PATIENCE: Duration = Duration::from_secs(60);
-
 /// A data directory with one open home.
 struct Fixture {
     store: Arc<EmbeddedStore>,
@@ -72,7 +70,7 @@ impl Fixture {
     }
 
     fn sink(&self, name: &str, size: u64) -> Result<Arc<dyn Upload>, StorageError> {
-        self.home.upload(&path(name), Some(size), FileMeta::default(), PATIENCE)
+        begin_upload(&*self.home, &path(name), Some(size), FileMeta::default())
     }
 
     fn read(&self, name: &str) -> Vec<u8> {
@@ -93,6 +91,19 @@ fn open(
     store.open_home(&Username::parse(owner).unwrap(), &path(place), limit, View::default())
 }
 
+/// Begins an upload, waiting for the one before it.
+fn begin_upload(
+    home: &dyn HomeStore,
+    path: &RemotePath,
+    size: Option<u64>,
+    meta: FileMeta,
+) -> Result<Arc<dyn Upload>, StorageError> {
+    let mut lock = home.lock_upload(path)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(lock.acquired())?;
+    lock.upload(size, meta)
+}
+
 /// Stores one small file.
 fn put_small(
     home: &Arc<dyn HomeStore>,
@@ -101,7 +112,15 @@ fn put_small(
     meta: FileMeta,
 ) -> Result<(), StorageError> {
     let file = SmallFile { path: path.clone(), bytes: bytes.to_vec(), meta };
-    home.put_many(&[file]).remove(0)
+    match home.put_many(std::slice::from_ref(&file)).remove(0) {
+        Err(StorageError::InUse) => {
+            let mut lock = home.lock_upload(path)?;
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(lock.acquired())?;
+            lock.put(&file)
+        }
+        outcome => outcome,
+    }
 }
 
 fn path(text: &str) -> RemotePath {

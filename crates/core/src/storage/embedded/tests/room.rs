@@ -25,7 +25,7 @@ fn what_is_there_already_needs_no_room() {
     let size = bytes.len() as u64;
     let before = fixture.home.usage().unwrap();
     let meta = FileMeta { modified: Some(5_000_000_000), mode: Some(0o640) };
-    let sink = fixture.home.upload(&path("f"), Some(size), meta, PATIENCE).unwrap();
+    let sink = begin_upload(&*fixture.home, &path("f"), Some(size), meta).unwrap();
     assert_eq!(read_all(&sink), bytes);
     assert_eq!(fixture.home.usage().unwrap(), before);
     sink.commit().unwrap();

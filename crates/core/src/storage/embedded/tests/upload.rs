@@ -144,10 +144,8 @@ fn a_newer_upload_takes_over() {
     let other = fixture.sink("g", 10).unwrap();
     old.write_at(0, b"old").unwrap();
     let token = old.superseded();
-    refused!(
-        fixture.home.upload(&path("f"), Some(90), FileMeta::default(), Duration::from_millis(1)),
-        StorageError::InUse
-    );
+    let impatient = fixture.home.lock_upload(&path("f")).unwrap();
+    refused!(impatient.upload(Some(90), FileMeta::default()), StorageError::InUse);
     std::thread::scope(|scope| {
         let newer = scope.spawn(|| fixture.sink("f", 90).unwrap());
         while !token.is_cancelled() {
