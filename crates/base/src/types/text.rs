@@ -5,6 +5,10 @@
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
+/// The name of events of the log that any peer can cause any number of times: who writes the log
+/// may count them instead.
+pub const REPEATED: &str = "repeated";
+
 /// True for control characters and for those that change the direction of text around them
 /// (U+061C, U+200E–F, U+2028–E, U+2066–9): they can make a name look like another one.
 #[must_use]

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use super::{Ended, Limits, Sealane};
+use sealane_base::types::text::REPEATED;
 use sealane_base::types::{Digest, Username};
 use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
@@ -219,7 +220,7 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
     }
     if seat.is_none() {
         let peer = connection.peer().ip();
-        warn!(%peer, "a further connection was refused");
+        warn!(name: REPEATED, %peer, "a further connection was refused");
         door.service.accounts().join_refused(peer);
         let refused = ServerMessage::Refused(Refused::new(Status::JoinRefused));
         out.send(refused.encode(0)).await?;

@@ -3,6 +3,7 @@
 use sealane_base::files::StorageError;
 use sealane_base::types::chunk::LayoutError;
 use sealane_base::types::path::PathError;
+use sealane_base::types::text::REPEATED;
 use sealane_core::accounts::EnrollError;
 use tracing::{info, warn};
 
@@ -128,8 +129,8 @@ impl From<TransferError> for Refusal {
 pub(super) fn refuse(context: &Context, refusal: Refusal) -> ServerMessage {
     let (status, internal) = (refusal.status(), refusal.internal.as_deref());
     context.span.in_scope(|| match internal {
-        Some(internal) => warn!(?status, internal, "refused"),
-        None => info!(?status, "refused"),
+        Some(internal) => warn!(name: REPEATED, ?status, internal, "refused"),
+        None => info!(name: REPEATED, ?status, "refused"),
     });
     refusal.into_message()
 }

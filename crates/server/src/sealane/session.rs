@@ -16,6 +16,7 @@ use super::refusal::{Refusal, refuse};
 use super::requests::{Context, Requests, Room};
 use super::small_files::{Arrived, Wanted};
 use super::{Ended, Limits, Sealane, Terms, verbs};
+use sealane_base::types::text::REPEATED;
 use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::keep_alive::pong;
@@ -266,7 +267,7 @@ async fn answer(context: Context, message: ClientMessage) {
     let reply = match verbs::serve(&context, message).await {
         Ok(reply) => reply,
         Err(refusal) if context.cancelled.is_cancelled() => {
-            info!("given up");
+            info!(name: REPEATED, "given up");
             (!context.is_over()).then(|| refusal.into_message())
         }
         Err(refusal) => Some(refuse(&context, refusal)),
