@@ -13,6 +13,7 @@
 mod absent;
 mod admin;
 mod clashes;
+mod crowds;
 mod doors;
 mod eager;
 mod faults;
