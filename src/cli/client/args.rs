@@ -308,8 +308,9 @@ pub(super) enum ReceiptCommand {
 
 /// Check the signatures in a receipt, and that files here are what it is about; needs no server
 ///
-/// The key must be one of --pin, or one of a server that `sealane trust` knows. Exit status 5 if it
-/// is another, 8 if a signature is wrong or a file is not in the receipt.
+/// Says who signed. The key must be one of --pin, or one that `sealane trust` knows of the server
+/// that the receipt names. Exit status 5 if it is another, also one of another known server; 8 if
+/// a signature is wrong or a file is not in the receipt.
 #[derive(Args, Debug)]
 pub(super) struct CheckReceipt {
     /// The receipt
