@@ -28,6 +28,7 @@ mod lasting;
 mod library;
 mod limits;
 mod listeners;
+mod lives;
 mod logging;
 mod machine;
 mod migration;
