@@ -16,6 +16,7 @@ mod clashes;
 mod crowds;
 mod doors;
 mod eager;
+mod endless;
 mod faults;
 mod guessing;
 mod handy;

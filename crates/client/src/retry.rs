@@ -48,7 +48,7 @@ pub(super) fn is_passing(error: &SessionError) -> bool {
         // What broke the protocol would break it again.
         SessionError::Connection(why) => !matches!(**why, WireError::Frame(_)),
         SessionError::Refused(refused) => refused.status() == Status::ShuttingDown,
-        SessionError::Answer(_) | SessionError::Transfer(_) => false,
+        SessionError::Answer(_) | SessionError::TooLong { .. } | SessionError::Transfer(_) => false,
     }
 }
 
