@@ -1,14 +1,12 @@
 //! The way to the accounts of a configured server.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use super::AdminError;
 use sealane_base::fsio;
 use sealane_base::types::{RemotePath, Username};
-use sealane_core::accounts::{
-    AccountManager, AccountStore, DirectoryStore, LoginSettings, ManageError,
-};
+use sealane_core::accounts::{AccountManager, AccountStore, DirectoryStore, LoginSettings};
 
 /// A manager for the accounts in `directory`, with the server's own cost and rules for homes.
 ///
@@ -55,21 +53,6 @@ pub fn check_home(
     }
 }
 
-fn overlap(one: &RemotePath, other: &RemotePath) -> bool {
+pub(super) fn overlap(one: &RemotePath, other: &RemotePath) -> bool {
     one.contains(other) || other.contains(one) || one == other
-}
-
-/// Removes an account, also one whose record cannot be read, and says where below `data` its files
-/// are, if that can be told. They stay.
-///
-/// # Errors
-/// [`ManageError::Account`].
-pub fn remove_account(
-    manager: &AccountManager,
-    name: &Username,
-    data: &Path,
-) -> Result<Option<PathBuf>, ManageError> {
-    let home = manager.show(name).ok().and_then(|summary| summary.home.ok());
-    manager.remove(name)?;
-    Ok(home.map(|home| data.join(home.as_str())))
 }

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
+use sealane_base::files::StorageError;
 use sealane_base::fsio::FsError;
 use sealane_base::types::text::printable;
 use sealane_core::accounts::{AccountError, HashError, ManageError};
@@ -22,6 +23,14 @@ pub enum AdminError {
     /// A file cannot be read or made.
     #[error(transparent)]
     File(#[from] FsError),
+    /// The files of an account cannot be moved or removed.
+    #[error("'{}': {problem}", printable(&place.to_string_lossy()))]
+    Files {
+        /// Where they are.
+        place: PathBuf,
+        /// Why not.
+        problem: StorageError,
+    },
     /// A key and certificate cannot be made.
     #[error(transparent)]
     Generate(IdentityError),

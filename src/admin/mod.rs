@@ -8,6 +8,7 @@ mod address;
 mod calibrate;
 mod certificates;
 mod error;
+mod files;
 mod history;
 mod init;
 mod key_files;
@@ -20,11 +21,12 @@ mod wrap;
 
 use std::path::PathBuf;
 
-pub use accounts::{check_home, open_accounts, remove_account};
+pub use accounts::{check_home, open_accounts};
 pub use address::address;
 pub use calibrate::{Calibration, calibrate};
 pub use certificates::{CertificateReport, GeneratedPins, Pins, generate, pins, show};
 pub use error::AdminError;
+pub use files::{archive, check_alone, delete, rename};
 pub use history::{HistoryPoint, history, note_history};
 pub use init::{InitReport, init};
 pub use rotate::{Rotated, activate, prepare, recover, retire, revoke};

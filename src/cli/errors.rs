@@ -15,6 +15,8 @@ pub(super) fn session(what: &str, error: &SessionError) -> Failure {
         SessionError::Connection(error) => connection(what, error),
         SessionError::Refused(refused) => refusal(what, refused, &error.to_string()),
         SessionError::Transfer(error) => transfer(what, error),
+        SessionError::TooLong { .. } => Failure::new(Exit::Other, format!("{what}: {error}"))
+            .hint("name a directory that holds less, one after another"),
         SessionError::Answer(_) => Failure::new(Exit::Network, format!("{what}: {error}"))
             .hint("is the server of the same version?"),
     }

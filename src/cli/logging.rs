@@ -13,8 +13,11 @@ use std::time::{Duration, Instant};
 
 use tracing::error;
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use super::log_queue::{Queue, Sink};
+use super::log_sums::{self, Sums};
 use super::{Exit, Failure};
 use crate::config::environment;
 use sealane_base::fsio::LogFile;
@@ -28,6 +31,7 @@ const LAST_LINES: Duration = Duration::from_secs(1);
 pub(super) struct Log {
     stderr: Queue,
     file: Queue,
+    sums: Sums,
     is_written: Arc<AtomicBool>,
 }
 
@@ -42,13 +46,16 @@ impl Log {
         let filter = EnvFilter::try_new(filter.as_deref().unwrap_or(level))
             .map_err(|error| wrong(format!("SEALANE_LOG: {error}")))?;
         let log = self.clone();
-        tracing_subscriber::fmt()
-            .with_env_filter(filter)
+        let lines = tracing_subscriber::fmt::layer()
             .with_writer(move || log.clone())
             // It would say so on stderr, and panic if that fails.
             .log_internal_errors(false)
             .with_target(false)
             .with_ansi(false)
+            .with_filter(self.sums.clone());
+        tracing_subscriber::registry()
+            .with(filter)
+            .with(lines)
             .try_init()
             .map_err(|error| wrong(format!("cannot start the log: {error}")))?;
         // The usual hook writes to stderr itself, and would wait for its reader.
@@ -64,12 +71,17 @@ impl Log {
             let stderr = io::stderr().as_fd().try_clone_to_owned()?;
             self.stderr.write_to(Sink::Stream(stderr))?;
             match file {
-                Some(file) => self.file.write_to(Sink::File(file)),
-                None => {
-                    self.file.close();
-                    Ok(())
-                }
+                Some(file) => self.file.write_to(Sink::File(file))?,
+                None => self.file.close(),
             }
+            let sums = self.sums.clone();
+            let forever = move || {
+                loop {
+                    std::thread::sleep(log_sums::PERIOD);
+                    sums.tell();
+                }
+            };
+            std::thread::Builder::new().name("log sums".to_owned()).spawn(forever).map(drop)
         };
         begin().map_err(|error: io::Error| {
             Failure::new(Exit::Other, format!("cannot start the log: {error}"))
@@ -93,6 +105,7 @@ impl Log {
         if !self.is_written.load(Ordering::Relaxed) && self.write(None).is_err() {
             return;
         }
+        self.sums.tell();
         let give_up = Instant::now() + LAST_LINES;
         self.stderr.drain(give_up);
         self.file.drain(give_up);

@@ -8,6 +8,7 @@ mod confine;
 mod errors;
 pub mod failure;
 mod log_queue;
+mod log_sums;
 mod logging;
 mod manager;
 mod password;

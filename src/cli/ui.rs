@@ -13,7 +13,7 @@ use clap::{ArgMatches, Parser};
 use serde::Serialize;
 
 use super::failure::{Exit, Failure};
-use sealane_base::types::text::printable;
+use sealane_base::types::text::{json_printable, printable};
 
 /// Longest answer that is read, in bytes.
 const MAX_ANSWER: u64 = 1024;
@@ -43,7 +43,7 @@ impl Ui {
     /// An object of the result, on stdout; only with `--json`.
     pub fn object(&self, value: &impl Serialize) {
         if self.json {
-            let text = serde_json::to_string(value).map_err(io::Error::other);
+            let text = in_json(value);
             remember(text.and_then(|text| write_line(io::stdout().lock(), &text)));
         }
     }
@@ -54,11 +54,7 @@ impl Ui {
     /// # Errors
     /// It could not be written, to whomever; or stdout is the null device, which keeps nothing.
     pub fn only_copy(&self, text: &str, value: &impl Serialize) -> Result<(), Failure> {
-        let text = if self.json {
-            serde_json::to_string(value).map_err(io::Error::other)
-        } else {
-            Ok(printable(text))
-        };
+        let text = if self.json { in_json(value) } else { Ok(printable(text)) };
         let written = match text {
             Ok(_) if is_null_device() => Err(io::Error::other("it is /dev/null, or closed")),
             text => text.and_then(|text| write_line(io::stdout().lock(), &text)),
@@ -191,6 +187,12 @@ fn complaint(error: &clap::Error) -> String {
     let lines = text.lines().map(str::trim).take_while(is_advice).filter(|line| !line.is_empty());
     let line = lines.collect::<Vec<_>>().join(" ");
     line.strip_prefix("error: ").unwrap_or(&line).to_owned()
+}
+
+/// As one line, in which no character does anything to a terminal.
+fn in_json(value: &impl Serialize) -> io::Result<String> {
+    let text = serde_json::to_string(value).map_err(io::Error::other)?;
+    Ok(json_printable(&text))
 }
 
 fn error_object(failure: &Failure) -> serde_json::Value {

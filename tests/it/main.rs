@@ -13,8 +13,10 @@
 mod absent;
 mod admin;
 mod clashes;
+mod crowds;
 mod doors;
 mod eager;
+mod endless;
 mod faults;
 mod guessing;
 mod handy;
@@ -27,6 +29,7 @@ mod lasting;
 mod library;
 mod limits;
 mod listeners;
+mod lives;
 mod logging;
 mod machine;
 mod migration;

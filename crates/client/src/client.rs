@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::dial::{ConnectError, Target};
 use crate::prompts::Event;
-use crate::retry::{Retry, is_passing, may_pass};
+use crate::retry::{Retry, asked_to_wait, is_passing, may_pass, may_pass_at_first};
 use crate::session::{Session, SessionError};
 use sealane_base::types::Pin;
 use sealane_protocol::Status;
@@ -32,6 +32,8 @@ pub struct Reconnect {
     pub dial: Box<dyn Fn() -> Dial + Send + Sync>,
     /// How long and how often.
     pub retry: Retry,
+    /// A session that was lost is not replaced; only the first one is waited for.
+    pub once: bool,
     /// Any numbers, to spread the attempts of many clients.
     pub jitter: Box<dyn Fn() -> u32 + Send + Sync>,
     /// Is told what happens.
@@ -94,19 +96,20 @@ impl Client {
         }))
     }
 
-    /// Waits for the answer to the first login, and keeps no connection open meanwhile. Cancel
-    /// safe.
+    /// Waits for the answer to the first login, and keeps no connection open meanwhile. A server
+    /// that is busy is asked again, as after a lost connection. Cancel safe.
     ///
     /// # Errors
     /// As [`Session::logged_in`]; every request fails with the same error then.
     pub fn logged_in(&self) -> impl Future<Output = Result<(), SessionError>> + Send + use<> {
-        let (login, shared) = (self.session().1.logged_in(), Arc::downgrade(&self.0));
+        let (number, session) = self.session();
+        let (login, shared) = (session.logged_in(), Arc::downgrade(&self.0));
         async move {
-            login.await.inspect_err(|error| {
-                if let Some(shared) = shared.upgrade() {
-                    let _ = shared.failure.set(ConnectError::of_login(error.again()));
-                }
-            })
+            let Err(error) = login.await else { return Ok(()) };
+            match shared.upgrade() {
+                Some(shared) => Self(shared).log_in_again(number, error).await,
+                None => Err(error),
+            }
         }
     }
 
@@ -148,10 +151,7 @@ impl Client {
         loop {
             let (number, session) = self.session();
             match ask(session.clone(), again).await {
-                Err(error) if session.login_failed() => {
-                    self.fail(ConnectError::of_login(error.again()));
-                    return Err(error);
-                }
+                Err(error) if session.login_failed() => self.log_in_again(number, error).await?,
                 Err(error) if is_passing(&error) => self.reconnect(number, error).await?,
                 Err(error) if again && conflicts < MAX_CONFLICTS && is_conflict(&error) => {
                     conflicts += 1;
@@ -183,6 +183,17 @@ impl Client {
         let _ = self.0.failure.set(error);
     }
 
+    /// After the first login, in session `number`, failed with `error`: waits for another one if
+    /// that may succeed.
+    async fn log_in_again(&self, number: u64, error: SessionError) -> Result<(), SessionError> {
+        let failure = ConnectError::of_login(error.again());
+        if may_pass_at_first(&failure) {
+            return self.reconnect(number, error).await;
+        }
+        self.fail(failure);
+        Err(error)
+    }
+
     /// Waits until there is another session than `number`, which failed with `lost`.
     async fn reconnect(&self, number: u64, lost: SessionError) -> Result<(), SessionError> {
         let shared = &self.0;
@@ -191,20 +202,25 @@ impl Client {
             return Ok(());
         }
         if shared.failure.get().is_some() {
-            return Err(lost);
+            return Err(self.told(lost));
         }
+        let is_first = self.session().1.login_failed();
+        let mut last = match is_first {
+            true => ConnectError::of_login(lost.again()),
+            false => ConnectError::Session(lost.again()),
+        };
         let reconnect = shared.reconnect.as_ref();
+        let reconnect = reconnect.filter(|how| is_first || !how.once);
         let Some(how) = reconnect.filter(|how| !how.retry.deadline.is_zero()) else {
-            self.fail(ConnectError::Session(lost.again()));
+            self.fail(last);
             return Err(lost);
         };
-        (how.events)(Event::Lost(&lost));
+        (how.events)(if is_first { Event::Waiting(&last) } else { Event::Lost(&lost) });
         let (since, before) = (Instant::now(), shared.down.load(Ordering::Relaxed));
         let before = Duration::from_millis(before);
-        let mut last = ConnectError::Session(lost.again());
         loop {
             let attempt = shared.attempts.fetch_add(1, Ordering::Relaxed);
-            let delay = how.retry.delay(attempt, (how.jitter)());
+            let delay = how.retry.delay(attempt, (how.jitter)()) + asked_to_wait(&last);
             if before + since.elapsed() + delay > how.retry.deadline {
                 break;
             }
@@ -222,13 +238,22 @@ impl Client {
                 }
                 Err(error) => last = error,
             }
-            if !may_pass(&last) {
+            if !may_pass(&last, is_first) {
                 break;
             }
             (how.events)(Event::RetryFailed(&last));
         }
         self.fail(last);
-        Err(lost)
+        Err(self.told(lost))
+    }
+
+    /// What a request fails with that waited for a session after `lost`: how the login ended, if
+    /// there never was one.
+    fn told(&self, lost: SessionError) -> SessionError {
+        match self.failure() {
+            Some(ConnectError::Session(error)) if self.session().1.login_failed() => error.again(),
+            _ => lost,
+        }
     }
 }
 

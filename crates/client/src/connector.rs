@@ -4,6 +4,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::time::{Instant, sleep};
 
 use crate::announced;
 use crate::client::{Client, Reconnect};
@@ -11,7 +14,7 @@ use crate::dial::{self, ConnectError, Secured, Target};
 use crate::pace::RateLimit;
 use crate::pool;
 use crate::prompts::{Event, Prompts};
-use crate::retry::Retry;
+use crate::retry::{Retry, may_pass, may_pass_at_first};
 use crate::session::{OnLogin, Session, SessionError, SessionSettings};
 use crate::trust::{Trust, Trusted};
 use sealane_base::types::{Address, Pin, Secret};
@@ -27,8 +30,10 @@ pub struct Connector {
     pub trust: Trust,
     /// The key to log in with; a password follows if it is not accepted and there is one.
     pub key: Option<Identity>,
-    /// How long a lost connection is retried.
+    /// How long a lost connection is retried, and a server that has no room yet.
     pub retry: Retry,
+    /// A session that was lost is not replaced: what was handed out already cannot be taken back.
+    pub once: bool,
     /// No faster than this, over all connections together.
     pub limit: Option<RateLimit>,
     /// Never more than one connection a session: what comes over one comes in order, as a stream
@@ -71,7 +76,7 @@ impl Connector {
     pub fn new(store: Store, prompts: Arc<dyn Prompts>) -> Self {
         let trust = Trust { store, pins: Vec::new(), accept_new: false };
         let (retry, limit) = (Retry::default(), None);
-        Self { trust, key: None, retry, limit, single: false, prompts }
+        Self { trust, key: None, retry, once: false, limit, single: false, prompts }
     }
 
     /// Begins a session with the server of `address`: with the key if there is one, else with a
@@ -79,8 +84,9 @@ impl Connector {
     ///
     /// The client may be asked at once: requests leave together with the login, and if that fails
     /// they fail with its error. It logs in again whenever the connection is lost, with the same
-    /// keys accepted and the same key or password. The first connection is not retried: a wrong
-    /// address is told at once.
+    /// keys accepted and the same key or password. The first connection is retried as well if the
+    /// server answered and had no room; where nothing answers, that is told at once, because the
+    /// address is likely to be wrong.
     ///
     /// Cancel safety: dropping the future closes the connection.
     ///
@@ -95,11 +101,12 @@ impl Connector {
             }
             // What was asked already would have to be asked once more, with the password.
             let Err(error) = client.logged_in().await else { return Ok(client) };
-            let error = ConnectError::of_login(error);
-            if !is_about_key(&error) {
-                return Err(error);
+            match client.failure().filter(|failure| is_about_key(failure)) {
+                Some(refused) => {
+                    self.prompts.event(&route.trusted.server(), Event::KeyRefused(refused));
+                }
+                None => return Err(ConnectError::of_login(error)),
             }
-            self.prompts.event(&route.trusted.server(), Event::KeyRefused(&error));
         }
         let password = self.password(&route)?;
         self.begin(&route, Credential { key: None, password: Some(password) }).await
@@ -153,32 +160,85 @@ impl Connector {
         credential: Credential,
     ) -> Result<Client, ConnectError> {
         let Route { target, trusted } = route.as_ref();
-        let secured = dial::secure(target, credential.key.as_ref(), self.limit.clone()).await?;
+        let secured = self.secure_first(route, &credential).await?;
         let (proved, server, prompts) = (secured.pin, trusted.server(), self.prompts.clone());
         prompts.event(&server, Event::Secured(&secured.congestion));
         trusted.proved(proved, prompts.as_ref())?;
-        let on_login = self.on_login(route, &secured);
-        let (limit, single) = (self.limit.clone(), self.single);
-        let session = open(secured, &credential, limit.clone(), single, Some(on_login)).await;
+        let first =
+            FirstLogin { route: route.clone(), prompts: prompts.clone(), is_over: Arc::default() };
+        let (limit, single, hook) = (self.limit.clone(), self.single, first.hook(&secured));
+        let session = open(secured, &credential, limit.clone(), single, Some(hook)).await;
         let again = target.clone();
         let dial = move || -> crate::client::Dial {
             let (target, credential, limit) = (again.clone(), credential.clone(), limit.clone());
-            Box::pin(async move { log_in(&target, &credential, limit, single).await })
+            let first = first.clone();
+            Box::pin(async move {
+                let hook = |secured: &Secured| Some(first.hook(secured));
+                log_in(&target, &credential, limit, single, hook).await
+            })
         };
         let reconnect = Reconnect {
             dial: Box::new(dial),
             retry: self.retry,
-            jitter: Box::new(|| getrandom::u32().unwrap_or(u32::MAX)),
+            once: self.once,
+            jitter: Box::new(chance),
             events: Box::new(move |event| prompts.event(&server, event)),
         };
         Ok(Client::connected(session, reconnect, target.clone(), proved))
     }
 
+    /// The first connection. A server that closes it before it has proved its key may be full, and
+    /// is tried again.
+    async fn secure_first(
+        &self,
+        route: &Route,
+        credential: &Credential,
+    ) -> Result<Secured, ConnectError> {
+        let (since, server) = (Instant::now(), route.trusted.server());
+        let mut attempt = 0;
+        loop {
+            let secured = dial::secure(&route.target, credential.key.as_ref(), self.limit.clone());
+            let error = match secured.await {
+                Ok(secured) => return Ok(secured),
+                Err(error) => error,
+            };
+            let delay = self.retry.delay(attempt, chance());
+            let passes = match attempt {
+                0 => may_pass_at_first(&error),
+                _ => may_pass(&error, true),
+            };
+            if !passes || since.elapsed() + delay > self.retry.deadline {
+                return Err(error);
+            }
+            let event = if attempt == 0 { Event::Waiting } else { Event::RetryFailed };
+            self.prompts.event(&server, event(&error));
+            attempt += 1;
+            sleep(delay).await;
+        }
+    }
+}
+
+fn chance() -> u32 {
+    getrandom::u32().unwrap_or(u32::MAX)
+}
+
+/// What is done once, at the first login that succeeds.
+#[derive(Clone)]
+struct FirstLogin {
+    route: Arc<Route>,
+    prompts: Arc<dyn Prompts>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl FirstLogin {
     /// Learns the keys that the server announces with the login, and tells that this has succeeded.
-    fn on_login(&self, route: &Arc<Route>, secured: &Secured) -> OnLogin {
-        let (route, prompts) = (route.clone(), self.prompts.clone());
+    fn hook(&self, secured: &Secured) -> OnLogin {
+        let Self { route, prompts, is_over } = self.clone();
         let (exporter, proved): (_, Pin) = (secured.exporter, secured.pin);
         let received = move |keys: Option<Keys>| {
+            if is_over.swap(true, Ordering::Relaxed) {
+                return;
+            }
             if let Some(keys) = keys {
                 let announced = announced::verify(&keys, &exporter);
                 route.trusted.learn(&proved, &announced, prompts.as_ref());
@@ -228,9 +288,11 @@ async fn log_in(
     credential: &Credential,
     limit: Option<RateLimit>,
     single: bool,
+    hook: impl Fn(&Secured) -> Option<OnLogin>,
 ) -> Result<Session, ConnectError> {
     let secured = dial::secure(target, credential.key.as_ref(), limit.clone()).await?;
-    let session = open(secured, credential, limit, single, None).await;
+    let hook = hook(&secured);
+    let session = open(secured, credential, limit, single, hook).await;
     session.logged_in().await.map_err(ConnectError::of_login)?;
     Ok(session)
 }
@@ -248,6 +310,6 @@ pub async fn connect(
     key: Option<&Identity>,
 ) -> Result<Client, ConnectError> {
     let credential = Credential { key: key.cloned(), password: password.cloned() };
-    let session = log_in(target, &credential, None, false).await?;
+    let session = log_in(target, &credential, None, false, |_| None).await?;
     Ok(Client::new(session, None))
 }

@@ -152,17 +152,20 @@ pub(crate) async fn look(host: &str, port: u16) -> Result<Pin, ConnectError> {
 
 /// A connection, and the name of its congestion control.
 async fn reach(host: &str, port: u16) -> Result<(TcpStream, String), ConnectError> {
-    let connecting = async { race(host, port).await.map_err(ConnectError::Network) };
+    let connecting = async {
+        let addresses = lookup_host((host, port)).await.map_err(ConnectError::Network)?;
+        race(in_turn(addresses.collect())).await.map_err(ConnectError::Network)
+    };
     let stream = in_time(connecting).await?;
     let congestion = socket::prepare(&stream, Congestion::Bbr).map_err(ConnectError::Network)?;
     Ok((stream, congestion))
 }
 
-/// Connects to the first of the host's addresses that answers, the families in turn. The next
-/// address is tried when one fails, or has not answered for [`ATTEMPT_DELAY`]; none is given up
-/// meanwhile (RFC 8305).
-async fn race(host: &str, port: u16) -> io::Result<TcpStream> {
-    let mut waiting = in_turn(lookup_host((host, port)).await?.collect()).into_iter();
+/// Connects to the first of a host's addresses that answers. The next one is tried when one fails,
+/// or has not answered for [`ATTEMPT_DELAY`]; none is given up meanwhile (RFC 8305), and all
+/// together have [`CONNECT_TIMEOUT`].
+async fn race(addresses: Vec<SocketAddr>) -> io::Result<TcpStream> {
+    let mut waiting = addresses.into_iter();
     let mut attempts = JoinSet::new();
     let mut failure = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
     loop {
@@ -225,9 +228,35 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
         // Where `localhost` is ::1 as well, there is no listener on that.
-        let stream = race("localhost", port).await.unwrap();
+        let (stream, _) = reach("localhost", port).await.unwrap();
         assert!(stream.peer_addr().unwrap().ip().is_loopback());
         drop(listener);
-        assert!(race("localhost", port).await.is_err());
+        assert!(reach("localhost", port).await.is_err());
+        assert!(race(Vec::new()).await.is_err());
+    }
+
+    /// An address that answers nothing, not even with a refusal: its queue of connections is full.
+    async fn dead() -> (SocketAddr, TcpListener, Vec<TcpStream>) {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut held = Vec::new();
+        while let Ok(Ok(stream)) = timeout(ATTEMPT_DELAY, TcpStream::connect(address)).await {
+            held.push(stream);
+        }
+        (address, listener, held)
+    }
+
+    #[tokio::test]
+    async fn addresses_that_are_dead_cost_a_moment_each_and_no_more() {
+        let (silent, _listener, _held) = dead().await;
+        let live = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let there = live.local_addr().unwrap();
+        let since = Instant::now();
+        let stream = race(vec![silent, silent, silent, there]).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), there);
+        let took = since.elapsed();
+        assert!(took >= 3 * ATTEMPT_DELAY && took < CONNECT_TIMEOUT / 2, "{took:?}");
     }
 }

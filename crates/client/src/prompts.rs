@@ -57,6 +57,8 @@ pub enum Event<'a> {
     KeyRefused(&'a ConnectError),
     /// The login succeeded. Requests are answered after this.
     LoggedIn,
+    /// There is no first session yet because of this; it is tried again.
+    Waiting(&'a ConnectError),
     /// The connection failed with this; it is retried.
     Lost(&'a SessionError),
     /// An attempt failed with this; there will be another.

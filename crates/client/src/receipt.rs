@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::session::SessionError;
+use sealane_base::types::text::json_printable;
 use sealane_base::types::{Digest, Pin, RemotePath, Username};
 use sealane_protocol::message::ReceiptIs;
 use sealane_protocol::receipt::Receipt;
@@ -35,6 +36,16 @@ pub enum ReceiptError {
     /// A key that is not trusted signed.
     #[error("it is signed with the key {0}, which is not one of the server's that are trusted")]
     Key(Pin),
+    /// A key signed that is not one of the server that the file names.
+    #[error("it is signed with the key {pin} of {signer}, and says that it is of {named}")]
+    Server {
+        /// Which key.
+        pin: Pin,
+        /// Whose key it is.
+        signer: String,
+        /// The server that the file names.
+        named: String,
+    },
     /// There is none.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -103,17 +114,21 @@ impl SignedReceipt {
     pub fn write_all(server: &str, receipts: &[Self]) -> String {
         let files = receipts.iter().map(Entry::of).collect();
         let paper = Paper { sealane_receipt: 1, server: server.to_owned(), files };
-        serde_json::to_string_pretty(&paper).unwrap_or_default() + "\n"
+        json_printable(&serde_json::to_string_pretty(&paper).unwrap_or_default()) + "\n"
     }
 
-    /// Reads such a file: for each receipt its path and whether it is good.
+    /// Reads such a file: the server that it names, which nobody signed, and for each receipt its
+    /// path and whether it is good. Paths and server are as the file has them.
     ///
     /// # Errors
     /// [`ReceiptError::Form`] if it is no such file.
-    pub fn read_all(text: &[u8]) -> Result<Vec<ReadReceipt>, ReceiptError> {
+    pub fn read_all(text: &[u8]) -> Result<(String, Vec<ReadReceipt>), ReceiptError> {
         let paper: Paper = serde_json::from_slice(text).map_err(form)?;
         match paper.sealane_receipt {
-            1 => Ok(paper.files.into_iter().map(|it| (it.path.clone(), it.read())).collect()),
+            1 => {
+                let read = |entry: Entry| (entry.path.clone(), entry.read());
+                Ok((paper.server, paper.files.into_iter().map(read).collect()))
+            }
             other => Err(form(format!("version {other} is not known"))),
         }
     }
@@ -181,8 +196,8 @@ mod tests {
     fn a_receipt_is_written_read_and_worth_nothing_once_a_field_was_changed() {
         let (one, other) = (signed(), signed());
         let text = SignedReceipt::write_all("host:1", std::slice::from_ref(&one));
-        let read = SignedReceipt::read_all(text.as_bytes()).unwrap();
-        assert_eq!(read[0].1.as_ref().unwrap(), &one);
+        let (server, read) = SignedReceipt::read_all(text.as_bytes()).unwrap();
+        assert_eq!((server.as_str(), read[0].1.as_ref().unwrap()), ("host:1", &one));
         let good: serde_json::Value = serde_json::from_str(&text).unwrap();
         let foreign: serde_json::Value =
             serde_json::from_str(&SignedReceipt::write_all("host:1", &[other])).unwrap();
@@ -200,7 +215,7 @@ mod tests {
             let mut changed = good.clone();
             changed["files"][0][field] = value;
             let text = changed.to_string();
-            let read = SignedReceipt::read_all(text.as_bytes()).unwrap();
+            let (_, read) = SignedReceipt::read_all(text.as_bytes()).unwrap();
             assert!(matches!(read[0].1, Err(ReceiptError::Signature)), "{field}");
         }
         for wrong in ["", "{}", "[]", r#"{"sealane_receipt":2,"server":"","files":[]}"#] {

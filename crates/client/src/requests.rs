@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::client::Client;
 use crate::receipt::{ReceiptError, SignedReceipt};
-use crate::session::{self, SessionError, WholeFile};
+use crate::session::{self, ListingMemory, SessionError, WholeFile};
 use sealane_base::files::{FileMeta, Sink, Source, StorageError};
 use sealane_base::types::{Digest, RemotePath};
 use sealane_protocol::message::{
@@ -185,9 +185,23 @@ impl Client {
     /// it is; memory is what is returned.
     ///
     /// # Errors
-    /// [`SessionError`].
+    /// [`SessionError`]; [`SessionError::TooLong`] if it is more than 192 MiB.
     pub async fn list_whole(&self, path: &RemotePath) -> Result<Entries, SessionError> {
-        self.run(|session, _| async move { session::list_whole(&session, path).await }).await
+        self.list_within(path, &ListingMemory::default()).await
+    }
+
+    /// As [`Client::list_whole`], with the memory of several listings together. What was returned
+    /// counts until it is given back.
+    ///
+    /// # Errors
+    /// As [`Client::list_whole`].
+    pub async fn list_within(
+        &self,
+        path: &RemotePath,
+        memory: &ListingMemory,
+    ) -> Result<Entries, SessionError> {
+        self.run(|session, _| async move { session::list_whole(&session, path, memory).await })
+            .await
     }
 
     /// What is at `path`.

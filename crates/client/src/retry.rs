@@ -1,5 +1,6 @@
 //! How long and how often a lost connection is retried, and after which failures at all.
 
+use std::io;
 use std::time::Duration;
 
 use crate::dial::ConnectError;
@@ -7,6 +8,9 @@ use crate::session::SessionError;
 use sealane_protocol::Status;
 use sealane_protocol::wire::WireError;
 use sealane_tls::TlsError;
+
+/// Seconds beyond which it makes no difference what a server asks for: no retry lasts as long.
+const LONGEST_WAIT: u64 = 366 * 24 * 3600;
 
 /// How long and how often a lost connection is retried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,12 +50,43 @@ pub(super) fn is_passing(error: &SessionError) -> bool {
         SessionError::Refused(refused) => {
             matches!(refused.status(), Status::ShuttingDown | Status::Stalled)
         }
-        SessionError::Answer(_) | SessionError::Transfer(_) => false,
+        SessionError::Answer(_) | SessionError::TooLong { .. } | SessionError::Transfer(_) => false,
     }
 }
 
-/// There is no session now, and there may be one later.
-pub(super) fn may_pass(error: &ConnectError) -> bool {
+/// There was no session yet, and there may be one later: something answers at that address, but has
+/// no room or no time for one more. Where nothing answers, the address is likely to be wrong, and
+/// that is told at once.
+pub(super) fn may_pass_at_first(error: &ConnectError) -> bool {
+    match error {
+        ConnectError::Network(error) => is_cut(error),
+        ConnectError::Tls(error) => matches!(error, TlsError::Closed | TlsError::Io(_)),
+        ConnectError::Session(SessionError::Refused(refused)) => {
+            matches!(refused.status(), Status::Busy | Status::ShuttingDown)
+        }
+        ConnectError::Session(error) => is_passing(error),
+        _ => false,
+    }
+}
+
+/// A connection that was there, and ended.
+fn is_cut(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected};
+    matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected)
+}
+
+/// What the server asked for with a refusal, in seconds at least.
+pub(super) fn asked_to_wait(error: &ConnectError) -> Duration {
+    let seconds = match error {
+        ConnectError::Session(SessionError::Refused(refused)) => refused.wait.unwrap_or(0),
+        _ => 0,
+    };
+    Duration::from_secs(seconds.min(LONGEST_WAIT))
+}
+
+/// There is no session now, and there may be one later. Until there was one (`is_first`) too many
+/// failures are told: the password may be wrong.
+pub(super) fn may_pass(error: &ConnectError, is_first: bool) -> bool {
     match error {
         ConnectError::Network(_) | ConnectError::Timeout(_) => true,
         // Whoever damages what is under way can stop us; who shows another key is refused as ever.
@@ -59,10 +94,10 @@ pub(super) fn may_pass(error: &ConnectError) -> bool {
             error,
             TlsError::Closed | TlsError::Io(_) | TlsError::Alert(_) | TlsError::Protocol(_)
         ),
-        ConnectError::Session(SessionError::Refused(refused)) => matches!(
-            refused.status(),
-            Status::Busy | Status::TooManyFailures | Status::ShuttingDown
-        ),
+        ConnectError::Session(SessionError::Refused(refused)) => match refused.status() {
+            Status::Busy | Status::ShuttingDown => true,
+            status => status == Status::TooManyFailures && !is_first,
+        },
         ConnectError::Session(error) => is_passing(error),
         _ => false,
     }

@@ -9,19 +9,26 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::field::Empty;
 use tracing::{Instrument, debug, info, info_span, warn};
 
 use super::door::{Accepted, Door};
-use super::gate::Gate;
+use super::gate::{Gate, StrangerLimits};
 use super::keys::Current;
 use super::live::Keys;
+use sealane_base::types::text::REPEATED;
 use sealane_core::service::{Connection, Service};
 use sealane_tls as tls;
 use sealane_tls::socket::{self, Congestion};
+
+/// How many are told at the same time that there is no room; others are closed without a word.
+pub(super) const TURNED_AWAY: StrangerLimits = StrangerLimits { all: 32, per_source: 16 };
+/// How long that may take, and when they are told to come again.
+const FAREWELL: Duration = Duration::from_secs(3);
+const COME_AGAIN: Duration = Duration::from_secs(1);
 
 /// Pause after a failed accept (no descriptors left, say), so that the failure is not a busy loop.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -37,6 +44,8 @@ pub(super) struct Acceptor {
     pub(super) congestion: Congestion,
     pub(super) places: Arc<Semaphore>,
     pub(super) gate: Gate,
+    /// Those who are told that there is no room.
+    pub(super) turned_away: Gate,
     pub(super) tasks: TaskTracker,
     pub(super) drain: CancellationToken,
 }
@@ -55,13 +64,16 @@ impl Acceptor {
         }
     }
 
-    /// Connections over a limit are closed, not queued.
+    /// Connections over a limit are told so, if there is room for that, and closed; they are not
+    /// queued.
     fn admit(&mut self, door: Arc<dyn Door>, stream: TcpStream, peer: SocketAddr) {
-        let place = self.places.clone().try_acquire_owned().ok();
+        let Ok(place) = self.places.clone().try_acquire_owned() else {
+            return self.turn_away(door, stream, peer, &"too many connections");
+        };
         let roll = getrandom::u32().unwrap_or(0);
-        let stranger = self.gate.admit(peer.ip(), roll, std::time::Instant::now());
-        let (Some(place), Some(stranger)) = (place, stranger) else {
-            return debug!(%peer, "turned away: too many connections");
+        let stranger = match self.gate.admit(peer.ip(), roll, std::time::Instant::now()) {
+            Ok(stranger) => stranger,
+            Err(full) => return self.turn_away(door, stream, peer, &full),
         };
         let connection = Arc::new(self.service.connect(peer, door.name()));
         let span = info_span!("connection", id = connection.id(), %peer, user = Empty);
@@ -84,6 +96,37 @@ impl Acceptor {
             drop(place);
         };
         self.tasks.spawn(whole.instrument(span));
+    }
+}
+
+impl Acceptor {
+    fn turn_away(
+        &self,
+        door: Arc<dyn Door>,
+        stream: TcpStream,
+        peer: SocketAddr,
+        why: &dyn std::fmt::Display,
+    ) {
+        warn!(name: REPEATED, peer = %peer.ip(), %why, "turned away");
+        let roll = getrandom::u32().unwrap_or(0);
+        let Ok(place) = self.turned_away.admit(peer.ip(), roll, std::time::Instant::now()) else {
+            return;
+        };
+        let (leave, drain) = (place.must_leave(), self.drain.clone());
+        let config = door.tls(&self.keys.current().config);
+        let telling = async move {
+            if let Ok(stream) = tls::accept(config, stream).await {
+                door.turn_away(stream, COME_AGAIN).await;
+            }
+        };
+        self.tasks.spawn(async move {
+            tokio::select! {
+                _ = timeout(FAREWELL, telling) => {}
+                () = leave.cancelled() => {}
+                () = drain.cancelled() => {}
+            }
+            drop(place);
+        });
     }
 }
 
@@ -129,8 +172,8 @@ impl Opening {
             Ok(Err(error)) if error.is_silence() => {
                 return debug!("closed before it said anything");
             }
-            Ok(Err(error)) => return info!(%error, "handshake failed"),
-            Err(_) => return info!("no handshake in time"),
+            Ok(Err(error)) => return info!(name: REPEATED, %error, "handshake failed"),
+            Err(_) => return info!(name: REPEATED, "no handshake in time"),
         };
         let Self { keys, door, service, deadline, drain, .. } = self;
         door.serve(Accepted { stream, connection, service, deadline, drain, keys }).await;

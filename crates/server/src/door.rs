@@ -8,6 +8,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
 use tokio::net::TcpStream;
@@ -27,6 +28,14 @@ pub trait Door: Debug + Send + Sync {
     /// in use. It must name the door's own application protocols (ALPN); a connection without one
     /// of them is closed.
     fn tls(&self, sealane: &Arc<ServerConfig>) -> Arc<ServerConfig>;
+
+    /// Says in the door's own protocol that there is no room now, and that it may be worth trying
+    /// again after `wait`, to a connection whose handshake is done and which gets nothing else.
+    /// The caller drops the future after a few seconds. A door that has no words for it closes.
+    fn turn_away(self: Arc<Self>, stream: TlsStream<TcpStream>, wait: Duration) -> Serving {
+        let _ = wait;
+        Box::pin(async move { drop(stream) })
+    }
 
     /// Serves one connection until it ends. The caller drops the future when an administrator ends
     /// the session, or when the connection has not logged in and others wait.

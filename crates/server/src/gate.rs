@@ -5,7 +5,8 @@
 //! place of the stranger that has stood there longest among the most numerous: a crowd keeps out
 //! itself. Where all are equally few, whoever has stood there for [`LINGER`] gives way. Sources
 //! that somebody has logged in from since the start have places of their own, and give way to
-//! nobody. It holds numbers only; who is let in, the session decides.
+//! nobody; they may have more than those, up to half of all, which count like anybody's: many
+//! people may share an address. It holds numbers only; who is let in, the session decides.
 
 use std::cmp::Reverse;
 use std::collections::{HashMap, VecDeque};
@@ -13,6 +14,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
 use tokio_util::sync::CancellationToken;
 
 use sealane_base::types::Username;
@@ -43,6 +45,17 @@ const KNOWN_EACH: usize = 16;
 /// How long nobody has to give way for the sake of the crowd's own next one: much longer than an
 /// honest login takes.
 const LINGER: Duration = Duration::from_secs(5);
+
+/// Why there is no place.
+#[derive(Clone, Copy, Debug, Error, PartialEq, Eq)]
+pub(super) enum Full {
+    /// As many are here from that source as may be.
+    #[error("too many connections without a login from one address")]
+    Source,
+    /// As many are here as may be, or nearly, and most of them from that network.
+    #[error("too many connections without a login")]
+    House,
+}
 
 /// The strangers at the door. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -89,22 +102,28 @@ impl Gate {
 
     /// A place for somebody from `peer`, if there is one; `roll` is any number, drawn anew each
     /// time.
-    pub(super) fn admit(&self, peer: IpAddr, roll: u32, now: Instant) -> Option<Place> {
+    ///
+    /// # Errors
+    /// Why there is none.
+    pub(super) fn admit(&self, peer: IpAddr, roll: u32, now: Instant) -> Result<Place, Full> {
         let (source, network) = (source_block(peer), network(peer));
         let mut state = self.lock();
         let is_known = state.known.contains(&source);
         let here = state.strangers.iter().filter(|stranger| stranger.source == source).count();
-        if here >= self.limits.per_source {
-            return None;
+        let own = self.limits.per_source;
+        if here >= if is_known { own.max(self.limits.all / 2) } else { own } {
+            return Err(Full::Source);
         }
+        // What a known source has beyond its own places gives way like anybody's.
+        let is_known = is_known && here < own;
         let count = state.strangers.len();
         if !is_known && count > self.limits.all / 2 {
             let crowd = state.crowd(network);
             if count >= self.limits.all {
-                let place = crowd.or_else(|| state.eldest(|one| now - one.since >= LINGER))?;
-                state.turn_out(place);
+                let place = crowd.or_else(|| state.eldest(|one| now - one.since >= LINGER));
+                state.turn_out(place.ok_or(Full::House)?);
             } else if crowd.is_none() && self.is_turned_away(count, roll) {
-                return None;
+                return Err(Full::House);
             }
         }
         state.last += 1;
@@ -112,7 +131,7 @@ impl Gate {
         let stranger =
             Stranger { number, source, network, is_known, since: now, leave: leave.clone() };
         state.strangers.push_back(stranger);
-        Some(Place { gate: self.clone(), number, source, leave })
+        Ok(Place { gate: self.clone(), number, source, leave })
     }
 
     fn is_turned_away(&self, count: usize, roll: u32) -> bool {
@@ -235,7 +254,7 @@ mod tests {
         /// With a roll that only a full house turns away.
         fn at(&self, peer: IpAddr, second: u64) -> Option<Place> {
             let room = self.limits.all - self.limits.all / 2;
-            self.admit(peer, room as u32 - 1, at(second))
+            self.admit(peer, room as u32 - 1, at(second)).ok()
         }
     }
 
@@ -279,9 +298,9 @@ mod tests {
             places.extend(gate.at(address(number), 0));
         }
         assert_eq!(places.len(), 100);
-        assert!(gate.admit(address(201), 0, at(0)).is_none() && places.iter().all(stays));
+        assert!(gate.admit(address(201), 0, at(0)).is_err() && places.iter().all(stays));
         drop(places.split_off(80));
-        assert!(gate.admit(address(201), 0, at(0)).is_none(), "not turned away early");
+        assert!(gate.admit(address(201), 0, at(0)).is_err(), "not turned away early");
         places.clear();
         assert!(gate.lock().strangers.is_empty());
     }
@@ -306,8 +325,8 @@ mod tests {
         assert_eq!((crowd.len(), gate.lock().strangers.len()), (4, 8));
         // Nor is it left to chance before the house is full.
         drop([third, fourth]);
-        assert!(gate.admit(address(9), 0, at(0)).is_none());
-        assert!(gate.admit(IpAddr::from([198, 51, 100, 1]), 0, at(0)).is_some());
+        assert_eq!(gate.admit(address(9), 0, at(0)).err(), Some(Full::House));
+        assert!(gate.admit(IpAddr::from([198, 51, 100, 1]), 0, at(0)).is_ok());
     }
 
     #[test]
@@ -335,6 +354,24 @@ mod tests {
         let others = (0..9).filter_map(|number| gate.at(IpAddr::from([192, 0, number, 1]), 100));
         assert_eq!(others.collect::<Vec<_>>().len(), 4);
         assert!(mine.iter().all(stays) && crowd.iter().all(|place| !stays(place)));
+    }
+
+    #[test]
+    fn many_behind_one_known_address_are_let_in_and_keep_nobody_else_out() {
+        let gate = gate(40, 4);
+        gate.at(address(1), 0).unwrap().leave_as_known(&account("ann"));
+        let near: Vec<_> = (0..30).filter_map(|_| gate.at(address(1), 0)).collect();
+        assert_eq!(near.len(), 20, "half of all places");
+        assert_eq!(gate.admit(address(1), 0, at(0)).err(), Some(Full::Source));
+        assert_eq!((0..9).filter_map(|_| gate.at(address(2), 0)).count(), 9, "they left again");
+        let unknown: Vec<_> = (0..9).filter_map(|_| gate.at(address(2), 0)).collect();
+        assert_eq!(unknown.len(), 4, "an address that nobody has logged in from");
+        // What they have beyond four gives way to others, one by one; the four do not.
+        let others: Vec<_> =
+            (0..100).filter_map(|number| gate.at(IpAddr::from([192, 0, number, 1]), 0)).collect();
+        assert!(others.len() >= 30, "{}", others.len());
+        assert!(near[..4].iter().all(stays));
+        assert!(near.iter().filter(|place| stays(place)).count() < 10);
     }
 
     #[test]

@@ -139,6 +139,7 @@ pub async fn run(
         congestion: settings.congestion,
         places: Arc::new(tokio::sync::Semaphore::new(settings.connections.max(1))),
         gate: gate::Gate::new(settings.strangers),
+        turned_away: gate::Gate::new(accept::TURNED_AWAY),
         tasks: tasks.clone(),
         drain: drain.clone(),
     };

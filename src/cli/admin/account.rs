@@ -5,11 +5,11 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use super::arguments::{AccountCommand, PasswordSource};
-use super::keys;
 use super::migration::{self, Import};
 use super::password::{generated, new_password};
 use super::running;
 use super::words::aligned;
+use super::{keys, lives};
 use crate::admin::{self, AdminError};
 use crate::cli::{Failure, Ui};
 use crate::config::Settings;
@@ -49,10 +49,12 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
             desk.manager.set_disabled(&name, false)?;
             desk.done(&name, "enabled")
         }
-        AccountCommand::Remove { name } => {
-            desk.remove(&name)?;
-            running::recheck(ui, settings);
-            Ok(())
+        AccountCommand::Remove { name, files } => {
+            lives::remove(ui, settings, &desk.manager, &name, files)
+        }
+        AccountCommand::Rename { old, new } => {
+            lives::rename(ui, settings, &desk.manager, [&old, &new])?;
+            desk.done(&new, &format!("renamed, was {old}"))
         }
         AccountCommand::Import { directory, dry_run, allow_shared } => {
             let asked = Import { folder: &directory, dry_run, allow_shared };
@@ -149,16 +151,6 @@ impl Desk<'_> {
             };
             self.ui.note(&format!("the key {} ({}) {what}", key.pin, key.comment));
         }
-        Ok(())
-    }
-
-    fn remove(&self, name: &Username) -> Result<(), Failure> {
-        let files = admin::remove_account(&self.manager, name, self.data)?;
-        self.ui.line(&match &files {
-            Some(path) => format!("{name}: removed; its files stay in '{}'", path.display()),
-            None => format!("{name}: removed; its files, if it had any, stay"),
-        });
-        self.ui.object(&json!({ "type": "result", "name": name.as_str(), "files": files }));
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use super::keys::KeyCommand;
 use sealane_base::types::{Pin, Username, size};
@@ -222,13 +222,43 @@ pub(super) enum AccountCommand {
         #[arg(value_name = "NAME", value_parser = Username::parse)]
         name: Username,
     },
-    /// Remove an account; its files stay, and it is said where.
-    #[command(after_help = "Example:\n  sealane-admin account remove bob")]
+    /// Remove an account and end its sessions; it is said where its files are.
+    ///
+    /// Files that another account can reach, too, are neither deleted nor archived.
+    #[command(after_help = "Examples:\n  sealane-admin account remove bob\n  \
+                      sealane-admin account remove bob --files archive")]
     Remove {
         /// The account.
         #[arg(value_name = "NAME", value_parser = Username::parse)]
         name: Username,
+        /// What becomes of its files.
+        #[arg(long, value_enum, default_value_t = Files::Keep)]
+        files: Files,
     },
+    /// Give an account another name, and end its sessions.
+    ///
+    /// Password, keys and quota stay. A home that is called as the account (homes/NAME) and what
+    /// interrupted uploads left are moved. If it was interrupted, the same command goes on.
+    #[command(after_help = "Example:\n  sealane-admin account rename bob robert")]
+    Rename {
+        /// The account.
+        #[arg(value_name = "OLD", value_parser = Username::parse)]
+        old: Username,
+        /// Its name from now on.
+        #[arg(value_name = "NEW", value_parser = Username::parse)]
+        new: Username,
+    },
+}
+
+/// What becomes of the files of an account that is removed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Files {
+    /// They stay where they are
+    Keep,
+    /// They are deleted, with what interrupted uploads left
+    Delete,
+    /// They are moved to archive/NAME-TIME in the data directory, where no account reaches them
+    Archive,
 }
 
 #[derive(Debug, Subcommand)]

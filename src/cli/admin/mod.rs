@@ -6,6 +6,7 @@
 mod account;
 mod arguments;
 mod keys;
+mod lives;
 mod migration;
 mod password;
 mod quota;

@@ -4,7 +4,7 @@
 use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -16,6 +16,8 @@ use sealane_core::accounts::HashState;
 use sealane_server::{Answer, KeysStatus, Question, Status};
 
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Between two looks at sessions that are to end.
+const PAUSE: Duration = Duration::from_millis(50);
 
 pub(super) fn status(ui: Ui, settings: &Settings) -> Result<(), Failure> {
     let Answer::Status(status) = ask(settings, &Question::Status {})? else { return Err(odd()) };
@@ -149,6 +151,28 @@ pub(super) fn recheck(ui: Ui, settings: &Settings) {
             "the server could not be told; it notices within {} s",
             settings.recheck.as_secs()
         )),
+    }
+}
+
+/// Ends the sessions of an account that is not there any more, or not under that name, and waits
+/// until they are gone.
+///
+/// # Errors
+/// They are not, or the server cannot be asked.
+pub(super) fn end_sessions(ui: Ui, settings: &Settings, name: &Username) -> Result<(), Failure> {
+    let give_up = Instant::now() + PATIENCE;
+    let end = Question::Kill { id: None, name: Some(name.to_string()) };
+    // The records are read again as well, for logins under way.
+    recheck(ui, settings);
+    loop {
+        match ask_within(settings, &end, PATIENCE)? {
+            None | Some(Answer::Done(0)) => return Ok(()),
+            Some(_) if Instant::now() < give_up => std::thread::sleep(PAUSE),
+            Some(_) => {
+                let text = format!("the sessions of {name} do not end");
+                return Err(Failure::new(Exit::Other, text));
+            }
+        }
     }
 }
 

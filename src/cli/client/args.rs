@@ -32,7 +32,7 @@ pub(super) struct Arguments {
     /// Take the password from the first line of this file (else `SEALANE_PASSWORD`, else ask)
     #[arg(long, value_name = "FILE", global = true)]
     pub(super) password_file: Option<PathBuf>,
-    /// Retry a lost connection for this long (90s, 5m, 2h); 0: never
+    /// Retry a lost connection, or a server that is busy, for this long (90s, 5m, 2h); 0: never
     #[arg(long, value_name = "TIME", default_value = "5m", value_parser = duration::parse, global = true)]
     pub(super) retry_for: Duration,
     /// Move no more than so many bytes a second each way (500K, 10M), over all files together
@@ -308,8 +308,9 @@ pub(super) enum ReceiptCommand {
 
 /// Check the signatures in a receipt, and that files here are what it is about; needs no server
 ///
-/// The key must be one of --pin, or one of a server that `sealane trust` knows. Exit status 5 if it
-/// is another, 8 if a signature is wrong or a file is not in the receipt.
+/// Says who signed. The key must be one of --pin, or one that `sealane trust` knows of the server
+/// that the receipt names. Exit status 5 if it is another, also one of another known server; 8 if
+/// a signature is wrong or a file is not in the receipt.
 #[derive(Args, Debug)]
 pub(super) struct CheckReceipt {
     /// The receipt

@@ -9,6 +9,7 @@ use super::remote::{Access, Job};
 use crate::cli::{Exit, Failure, Ui};
 use sealane_base::types::size::human;
 use sealane_base::types::{Address, RemotePath};
+use sealane_client::session::ListingMemory;
 use sealane_protocol::Status;
 use sealane_protocol::message::Entry;
 
@@ -17,7 +18,8 @@ pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Fail
     let path = &args.address.path;
     let remote = access.connect(&args.address, Job::Requests).await?;
     let client = &remote.client;
-    let all = client.list_whole(path).await;
+    let memory = ListingMemory::default();
+    let all = client.list_within(path, &memory).await;
     let all = all.map_err(|error| remote.failure(path, &error))?;
     let (mut count, mut hidden, mut failed) = (0, all.hidden, 0_u64);
     let show = |entry: &Entry| {
@@ -32,6 +34,7 @@ pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Fail
             waiting.pop();
             continue;
         };
+        memory.give_back([entry.name.len()]);
         count += 1;
         let seen = below.join(&entry.name);
         let shown = seen.as_ref().map_or_else(|_| entry.name.clone(), ToString::to_string);
@@ -48,8 +51,9 @@ pub(super) async fn list(ui: Ui, access: &Access, args: List) -> Result<(), Fail
             hidden += 1;
             continue;
         };
-        match client.list_whole(&inside).await {
+        match client.list_within(&inside, &memory).await {
             Ok(more) => {
+                memory.give_back(more.unfit.iter().flatten().map(String::len));
                 hidden += more.hidden;
                 waiting.push((seen.clone(), more.entries.into_iter()));
             }

@@ -1,6 +1,6 @@
 //! `put --receipt` and `receipt check`: what the server signed about the files it got.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,12 +14,13 @@ use super::remote::{Access, Remote};
 use crate::cli::{Exit, Failure, Ui, errors, untrusted};
 use sealane_base::files::{EntryKind, FileSource, Tree};
 use sealane_base::fsio;
+use sealane_base::types::text::printable;
 use sealane_base::types::{Digest, Pin, RemotePath};
 use sealane_client::session::SessionError;
 use sealane_client::tree::{Exclude, Problem, walk};
 use sealane_client::{ReceiptError, SignedReceipt};
 use sealane_protocol::transfer::{self, Meter, TransferError};
-use sealane_tls::trust::{KnownKey, State};
+use sealane_tls::trust::{KnownServer, Place, State};
 
 /// Receipts asked for at once.
 const SIDE_BY_SIDE: usize = 16;
@@ -74,17 +75,14 @@ pub(super) async fn check(ui: Ui, access: &Access, args: &CheckReceipt) -> Resul
     })?;
     let wrong = |error: ReceiptError| Failure::new(Exit::Integrity, format!("{name}: {error}"));
     let mut good = Vec::new();
-    for (path, read) in SignedReceipt::read_all(&text).map_err(wrong)? {
+    let (named, receipts) = SignedReceipt::read_all(&text).map_err(wrong)?;
+    for (path, read) in receipts {
         let at = |error| Failure::new(Exit::Integrity, format!("{name}: {path}: {error}"));
         good.push(read.map_err(at)?);
     }
-    for signed in &good {
-        let pin = signed.pin();
-        if !is_trusted(access, &pin)? {
-            let text = format!("{name}: {}: {}", signed.receipt.path, ReceiptError::Key(pin));
-            return Err(Failure::new(Exit::Trust, text)
-                .hint("if it is the server's key, say so with --pin, or 'sealane trust add'"));
-        }
+    let signers = signers(access, &named, &good).map_err(|error| error.of(&name))?;
+    for (pin, signer) in &signers {
+        ui.line(&format!("signed by {signer} with the key {pin}"));
     }
     for signed in &good {
         let receipt = &signed.receipt;
@@ -92,7 +90,7 @@ pub(super) async fn check(ui: Ui, access: &Access, args: &CheckReceipt) -> Resul
         ui.object(&json!({
             "type": "receipt", "account": receipt.account.as_str(), "path": receipt.path.as_str(),
             "size": receipt.size, "root": receipt.root.to_string(), "time": time,
-            "key": signed.pin().to_string(),
+            "key": signed.pin().to_string(), "server": signers.get(&signed.pin()),
         }));
         let (path, root) = (&receipt.path, &receipt.root);
         ui.line(&format!("{root}  {time}  {}  {path}", receipt.account));
@@ -111,15 +109,82 @@ pub(super) async fn check(ui: Ui, access: &Access, args: &CheckReceipt) -> Resul
     Ok(())
 }
 
-/// Keys of --pin, else of every server that is known, unless it was revoked.
-fn is_trusted(access: &Access, pin: &Pin) -> Result<bool, Failure> {
-    if !access.pins.is_empty() {
-        return Ok(access.pins.contains(pin));
+/// Why a receipt cannot be believed.
+enum Unbelieved {
+    Receipt(String, ReceiptError),
+    Store(Failure),
+}
+
+impl Unbelieved {
+    fn of(self, file: &str) -> Failure {
+        match self {
+            Self::Store(failure) => failure,
+            Self::Receipt(path, error) => {
+                Failure::new(Exit::Trust, format!("{file}: {path}: {error}"))
+                    .hint("if it is the server's key, say so with --pin, or 'sealane trust add'")
+            }
+        }
     }
-    let known = names::store().load().map_err(|error| untrusted::store(&error))?;
-    let keys: Vec<_> = known.iter().filter_map(|server| server.key(pin)).collect();
-    let is_revoked = |key: &&KnownKey| key.state == State::Revoked;
-    Ok(!known.is_revoked(pin) && !keys.iter().all(is_revoked))
+}
+
+/// Who signed, by key. Each must be a key of --pin, else of the server that the file names: that
+/// this is known with the key, and the key was not revoked.
+fn signers(
+    access: &Access,
+    named: &str,
+    good: &[SignedReceipt],
+) -> Result<BTreeMap<Pin, String>, Unbelieved> {
+    let mut signers = BTreeMap::new();
+    if !access.pins.is_empty() {
+        for signed in good {
+            let pin = signed.pin();
+            if !access.pins.contains(&pin) {
+                return Err(unbelieved(signed, ReceiptError::Key(pin)));
+            }
+            signers.insert(pin, format!("the server of --pin, which says it is {named}"));
+        }
+        return Ok(signers);
+    }
+    let known = names::store().load().map_err(|e| Unbelieved::Store(untrusted::store(&e)))?;
+    let server = Place::parse(named).and_then(|place| known.at(&place));
+    let is_its = |server: &KnownServer, pin: &Pin| {
+        server.key(pin).is_some_and(|key| key.state != State::Revoked)
+    };
+    for signed in good {
+        let pin = signed.pin();
+        if known.is_revoked(&pin) {
+            return Err(unbelieved(signed, ReceiptError::Key(pin)));
+        }
+        match server.filter(|server| is_its(server, &pin)) {
+            Some(server) => signers.insert(pin, in_words(server)),
+            None => {
+                let other = known.iter().find(|other| is_its(other, &pin));
+                return Err(unbelieved(
+                    signed,
+                    match other {
+                        Some(other) => {
+                            let (signer, named) = (in_words(other), printable(named));
+                            ReceiptError::Server { pin, signer, named }
+                        }
+                        None => ReceiptError::Key(pin),
+                    },
+                ));
+            }
+        };
+    }
+    Ok(signers)
+}
+
+fn unbelieved(signed: &SignedReceipt, error: ReceiptError) -> Unbelieved {
+    Unbelieved::Receipt(signed.receipt.path.to_string(), error)
+}
+
+/// Where a known server is, and what the user calls it.
+fn in_words(server: &KnownServer) -> String {
+    match &server.name {
+        Some(name) => format!("{} ({})", server.place, name.as_str()),
+        None => server.place.to_string(),
+    }
 }
 
 /// The file that is named, or all files in the directory that is.

@@ -81,7 +81,7 @@ impl Access {
         connector.key = identity;
         if job == Job::Stream {
             connector.single = true;
-            connector.retry.deadline = std::time::Duration::ZERO;
+            connector.once = true;
         }
         let client = connector.connect(address).await;
         let client = client.map_err(|error| terminal.failure(&error))?;
@@ -188,6 +188,10 @@ impl Terminal {
                 ui.object(&json!({ "type": "start", "server": server }));
             }
             Event::LoggedIn => {}
+            Event::Waiting(why) => {
+                self.reconnect("waiting", Some(why.to_string()), None);
+                ui.note(&format!("{server}: {why}; trying again"));
+            }
             Event::Lost(why) => {
                 self.reconnect("lost", Some(why.to_string()), None);
                 ui.note(&format!("{server}: {why}; connecting again"));

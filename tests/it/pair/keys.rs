@@ -292,6 +292,15 @@ impl AccountStore for RevokedMeanwhile {
         self.inner.compare_and_swap_password(name, expected, new)
     }
 
+    fn rename(
+        &self,
+        old: &Username,
+        new: &Username,
+        change: &mut dyn FnMut(&Record) -> Record,
+    ) -> Result<(), AccountError> {
+        self.inner.rename(old, new, change)
+    }
+
     fn update(
         &self,
         name: &Username,

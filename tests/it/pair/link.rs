@@ -27,7 +27,7 @@ fn refused() -> ConnectError {
 
 fn reconnect(retry: Retry, dial: impl Fn() -> Dial + Send + Sync + 'static) -> Option<Reconnect> {
     let (jitter, events) = (Box::new(|| u32::MAX), Box::new(|_: Event<'_>| {}));
-    Some(Reconnect { dial: Box::new(dial), retry, jitter, events })
+    Some(Reconnect { dial: Box::new(dial), retry, once: false, jitter, events })
 }
 
 #[tokio::test(start_paused = true)]

@@ -156,7 +156,7 @@ impl Network {
         let retry = Retry { first: Duration::ZERO, ..Retry::default() };
         let events = |_: Event<'_>| {};
         let (dial, jitter, events) = (Box::new(dial), Box::new(|| 0), Box::new(events));
-        (Client::new(client, Some(Reconnect { dial, retry, jitter, events })), line)
+        (Client::new(client, Some(Reconnect { dial, retry, once: false, jitter, events })), line)
     }
 
     /// Somebody waits for what will not come.

@@ -5,6 +5,10 @@
 use unicode_normalization::UnicodeNormalization as _;
 use zeroize::Zeroizing;
 
+/// The name of events of the log that any peer can cause any number of times: who writes the log
+/// may count them instead.
+pub const REPEATED: &str = "repeated";
+
 /// True for control characters and for those that change the direction of text around them
 /// (U+061C, U+200E–F, U+2028–E, U+2066–9): they can make a name look like another one.
 #[must_use]
@@ -27,6 +31,23 @@ pub fn printable(text: &str) -> String {
     safe
 }
 
+/// `json` with every unprintable character in its strings written as `\uXXXX`: it says the same to
+/// a program, and moves no cursor of a person who looks at it.
+#[must_use]
+pub fn json_printable(json: &str) -> String {
+    let mut safe = String::with_capacity(json.len());
+    for character in json.chars() {
+        // Between strings there may be ends of lines.
+        if character != '\n' && is_unprintable(character) {
+            // All of them are of one unit of UTF-16.
+            safe.push_str(&format!("\\u{:04x}", u32::from(character)));
+        } else {
+            safe.push(character);
+        }
+    }
+    safe
+}
+
 /// `text` with its letters composed (NFC): `é` as one character, as most keyboards give it. Wiped
 /// when dropped.
 #[must_use]
@@ -40,7 +61,17 @@ pub fn composed(text: &str) -> Zeroizing<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{composed, printable};
+    use super::{composed, is_unprintable, json_printable, printable};
+
+    #[test]
+    fn json_says_the_same_without_an_unprintable_character() {
+        let json = "[\n  \"a\u{7f}\u{85}\u{202e}\u{2066}\u{feff}é\"\n]\n";
+        let safe = "[\n  \"a\\u007f\\u0085\\u202e\\u2066\\ufeffé\"\n]\n";
+        assert_eq!(json_printable(json), safe);
+        // One unit of UTF-16 is enough for each of them.
+        let mut odd = ('\0'..=char::MAX).filter(|one| is_unprintable(*one));
+        assert!(odd.all(|one| one <= '\u{ffff}'));
+    }
 
     #[test]
     fn letters_are_composed_and_nothing_grows_beyond_what_was_reserved() {

@@ -23,6 +23,12 @@ pub enum SessionError {
     /// The server refused.
     #[error("{}", refused_text(.0))]
     Refused(Refused),
+    /// The server lists more than is kept in memory.
+    #[error("the server lists more than {mebibytes} MiB of names, which is where the client stops")]
+    TooLong {
+        /// As much is kept.
+        mebibytes: usize,
+    },
     /// This end's file, or what arrived, is at fault.
     #[error(transparent)]
     Transfer(TransferError),
@@ -45,6 +51,7 @@ impl SessionError {
             Self::Connection(why) => Self::Connection(Arc::clone(why)),
             Self::Refused(refused) => Self::Refused(refused.clone()),
             Self::Answer(kind) => Self::Answer(*kind),
+            Self::TooLong { mebibytes } => Self::TooLong { mebibytes: *mebibytes },
             Self::Transfer(_) => Self::Transfer(TransferError::Interrupted),
         }
     }

@@ -1,6 +1,7 @@
 //! `LIST`: a page of a directory, sorted by name, or all of it as the server finds it.
 use super::error::SessionError;
 use super::handle::Session;
+use super::memory::{ListingMemory, of_page};
 use sealane_base::types::RemotePath;
 use sealane_base::types::path::check_name;
 use sealane_protocol::message::{Entries, List};
@@ -40,27 +41,54 @@ fn keep(page: &mut Entries, fits: impl Fn(&str) -> bool) -> u64 {
     (count - page.entries.len()) as u64
 }
 
-/// Asks for all entries of `path` in one answer of many frames, and sorts them by name.
+/// Asks for all entries of `path` in one answer of many frames, and sorts them by name. Their names
+/// take from `memory`, and nothing does if it fails.
 pub(crate) async fn list_whole(
     session: &Session,
     path: &RemotePath,
+    memory: &ListingMemory,
 ) -> Result<Entries, SessionError> {
+    let mut all = Entries::default();
+    let taken = take_whole(session, path, memory, &mut all).await;
+    if taken.is_err() {
+        memory.give_back(of_page(&all));
+        return taken.map(|()| all);
+    }
+    all.entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
+    all.entries.dedup_by(|one, other| {
+        let is_again = one.name == other.name;
+        if is_again {
+            memory.give_back([one.name.len()]);
+        }
+        is_again
+    });
+    Ok(all)
+}
+
+async fn take_whole(
+    session: &Session,
+    path: &RemotePath,
+    memory: &ListingMemory,
+    all: &mut Entries,
+) -> Result<(), SessionError> {
     let wrong = || SessionError::Answer(Kind::Entries);
     let mut pending = session.pending(false).await?;
     pending.expect_many();
     let request = List { path: path.as_str().to_owned(), after: None, whole: Some(true) };
     pending.send(ClientMessage::List(request)).await?;
-    let (mut all, mut unfit) = (Entries::default(), 0u64);
+    let mut unfit = 0u64;
     loop {
         let ServerMessage::Entries(mut page) = pending.message().await? else {
             return Err(wrong());
         };
         let is_empty = page.entries.is_empty();
         unfit = unfit.saturating_add(keep(&mut page, |_| true));
-        all.entries.append(&mut page.entries);
         let known = all.unfit.get_or_insert_default();
+        let room = MOST_UNFIT.saturating_sub(known.len());
+        page.unfit.iter_mut().for_each(|unfit| unfit.truncate(room));
+        memory.take(of_page(&page))?;
+        all.entries.append(&mut page.entries);
         known.extend(page.unfit.take().unwrap_or_default());
-        known.truncate(MOST_UNFIT);
         all.hidden = page.hidden;
         let follows = page.follows == Some(true);
         // An answer that leaves names out is not the whole; one that goes nowhere may go on for
@@ -73,7 +101,5 @@ pub(crate) async fn list_whole(
         }
     }
     all.hidden = all.hidden.saturating_add(unfit);
-    all.entries.sort_unstable_by(|one, other| one.name.cmp(&other.name));
-    all.entries.dedup_by(|one, other| one.name == other.name);
-    Ok(all)
+    Ok(())
 }

@@ -10,6 +10,7 @@ mod get;
 mod handle;
 mod joiner;
 mod list;
+mod memory;
 mod partials;
 mod put;
 mod reader;
@@ -18,6 +19,7 @@ pub use error::SessionError;
 pub use get::WholeFile;
 pub use handle::{Session, SessionSettings};
 pub use joiner::{JoinedConnection, Joiner};
+pub use memory::ListingMemory;
 pub use reader::OnLogin;
 
 pub(crate) use get::{OpenSink, download, download_whole};

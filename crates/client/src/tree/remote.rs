@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::error::{Problem, TreeError};
 use super::exclude::Exclude;
 use crate::client::Client;
-use crate::session::SessionError;
+use crate::session::{ListingMemory, SessionError};
 use sealane_base::files::{EntryKind, Tree, TreeEntry, Unwalked, Walked};
 use sealane_base::types::RemotePath;
 use sealane_protocol::message::{Entries, Entry};
@@ -68,25 +68,35 @@ pub async fn list_remote(
     base: &RemotePath,
     exclude: &Exclude,
 ) -> Result<Listing, SessionError> {
-    let mut listing = Listing::default();
+    let (mut listing, memory) = (Listing::default(), ListingMemory::default());
     let mut ahead = vec![RemotePath::default()];
     let mut running = JoinSet::new();
     loop {
         while running.len() < SIDE_BY_SIDE.min(client.max_requests())
             && let Some(here) = ahead.pop()
         {
-            let (client, base) = (client.clone(), base.clone());
+            let (client, base, memory) = (client.clone(), base.clone(), memory.clone());
             running.spawn(async move {
-                let read = read_directory(&client, &base, &here).await;
+                let read = read_directory(&client, &base, &here, &memory).await;
                 (here, read)
             });
         }
         match running.join_next().await {
             None => break,
             Some(Err(_)) => return Err(TransferError::Thread.into()),
-            Some(Ok((here, Ok(all)))) => listing.add(&here, all, exclude, &mut ahead),
+            Some(Ok((here, Ok(all)))) => {
+                // Each is kept with its whole path from now on.
+                memory.take_bytes(all.entries.len().saturating_mul(here.as_str().len()))?;
+                // Directories are kept twice, until they have been asked for.
+                let directories = all.entries.iter().filter(|entry| entry.kind == 1);
+                memory.take(directories.map(|entry| here.as_str().len() + entry.name.len()))?;
+                listing.add(&here, all, exclude, &mut ahead);
+            }
             Some(Ok((here, Err(error)))) => {
-                let is_fatal = matches!(error, TreeError::Session(SessionError::Connection(_)));
+                let is_fatal = matches!(
+                    error,
+                    TreeError::Session(SessionError::Connection(_) | SessionError::TooLong { .. })
+                );
                 if here.is_root() || is_fatal {
                     return Err(match error {
                         TreeError::Session(error) => error,
@@ -95,6 +105,7 @@ pub async fn list_remote(
                 }
                 let gone = matches!(&error, TreeError::Session(error) if error.status() == Some(Status::NotFound));
                 if !gone {
+                    memory.take([here.as_str().len(), text_of(&error)])?;
                     listing.problems.push(Problem { path: here.to_string(), error });
                 }
             }
@@ -108,13 +119,22 @@ pub async fn list_remote(
     Ok(listing)
 }
 
+/// Bytes that a server said with a refusal, which is kept.
+fn text_of(error: &TreeError) -> usize {
+    match error {
+        TreeError::Session(SessionError::Refused(refused)) => refused.text.len(),
+        _ => 0,
+    }
+}
+
 async fn read_directory(
     client: &Client,
     base: &RemotePath,
     here: &RemotePath,
+    memory: &ListingMemory,
 ) -> Result<Entries, TreeError> {
     let path = here.components().try_fold(base.clone(), |path, name| path.join(name))?;
-    Ok(client.list_whole(&path).await?)
+    Ok(client.list_within(&path, memory).await?)
 }
 
 impl Listing {

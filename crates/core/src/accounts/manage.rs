@@ -249,7 +249,7 @@ impl AccountManager {
     }
 }
 
-fn home_of(name: &Username, home: Option<&str>) -> String {
+pub(super) fn home_of(name: &Username, home: Option<&str>) -> String {
     home.map_or_else(|| format!("{DEFAULT_HOMES}/{name}"), str::to_owned)
 }
 

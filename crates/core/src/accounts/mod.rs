@@ -21,6 +21,7 @@ mod principal;
 mod record;
 mod refusal;
 mod remembered;
+mod rename;
 mod samples;
 mod store;
 mod strict_json;

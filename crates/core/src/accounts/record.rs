@@ -20,6 +20,9 @@ const PASSWORD: &str = "password";
 const LIMIT: &str = "limitsize";
 const HOME: &str = "homepath";
 const DISABLED: &str = "disabled";
+/// While the account is renamed: what it was called, and whether it was disabled.
+const RENAMED: &str = "renamed_from";
+const WAS_DISABLED: &str = "disabled_before";
 const LAST_LOGIN: &str = "last_login";
 
 /// An account record: a JSON object whose `username` has been checked.
@@ -196,6 +199,34 @@ impl Record {
     /// Replaces the quota, in bytes.
     pub fn set_quota(&mut self, bytes: u64) {
         self.fields.insert(LIMIT.into(), bytes.into());
+    }
+
+    /// The same account under another name and with another home, disabled until
+    /// [`Record::end_rename`].
+    #[must_use]
+    pub fn renamed(&self, new: &Username, home: &str) -> Self {
+        let mut renamed = Self { name: new.clone(), fields: self.fields.clone() };
+        let fields = &mut renamed.fields;
+        fields.insert(USERNAME.into(), new.as_str().into());
+        fields.insert(HOME.into(), home.into());
+        fields.insert(RENAMED.into(), self.username().into());
+        fields.insert(WAS_DISABLED.into(), self.is_disabled().unwrap_or(true).into());
+        renamed.set_disabled(true);
+        renamed
+    }
+
+    /// What the account was called, while it is renamed.
+    #[must_use]
+    pub fn renamed_from(&self) -> Option<&str> {
+        self.fields.get(RENAMED)?.as_str()
+    }
+
+    /// The account can be used under its new name.
+    pub fn end_rename(&mut self) {
+        if self.fields.shift_remove(RENAMED).is_some() {
+            let was = self.fields.shift_remove(WAS_DISABLED);
+            self.set_disabled(was.is_none_or(|was| was.as_bool().unwrap_or(true)));
+        }
     }
 
     /// Switches the account off or on.

@@ -16,6 +16,7 @@ use super::home::{Home, view_of};
 use super::session::Login;
 use crate::accounts::{LoginError, Principal, Upgrade};
 use sealane_base::files::StorageError;
+use sealane_base::types::text::REPEATED;
 use sealane_base::types::{Pin, Secret, text};
 use sealane_base::workers::Queue;
 
@@ -85,7 +86,8 @@ impl Service {
         let principal = outcome.map_err(|error| refused(&error))?;
         let home = self.open_home(&principal).await?;
         if !self.connections.log_in(&connection.entry, &principal, &home, self.sessions) {
-            warn!(user = %principal.name(), "login refused: the account has too many sessions");
+            let user = principal.name();
+            warn!(name: REPEATED, %user, "login refused: the account has too many sessions");
             return Err(LoginRefusal::Busy);
         }
         let (queue, entry) = (self.queue_of(&principal), Arc::clone(&connection.entry));
@@ -137,7 +139,8 @@ impl Service {
         match self.queue_of(principal).run_long(open).await {
             Ok(home) => Ok(home),
             Err(error @ StorageError::HomeConflict) => {
-                warn!(%user, home = %principal.home().path(), %error, "login refused for now");
+                let home = principal.home().path();
+                warn!(name: REPEATED, %user, %home, %error, "login refused for now");
                 Err(LoginRefusal::Busy)
             }
             Err(error) => {
@@ -154,26 +157,32 @@ fn refusal(typed: &str, by_key: bool, key: Option<Pin>, error: &LoginError) -> L
     let key = key.filter(|_| by_key).map(tracing::field::display);
     match error {
         LoginError::Busy => {
-            warn!(user, "login not tried: too many at once");
+            warn!(name: REPEATED, user, "login not tried: too many at once");
             LoginRefusal::Busy
         }
         LoginError::TooManyFailures { wait } => {
-            warn!(user, key, wait = wait.as_secs(), "login not tried: too many failures");
+            warn!(name: REPEATED, user, key, wait = wait.as_secs(), "login not tried: too many failures");
             LoginRefusal::TooManyFailures { wait: *wait }
         }
         LoginError::ResetRequired => {
-            warn!(user, "login refused: the record is of an old form and the deadline has passed");
+            warn!(
+                name: REPEATED,
+                user,
+                "login refused: the record is of an old form and the deadline has passed"
+            );
             LoginRefusal::ResetRequired
         }
         LoginError::Refused(reason) if reason.is_passing() => {
-            warn!(user, key, %reason, "login not tried: out of descriptors or memory");
+            warn!(name: REPEATED, user, key, %reason, "login not tried: out of descriptors or memory");
             LoginRefusal::Busy
         }
         LoginError::Refused(reason) => {
             if reason.is_damage() {
-                error!(user, key, %reason, "login refused: damaged account record");
+                error!(
+                    name: REPEATED, user, key, %reason, "login refused: damaged account record"
+                );
             } else {
-                warn!(user, key, %reason, "login refused");
+                warn!(name: REPEATED, user, key, %reason, "login refused");
             }
             if by_key { LoginRefusal::Key } else { LoginRefusal::Password }
         }

@@ -281,7 +281,7 @@ pub struct Refused {
     /// The account's limit in bytes, with `Quota`.
     #[n(3)]
     pub limit: Option<u64>,
-    /// Seconds until it is worth trying again, with `TooManyFailures`.
+    /// Seconds until it is worth trying again, with `TooManyFailures` and some `Busy`.
     #[n(4)]
     pub wait: Option<u64>,
 }

@@ -12,6 +12,7 @@ use super::refusal::Refusal;
 use super::signer::Signer;
 use sealane_base::files::StorageError;
 use sealane_base::types::Layout;
+use sealane_base::types::text::REPEATED;
 use sealane_core::service::{Home, Login, Service};
 use sealane_protocol::ServerMessage;
 use sealane_protocol::transfer::{ReceivingEnd, Route, Routes, SendingEnd, TransferError};
@@ -99,8 +100,8 @@ impl Context {
     pub(super) fn refuse(&self, refusal: Refusal) -> ServerMessage {
         let (status, internal) = (refusal.status(), refusal.internal.as_deref());
         self.span.in_scope(|| match internal {
-            Some(internal) => warn!(?status, internal, "refused"),
-            None => info!(?status, "refused"),
+            Some(internal) => warn!(name: REPEATED, ?status, internal, "refused"),
+            None => info!(name: REPEATED, ?status, "refused"),
         });
         refusal.into_message()
     }

@@ -11,6 +11,7 @@ use tracing::{info, warn};
 
 use super::settings::{Ended, Limits, Sealane};
 use super::tokens::{Joiner, Shared};
+use sealane_base::types::text::REPEATED;
 use sealane_core::service::Connection;
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::join::Exporter;
@@ -45,7 +46,7 @@ pub(super) async fn admit<R: AsyncRead + Unpin>(
     }
     if joiner.is_none() {
         let peer = connection.peer().ip();
-        warn!(%peer, "a further connection was refused");
+        warn!(name: REPEATED, %peer, "a further connection was refused");
         door.service.accounts().join_refused(peer);
         let refused = ServerMessage::Refused(Refused::new(Status::JoinRefused));
         out.send(refused.encode(0)).await?;

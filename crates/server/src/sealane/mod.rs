@@ -17,13 +17,17 @@ mod settings;
 mod signer;
 mod small_files;
 mod tokens;
+mod turned_away;
 mod verbs;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::ServerConfig;
+use sealane_base::types::text::REPEATED;
 use sealane_protocol::join;
-use sealane_tls as tls;
+use sealane_tls::{self as tls, TlsStream};
+use tokio::net::TcpStream;
 use tracing::info;
 
 use crate::door::{Accepted, Door, Serving};
@@ -42,6 +46,10 @@ impl Door for Sealane {
         Arc::clone(sealane)
     }
 
+    fn turn_away(self: Arc<Self>, stream: TlsStream<TcpStream>, wait: Duration) -> Serving {
+        Box::pin(turned_away::tell(stream, wait))
+    }
+
     fn serve(self: Arc<Self>, accepted: Accepted) -> Serving {
         Box::pin(async move {
             let Accepted { stream, connection, deadline, drain, keys, .. } = accepted;
@@ -54,8 +62,9 @@ impl Door for Sealane {
                 exporter: tls::exporter(&stream, join::EXPORTER).ok(),
             };
             match serve(stream, &self, &connection, terms).await {
+                Ok(ended @ Ended::NotLoggedIn) => info!(name: REPEATED, ?ended, "session ended"),
                 Ok(ended) => info!(?ended, "session ended"),
-                Err(error) => info!(%error, "session ended"),
+                Err(error) => info!(name: REPEATED, %error, "session ended"),
             }
         })
     }

@@ -20,6 +20,7 @@ use super::settings::{Ended, Limits, Sealane, Terms};
 use super::small_files::{Arrived, Wanted};
 use super::tokens::{Host, Shared, TokenTable};
 use super::verbs;
+use sealane_base::types::text::REPEATED;
 use sealane_core::service::{Connection, Login};
 use sealane_protocol::frame::FrameError;
 use sealane_protocol::keep_alive::pong;
@@ -270,7 +271,7 @@ async fn answer(context: Context, message: ClientMessage, hold: Hold) {
     let reply = match verbs::serve(&context, message).await {
         Ok(reply) => reply,
         Err(refusal) if context.cancelled.is_cancelled() => {
-            info!("given up");
+            info!(name: REPEATED, "given up");
             (!context.is_over()).then(|| refusal.into_message())
         }
         Err(refusal) => Some(context.refuse(refusal)),
