@@ -6,8 +6,9 @@ use std::fs::File;
 use std::time::{Duration, Instant};
 
 use sealane_base::types::{Address, PinSet};
-use sealane_protocol::ServerMessage;
 use sealane_protocol::limits::{MAX_REQUESTS, MAX_TRANSFERS};
+use sealane_protocol::message::Tokens;
+use sealane_protocol::{ClientMessage, ServerMessage};
 
 use super::{MIB, stranger};
 use crate::support::ok;
@@ -36,9 +37,12 @@ enum Way {
     Unsent,
     /// Listings that are not read.
     Unread,
+    /// Tokens for further connections that never come.
+    Unused,
 }
 
-const WAYS: [Way; 5] = [Way::Digests, Way::Unacknowledged, Way::Untold, Way::Unsent, Way::Unread];
+const WAYS: [Way; 6] =
+    [Way::Digests, Way::Unacknowledged, Way::Untold, Way::Unsent, Way::Unread, Way::Unused];
 
 struct Siege {
     site: Site,
@@ -75,6 +79,7 @@ impl Siege {
             Way::Untold => (MAX_TRANSFERS, get("large", true)),
             Way::Unsent => (MAX_TRANSFERS, put("", 9 * MIB)),
             Way::Unread => (MAX_REQUESTS, list("many")),
+            Way::Unused => (1, ClientMessage::Tokens(Tokens { count: 15 })),
         };
         for number in 0..count {
             match way {

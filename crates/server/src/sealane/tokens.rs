@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use subtle::ConstantTimeEq as _;
@@ -76,15 +76,11 @@ pub struct TokenTable {
 
 #[derive(Debug)]
 struct Issued {
-    shared: Arc<Shared>,
+    /// A token keeps no session alive.
+    shared: Weak<Shared>,
+    account: Username,
     until: Instant,
     places: Places,
-}
-
-impl Issued {
-    fn account(&self) -> &Username {
-        self.shared.login.principal().name()
-    }
 }
 
 /// Of its session and of the server, and of its account.
@@ -128,7 +124,7 @@ impl TokenTable {
     /// Lets `token` open a connection to a session; `false` if there is no place for one.
     pub(super) fn issue(&self, shared: &Arc<Shared>, token: &Digest, now: Instant) -> bool {
         let mut issued = self.issued();
-        issued.retain(|_, issued| issued.until > now && !issued.shared.over.is_cancelled());
+        issued.retain(|_, issued| issued.until > now && issued.shared.strong_count() > 0);
         let account = shared.login.principal().name();
         let take = |places: &Arc<Semaphore>| Arc::clone(places).try_acquire_owned().ok();
         let (Some(share), Some(own)) = (self.share(account), take(&shared.places)) else {
@@ -140,16 +136,18 @@ impl TokenTable {
         });
         let Some(servers) = servers else { return false };
         let places = ([own, servers], share);
-        let (shared, until) = (Arc::clone(shared), now + LIFETIME);
-        issued.insert(Digest::of_bytes(&token.0), Issued { shared, until, places });
+        let (account, until) = (account.clone(), now + LIFETIME);
+        let token = Digest::of_bytes(&token.0);
+        issued.insert(token, Issued { shared: Arc::downgrade(shared), account, until, places });
         true
     }
 
     /// Takes a token back from a connection with `exporter`; `None` whatever is wrong with it. It
     /// cannot be used again in any case.
     pub(super) fn redeem(&self, join: &Join, exporter: &Exporter, now: Instant) -> Option<Joiner> {
-        let Issued { shared, until, places } =
+        let Issued { shared, until, places, .. } =
             self.issued().remove(&Digest::of_bytes(&join.token.0))?;
+        let shared = shared.upgrade()?;
         let proof = join::proof(&join.token, &shared.exporter, exporter);
         let is_good =
             bool::from(proof.0.ct_eq(&join.proof.0)) && until > now && !shared.over.is_cancelled();
@@ -174,14 +172,14 @@ impl TokenTable {
 fn make_room(issued: &mut HashMap<Digest, Issued>, newcomer: &Username) {
     let mut counts: HashMap<Username, usize> = HashMap::new();
     for one in issued.values() {
-        *counts.entry(one.account().clone()).or_default() += 1;
+        *counts.entry(one.account.clone()).or_default() += 1;
     }
     let own = counts.get(newcomer).copied().unwrap_or(0);
     let Some((most, _)) = counts.into_iter().filter(|(_, n)| *n > own).max_by_key(|(_, n)| *n)
     else {
         return;
     };
-    let theirs = issued.iter().filter(|(_, one)| *one.account() == most);
+    let theirs = issued.iter().filter(|(_, one)| one.account == most);
     let oldest = theirs.min_by_key(|(_, one)| one.until).map(|(token, _)| *token);
     oldest.iter().for_each(|token| drop(issued.remove(token)));
 }
