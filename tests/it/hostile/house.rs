@@ -1,19 +1,21 @@
 //! The house itself: rows 4, 9, 13, 20, 24 and 26.
 
+use std::io::{BufRead, BufReader, Write};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use sealane_base::types::path::MAX_LEVELS;
 use sealane_protocol::message::List;
 use sealane_protocol::{ClientMessage, ServerMessage, Status};
 
 use super::{insider, service};
 use crate::support::pair::USER;
 use crate::support::peer::{self, status};
-use crate::support::site::{PASSWORD, client, ended, sealane};
+use crate::support::site::{PASSWORD, client, ended, sealane, until};
 use crate::support::trees::content;
 use crate::support::{Service, Site, fails, ok, stdout};
 
@@ -169,20 +171,19 @@ fn row_13_one_port_and_one_private_socket() {
     fails(sealane(["get", &site.address(&server, USER, ".control"), "-"]), 3, "");
 }
 
-#[test]
-fn row_20_a_tree_deeper_than_any_path_is_counted_and_removed() {
-    let site = Site::new();
-    site.account(USER, "1M");
-    let home = site.home(USER);
-    std::fs::create_dir_all(home.join("0")).unwrap();
-    // As a client can make it: directories moved into one another.
-    let depth = 3_000;
-    for level in 1..depth {
+/// Nested directories, as a client could make them once: moved into one another.
+fn nest(home: &Path, levels: usize) -> String {
+    std::fs::create_dir(home.join("0")).unwrap();
+    for level in 1..levels {
         let (inner, outer) = (home.join((level - 1).to_string()), home.join(level.to_string()));
         std::fs::create_dir(&outer).unwrap();
         std::fs::rename(inner, outer.join("d")).unwrap();
     }
-    // Little stack for everybody, so that recursion would be noticed.
+    (levels - 1).to_string()
+}
+
+/// A server whose threads have little stack, so that recursion would be noticed.
+fn start_with_little_stack(site: &Site) -> (Child, String) {
     let mut server = Command::new("sh")
         .args(["-c", "ulimit -s 256; exec \"$0\" --config \"$1\""])
         .arg(env!("CARGO_BIN_EXE_sealaned"))
@@ -191,20 +192,87 @@ fn row_20_a_tree_deeper_than_any_path_is_counted_and_removed() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stderr.take().unwrap()));
+    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
     let line =
         lines.find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned));
     std::thread::spawn(move || lines.for_each(drop));
-    let address = format!("sealane://{USER}@{}", line.unwrap());
-    let top = format!("{address}/{}?{}", depth - 1, site.pins);
-    ok(sealane(["ls", &top]));
-    let removed = client(["rm", "-r", &top]).output().unwrap();
-    let usage = sealane(["df", &format!("{address}/?{}", site.pins)]);
+    (server, line.unwrap())
+}
+
+#[test]
+fn row_20_a_tree_deeper_than_any_path_is_removed() {
+    let site = Site::new();
+    site.account(USER, "1M");
+    let (mut server, address) = start_with_little_stack(&site);
+    let at = |path: &str| format!("sealane://{USER}@{address}/{path}?{}", site.pins);
+    ok(sealane(["mkdir", &at("here")]));
+    // As long as a session lasts, the home is not counted again.
+    let mut put = client(["put", "-", &at("piped")]).stdin(Stdio::piped()).spawn().unwrap();
+    put.stdin.as_mut().unwrap().write_all(&[1; 4096]).unwrap();
+    let partials = site.root().join("data/partials").join(USER);
+    until("the upload is under way", || !content(&partials).is_empty());
+    let top = nest(&site.home(USER), 3_000);
+    let removed = client(["rm", "-r", &at(&top)]).output().unwrap();
+    let listed = sealane(["ls", &at("")]);
+    drop(put.stdin.take());
+    let put = put.wait().unwrap();
+    let usage = sealane(["df", &at("")]);
     let _ = server.kill();
     server.wait().unwrap();
     ok(removed);
+    assert!(put.success());
+    assert!(!stdout(&ok(listed)).contains(&top));
     ok(usage);
-    assert!(content(&home).is_empty());
+}
+
+#[test]
+fn row_20_a_home_that_is_too_deep_is_refused_alone() {
+    let site = Site::new();
+    for user in [USER, "other"] {
+        site.account(user, "1M");
+    }
+    let home = site.home(USER);
+    std::fs::create_dir_all(&home).unwrap();
+    let top = nest(&home, 3_000);
+    let (mut server, address) = start_with_little_stack(&site);
+    let at = |user: &str| format!("sealane://{user}@{address}/?{}", site.pins);
+    let refused = sealane(["ls", &at(USER)]);
+    let other = sealane(["ls", &at("other")]);
+    std::fs::rename(home.join(&top), site.root().join("data/aside")).unwrap();
+    let opened = sealane(["ls", &at(USER)]);
+    std::fs::rename(
+        site.root().join("data/aside"),
+        site.root().join("data/partials/other/1.trash"),
+    )
+    .unwrap();
+    // What was half removed once is cleared however deep it is.
+    let cleared = sealane(["ls", &at("other")]);
+    let _ = server.kill();
+    server.wait().unwrap();
+    fails(refused, 1, "internal");
+    for outcome in [other, opened, cleared] {
+        ok(outcome);
+    }
+    assert!(content(&site.root().join("data/partials/other")).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_20_moved_into_one_another_directories_reach_a_limit() {
+    let service = service().await;
+    let mut peer = insider(&service).await;
+    let mut refused = None;
+    peer.exchange(peer::make_directory("0")).await;
+    for level in 1..=MAX_LEVELS {
+        peer.exchange(peer::make_directory(&level.to_string())).await;
+        let moving = peer::rename(&(level - 1).to_string(), &format!("{level}/d"));
+        refused = status(&peer.exchange(moving).await).map(|status| (level, status));
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused, Some((MAX_LEVELS, Status::Path)));
+    let mut again = insider(&service).await;
+    assert_eq!(status(&again.exchange(peer::stat(&(MAX_LEVELS - 1).to_string())).await), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]
