@@ -1,9 +1,9 @@
 //! The house itself: rows 4, 9, 13, 20, 24 and 26.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -15,7 +15,7 @@ use sealane_protocol::{ClientMessage, ServerMessage, Status};
 use super::{insider, service};
 use crate::support::pair::USER;
 use crate::support::peer::{self, status};
-use crate::support::site::{PASSWORD, client, ended, sealane, until};
+use crate::support::site::{PASSWORD, Server, client, ended, sealane, until};
 use crate::support::trees::content;
 use crate::support::{Service, Site, fails, ok, stdout};
 
@@ -183,32 +183,27 @@ fn nest(home: &Path, levels: usize) -> String {
 }
 
 /// A server whose threads have little stack, so that recursion would be noticed.
-fn start_with_little_stack(site: &Site) -> (Child, String) {
-    let mut server = Command::new("sh")
+fn start_with_little_stack(site: &Site) -> Server {
+    let mut command = Command::new("sh");
+    command
         .args(["-c", "ulimit -s 256; exec \"$0\" --config \"$1\""])
         .arg(env!("CARGO_BIN_EXE_sealaned"))
         .arg(site.config())
         .env("RUST_MIN_STACK", "262144")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(server.stderr.take().unwrap()).lines();
-    let line =
-        lines.find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned));
-    std::thread::spawn(move || lines.for_each(drop));
-    (server, line.unwrap())
+        .stderr(Stdio::piped());
+    Server::run(command).unwrap()
 }
 
 #[test]
 fn row_20_a_tree_deeper_than_any_path_is_removed() {
     let site = Site::new();
     site.account(USER, "1M");
-    let (mut server, address) = start_with_little_stack(&site);
-    let at = |path: &str| format!("sealane://{USER}@{address}/{path}?{}", site.pins);
+    let server = start_with_little_stack(&site);
+    let at = |path: &str| site.address(&server, USER, path);
     ok(sealane(["mkdir", &at("here")]));
     // As long as a session lasts, the home is not counted again.
     let mut put = client(["put", "-", &at("piped")]).stdin(Stdio::piped()).spawn().unwrap();
-    put.stdin.as_mut().unwrap().write_all(&[1; 4096]).unwrap();
+    put.stdin.as_mut().unwrap().write_all(&[1; 4 << 20]).unwrap();
     let partials = site.root().join("data/partials").join(USER);
     until("the upload is under way", || !content(&partials).is_empty());
     let top = nest(&site.home(USER), 3_000);
@@ -217,8 +212,6 @@ fn row_20_a_tree_deeper_than_any_path_is_removed() {
     drop(put.stdin.take());
     let put = put.wait().unwrap();
     let usage = sealane(["df", &at("")]);
-    let _ = server.kill();
-    server.wait().unwrap();
     ok(removed);
     assert!(put.success());
     assert!(!stdout(&ok(listed)).contains(&top));
@@ -234,8 +227,8 @@ fn row_20_a_home_that_is_too_deep_is_refused_alone() {
     let home = site.home(USER);
     std::fs::create_dir_all(&home).unwrap();
     let top = nest(&home, 3_000);
-    let (mut server, address) = start_with_little_stack(&site);
-    let at = |user: &str| format!("sealane://{user}@{address}/?{}", site.pins);
+    let server = start_with_little_stack(&site);
+    let at = |user: &str| site.address(&server, user, "");
     let refused = sealane(["ls", &at(USER)]);
     let other = sealane(["ls", &at("other")]);
     std::fs::rename(home.join(&top), site.root().join("data/aside")).unwrap();
@@ -247,9 +240,8 @@ fn row_20_a_home_that_is_too_deep_is_refused_alone() {
     .unwrap();
     // What was half removed once is cleared however deep it is.
     let cleared = sealane(["ls", &at("other")]);
-    let _ = server.kill();
-    server.wait().unwrap();
-    fails(refused, 1, "internal");
+    fails(refused, 6, "the server had an error");
+    assert!(server.log().contains("home is not opened"), "{}", server.log());
     for outcome in [other, opened, cleared] {
         ok(outcome);
     }

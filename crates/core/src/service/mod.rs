@@ -10,6 +10,8 @@ mod home;
 mod login;
 mod opening;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
