@@ -1,6 +1,5 @@
 //! The house itself: rows 4, 9, 13, 20, 24 and 26.
 
-use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -9,13 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use sealane_base::types::path::MAX_LEVELS;
+use sealane_base::types::{Address, PinSet, Secret};
+use sealane_client::Target;
 use sealane_protocol::message::List;
 use sealane_protocol::{ClientMessage, ServerMessage, Status};
 
 use super::{insider, service};
 use crate::support::pair::USER;
 use crate::support::peer::{self, status};
-use crate::support::site::{PASSWORD, Server, client, ended, sealane, until};
+use crate::support::service::connect;
+use crate::support::site::{PASSWORD, Server, ended, sealane};
 use crate::support::trees::content;
 use crate::support::{Service, Site, fails, ok, stdout};
 
@@ -194,28 +196,22 @@ fn start_with_little_stack(site: &Site) -> Server {
     Server::run(command).unwrap()
 }
 
-#[test]
-fn row_20_a_tree_deeper_than_any_path_is_removed() {
+#[tokio::test(flavor = "multi_thread")]
+async fn row_20_a_tree_deeper_than_any_path_is_removed() {
     let site = Site::new();
     site.account(USER, "1M");
     let server = start_with_little_stack(&site);
     let at = |path: &str| site.address(&server, USER, path);
-    ok(sealane(["mkdir", &at("here")]));
     // As long as a session lasts, the home is not counted again.
-    let mut put = client(["put", "-", &at("piped")]).stdin(Stdio::piped()).spawn().unwrap();
-    put.stdin.as_mut().unwrap().write_all(&[1; 4 << 20]).unwrap();
-    let partials = site.root().join("data/partials").join(USER);
-    until("the upload is under way", || !content(&partials).is_empty());
+    let address = Address::parse(&at("")).unwrap();
+    let pins = PinSet::new(address.pins.clone()).unwrap();
+    let target = Target::new(&address, address.user.clone().unwrap(), pins);
+    let session = connect(&target, &Secret::new(PASSWORD.to_owned())).await.unwrap();
     let top = nest(&site.home(USER), 3_000);
-    let removed = client(["rm", "-r", &at(&top)]).output().unwrap();
-    let listed = sealane(["ls", &at("")]);
-    drop(put.stdin.take());
-    let put = put.wait().unwrap();
-    let usage = sealane(["df", &at("")]);
-    ok(removed);
-    assert!(put.success());
-    assert!(!stdout(&ok(listed)).contains(&top));
-    ok(usage);
+    ok(sealane(["rm", "-r", &at(&top)]));
+    ok(sealane(["df", &at("")]));
+    drop(session);
+    assert!(content(&site.home(USER)).is_empty());
 }
 
 #[test]

@@ -167,7 +167,8 @@ pub trait HomeStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StorageError::Exists`] without `replace`; [`StorageError::NotFound`];
-    /// [`StorageError::IntoItself`]; [`StorageError::TooDeep`]; [`StorageError::Root`]; [`StorageError::IsDirectory`],
+    /// [`StorageError::IntoItself`]; [`StorageError::TooDeep`];
+    /// [`StorageError::Root`]; [`StorageError::IsDirectory`],
     /// [`StorageError::NotDirectory`], [`StorageError::NotEmpty`], [`StorageError::NotRegular`]
     /// if what has the name cannot be replaced by this.
     fn rename(&self, from: &RemotePath, to: &RemotePath, replace: bool)
