@@ -49,7 +49,8 @@ pub fn session(input: &[u8]) {
     let (user, place) = (Username::parse(USER), RemotePath::parse(&format!("homes/{USER}")));
     let (user, place) = (user.expect("a name"), place.expect("a path"));
     // As long as somebody holds the home it has one ledger.
-    let _home = homes.open_home(&user, &place, QUOTA, View::default()).expect("a home");
+    let _home = homes.open_home(&user, &place, QUOTA, View::default());
+    let _home = _home.and_then(|mut opening| opening.finish()).expect("a home");
     runtime.block_on(run(door, input));
     // Threads that work for the session end with the runtime.
     drop(runtime);

@@ -7,13 +7,17 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
+use sealane_base::types::path::MAX_LEVELS;
+use sealane_base::types::{Address, PinSet, Secret};
+use sealane_client::Target;
 use sealane_protocol::message::List;
 use sealane_protocol::{ClientMessage, ServerMessage, Status};
 
 use super::{insider, service};
 use crate::support::pair::USER;
 use crate::support::peer::{self, status};
-use crate::support::site::{PASSWORD, client, ended, sealane};
+use crate::support::service::connect;
+use crate::support::site::{PASSWORD, Server, ended, sealane};
 use crate::support::trees::content;
 use crate::support::{Service, Site, fails, ok, stdout};
 
@@ -169,42 +173,94 @@ fn row_13_one_port_and_one_private_socket() {
     fails(sealane(["get", &site.address(&server, USER, ".control"), "-"]), 3, "");
 }
 
-#[test]
-fn row_20_a_tree_deeper_than_any_path_is_counted_and_removed() {
-    let site = Site::new();
-    site.account(USER, "1M");
-    let home = site.home(USER);
-    std::fs::create_dir_all(home.join("0")).unwrap();
-    // As a client can make it: directories moved into one another.
-    let depth = 3_000;
-    for level in 1..depth {
+/// Nested directories, as a client could make them once: moved into one another.
+fn nest(home: &Path, levels: usize) -> String {
+    std::fs::create_dir(home.join("0")).unwrap();
+    for level in 1..levels {
         let (inner, outer) = (home.join((level - 1).to_string()), home.join(level.to_string()));
         std::fs::create_dir(&outer).unwrap();
         std::fs::rename(inner, outer.join("d")).unwrap();
     }
-    // Little stack for everybody, so that recursion would be noticed.
-    let mut server = Command::new("sh")
+    (levels - 1).to_string()
+}
+
+/// A server whose threads have little stack, so that recursion would be noticed.
+fn start_with_little_stack(site: &Site) -> Server {
+    let mut command = Command::new("sh");
+    command
         .args(["-c", "ulimit -s 256; exec \"$0\" --config \"$1\""])
         .arg(env!("CARGO_BIN_EXE_sealaned"))
         .arg(site.config())
         .env("RUST_MIN_STACK", "262144")
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(server.stderr.take().unwrap()));
-    let line =
-        lines.find_map(|line| line.unwrap().strip_prefix("listening on ").map(str::to_owned));
-    std::thread::spawn(move || lines.for_each(drop));
-    let address = format!("sealane://{USER}@{}", line.unwrap());
-    let top = format!("{address}/{}?{}", depth - 1, site.pins);
-    ok(sealane(["ls", &top]));
-    let removed = client(["rm", "-r", &top]).output().unwrap();
-    let usage = sealane(["df", &format!("{address}/?{}", site.pins)]);
-    let _ = server.kill();
-    server.wait().unwrap();
-    ok(removed);
-    ok(usage);
-    assert!(content(&home).is_empty());
+        .stderr(Stdio::piped());
+    Server::run(command).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_20_a_tree_deeper_than_any_path_is_removed() {
+    let site = Site::new();
+    site.account(USER, "1M");
+    let server = start_with_little_stack(&site);
+    let at = |path: &str| site.address(&server, USER, path);
+    // As long as a session lasts, the home is not counted again.
+    let address = Address::parse(&at("")).unwrap();
+    let pins = PinSet::new(address.pins.clone()).unwrap();
+    let target = Target::new(&address, address.user.clone().unwrap(), pins);
+    let session = connect(&target, &Secret::new(PASSWORD.to_owned())).await.unwrap();
+    let top = nest(&site.home(USER), 3_000);
+    ok(sealane(["rm", "-r", &at(&top)]));
+    ok(sealane(["df", &at("")]));
+    drop(session);
+    assert!(content(&site.home(USER)).is_empty());
+}
+
+#[test]
+fn row_20_a_home_that_is_too_deep_is_refused_alone() {
+    let site = Site::new();
+    for user in [USER, "other"] {
+        site.account(user, "1M");
+    }
+    let home = site.home(USER);
+    std::fs::create_dir_all(&home).unwrap();
+    let top = nest(&home, 3_000);
+    let server = start_with_little_stack(&site);
+    let at = |user: &str| site.address(&server, user, "");
+    let refused = sealane(["ls", &at(USER)]);
+    let other = sealane(["ls", &at("other")]);
+    std::fs::rename(home.join(&top), site.root().join("data/aside")).unwrap();
+    let opened = sealane(["ls", &at(USER)]);
+    std::fs::rename(
+        site.root().join("data/aside"),
+        site.root().join("data/partials/other/1.trash"),
+    )
+    .unwrap();
+    // What was half removed once is cleared however deep it is.
+    let cleared = sealane(["ls", &at("other")]);
+    fails(refused, 6, "the server had an error");
+    assert!(server.log().contains("home is not opened"), "{}", server.log());
+    for outcome in [other, opened, cleared] {
+        ok(outcome);
+    }
+    assert!(content(&site.root().join("data/partials/other")).is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn row_20_moved_into_one_another_directories_reach_a_limit() {
+    let service = service().await;
+    let mut peer = insider(&service).await;
+    let mut refused = None;
+    peer.exchange(peer::make_directory("0")).await;
+    for level in 1..=MAX_LEVELS {
+        peer.exchange(peer::make_directory(&level.to_string())).await;
+        let moving = peer::rename(&(level - 1).to_string(), &format!("{level}/d"));
+        refused = status(&peer.exchange(moving).await).map(|status| (level, status));
+        if refused.is_some() {
+            break;
+        }
+    }
+    assert_eq!(refused, Some((MAX_LEVELS, Status::Path)));
+    let mut again = insider(&service).await;
+    assert_eq!(status(&again.exchange(peer::stat(&(MAX_LEVELS - 1).to_string())).await), None);
 }
 
 #[tokio::test(flavor = "multi_thread")]

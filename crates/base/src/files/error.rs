@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use rustix::io::Errno;
 use thiserror::Error;
 
-use crate::types::path::PathError;
+use crate::types::path::{MAX_LEVELS, PathError};
 
 /// A failed storage operation. Texts name no path of this machine (but for
 /// [`StorageError::DataDirectory`], which only the start of a server meets): what reaches a peer
@@ -73,6 +73,12 @@ pub enum StorageError {
     /// A symbolic link, FIFO, socket or device: never opened.
     #[error("it is not a regular file or directory")]
     NotRegular,
+    /// There are directories that no server made so deep.
+    #[error("directories are more than {MAX_LEVELS} levels below the home, in '{beginning}'")]
+    OverDeep {
+        /// The beginning of their path, as far as it can be printed.
+        beginning: String,
+    },
     /// The path breaks a rule once the directory that the grant is limited to stands before it.
     #[error(transparent)]
     Path(#[from] PathError),
@@ -93,6 +99,9 @@ pub enum StorageError {
     /// A newer upload to the same name took over.
     #[error("a newer upload to the same name took over")]
     Superseded,
+    /// What is made or moved, or something in it, would be too deep, or may be.
+    #[error("directories would be more than {MAX_LEVELS} levels below the home")]
+    TooDeep,
     /// The account has as many files and directories as it may have.
     #[error("the account has as many files and directories as it may have: {limit}")]
     TooManyFiles {

@@ -307,15 +307,26 @@ impl Directory {
     }
 
     /// The names in this directory, in the system's order, without `.` and `..`.
-    pub fn names(
-        &self,
-    ) -> Result<impl Iterator<Item = Result<CString, StorageError>> + use<>, StorageError> {
-        let entries = fs::Dir::read_from(&self.0)?;
-        Ok(entries.filter_map(|entry| match entry {
-            Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => None,
-            Ok(entry) => Some(Ok(entry.file_name().to_owned())),
-            Err(errno) => Some(Err(errno.into())),
-        }))
+    pub fn names(&self) -> Result<Names, StorageError> {
+        Ok(Names(fs::Dir::read_from(&self.0)?))
+    }
+}
+
+/// The names in a directory that is being read: see [`Directory::names`].
+#[derive(Debug)]
+pub struct Names(fs::Dir);
+
+impl Iterator for Names {
+    type Item = Result<CString, StorageError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        loop {
+            match self.0.next()? {
+                Ok(entry) if matches!(entry.file_name().to_bytes(), b"." | b"..") => {}
+                Ok(entry) => return Some(Ok(entry.file_name().to_owned())),
+                Err(errno) => return Some(Err(errno.into())),
+            }
+        }
     }
 }
 

@@ -14,6 +14,9 @@ use super::text;
 pub const MAX_COMPONENT: usize = 255;
 /// Most components in one path.
 pub const MAX_COMPONENTS: usize = 64;
+/// Most levels of directories below a home: what a path can name below the part of a home that a
+/// path can name.
+pub const MAX_LEVELS: usize = 2 * MAX_COMPONENTS;
 /// Longest whole path in bytes.
 pub const MAX_PATH: usize = 4096;
 

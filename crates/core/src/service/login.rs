@@ -132,12 +132,14 @@ impl Service {
         let (store, owner) = (Arc::clone(&self.store), user.clone());
         let (place, quota) = (principal.home().path().clone(), principal.quota());
         let grant = principal.grant().clone();
-        let open = move || {
-            let opened = store.open_home(&owner, &place, quota, view_of(&grant))?;
-            Ok(Arc::new(Home::new(opened, grant)))
-        };
-        match self.queue_of(principal).run_long(open).await {
-            Ok(home) => Ok(home),
+        let view = view_of(&grant);
+        let begin = move || store.open_home(&owner, &place, quota, view);
+        match self.openings.open(&user, &self.queue_of(principal), begin).await {
+            Ok(home) => Ok(Arc::new(Home::new(home, grant))),
+            Err(error @ StorageError::OverDeep { .. }) => {
+                error!(%user, home = %principal.home().path(), %error, "home is not opened");
+                Err(LoginRefusal::Internal)
+            }
             Err(error @ StorageError::HomeConflict) => {
                 let home = principal.home().path();
                 warn!(name: REPEATED, %user, %home, %error, "login refused for now");

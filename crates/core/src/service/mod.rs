@@ -8,7 +8,10 @@
 mod connections;
 mod home;
 mod login;
+mod opening;
 mod session;
+#[cfg(test)]
+mod tests;
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -29,6 +32,7 @@ use sealane_base::types::Username;
 use sealane_base::workers::Workers;
 
 use self::connections::Connections;
+use self::opening::Openings;
 
 /// Accounts, homes and sessions of a server. Cloning shares them.
 #[derive(Clone, Debug)]
@@ -39,6 +43,7 @@ pub struct Service {
     /// Sessions of one account at the same time.
     sessions: usize,
     connections: Connections,
+    openings: Openings,
     workers: Workers,
 }
 
@@ -52,8 +57,15 @@ impl Service {
         exposure: Exposure,
         sessions: usize,
     ) -> Self {
-        let (connections, workers) = (Connections::default(), Workers::default());
-        Self { authenticator, store, exposure, sessions: sessions.max(1), connections, workers }
+        Self {
+            authenticator,
+            store,
+            exposure,
+            sessions: sessions.max(1),
+            connections: Connections::default(),
+            openings: Openings::default(),
+            workers: Workers::default(),
+        }
     }
 
     /// The same service, with these threads for the work of all homes.

@@ -8,5 +8,5 @@ mod seam;
 mod types;
 
 pub use embedded::{EmbeddedStore, audit_on_disk};
-pub use seam::{Acquired, HomeStore, Scan, Store, TAKEOVER, Upload, UploadLock};
+pub use seam::{Acquired, HomeStore, Opening, Scan, Store, TAKEOVER, Upload, UploadLock};
 pub use types::{Audit, Caps, Entry, Page, Partial, Usage, View};

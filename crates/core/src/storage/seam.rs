@@ -21,9 +21,12 @@ pub const TAKEOVER: Duration = Duration::from_secs(10);
 
 /// Keeps the homes of all accounts.
 pub trait Store: Debug + Send + Sync {
-    /// Opens the home of `owner` at `place` (`homes/ahpu`, say), and makes it if it is missing.
+    /// Begins to open the home of `owner` at `place` (`homes/ahpu`, say), which is made if it is
+    /// missing.
     ///
-    /// All who have it open share one ledger of `limit` bytes; the latest limit holds.
+    /// All who have it open share one ledger of `limit` bytes; the latest limit holds. All who are
+    /// opening it share one count of what is in it, which is given up when the last of them is
+    /// dropped.
     ///
     /// # Errors
     /// [`StorageError::HomeConflict`] if the place is not below `homes`, is the same as or inside
@@ -35,7 +38,7 @@ pub trait Store: Debug + Send + Sync {
         place: &RemotePath,
         limit: u64,
         view: View,
-    ) -> Result<Arc<dyn HomeStore>, StorageError>;
+    ) -> Result<Box<dyn Opening>, StorageError>;
 
     /// Counts what `owner` has and holds it against the ledger, which `repair` sets right. `None`
     /// if no login has the home open: it is counted when it is opened.
@@ -52,6 +55,30 @@ pub trait Store: Debug + Send + Sync {
     /// # Errors
     /// Any [`StorageError`] of reading or removing; what was removed before stays removed.
     fn sweep_partials(&self, older_than: SystemTime) -> Result<u64, StorageError>;
+}
+
+/// A home that is being opened, which takes long if there is much in it and nobody has it open.
+pub trait Opening: Debug + Send {
+    /// Goes on for some milliseconds; `None` until the home is open.
+    ///
+    /// Of those who open the same home one at a time should go on: the others would wait.
+    ///
+    /// # Errors
+    /// [`StorageError::OverDeep`] if there are directories too deep for a home; any other
+    /// [`StorageError`].
+    fn step(&mut self) -> Result<Option<Arc<dyn HomeStore>>, StorageError>;
+
+    /// Goes on to the end, which may take long.
+    ///
+    /// # Errors
+    /// As [`Opening::step`].
+    fn finish(&mut self) -> Result<Arc<dyn HomeStore>, StorageError> {
+        loop {
+            if let Some(home) = self.step()? {
+                return Ok(home);
+            }
+        }
+    }
 }
 
 /// One home, as one login sees it.
@@ -119,7 +146,8 @@ pub trait HomeStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StorageError::Exists`] without `parents`; [`StorageError::NotFound`] if the one above is
-    /// missing; [`StorageError::NotDirectory`] if something else is in the way.
+    /// missing; [`StorageError::NotDirectory`] if something else is in the way;
+    /// [`StorageError::TooDeep`].
     fn make_directory(&self, path: &RemotePath, parents: bool) -> Result<(), StorageError>;
 
     /// Removes a file, a link, a special file or an empty directory; with `recursive` a directory
@@ -139,7 +167,8 @@ pub trait HomeStore: Debug + Send + Sync {
     ///
     /// # Errors
     /// [`StorageError::Exists`] without `replace`; [`StorageError::NotFound`];
-    /// [`StorageError::IntoItself`]; [`StorageError::Root`]; [`StorageError::IsDirectory`],
+    /// [`StorageError::IntoItself`]; [`StorageError::TooDeep`];
+    /// [`StorageError::Root`]; [`StorageError::IsDirectory`],
     /// [`StorageError::NotDirectory`], [`StorageError::NotEmpty`], [`StorageError::NotRegular`]
     /// if what has the name cannot be replaced by this.
     fn rename(&self, from: &RemotePath, to: &RemotePath, replace: bool)

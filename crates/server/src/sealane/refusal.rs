@@ -80,7 +80,7 @@ impl From<StorageError> for Refusal {
             StorageError::Exists => Status::Exists,
             StorageError::Forbidden => Status::Forbidden,
             StorageError::InUse => Status::InUse,
-            StorageError::IntoItself | StorageError::OtherFileSystem => {
+            StorageError::IntoItself | StorageError::OtherFileSystem | StorageError::TooDeep => {
                 return Self::said(Status::Path, &error);
             }
             StorageError::IsDirectory => Status::IsDirectory,

@@ -17,13 +17,13 @@ use sealane_base::types::{RemotePath, Username};
 
 /// Counts the disk between two changes of names, which must be held off meanwhile, and sets the
 /// ledger right if `repair`. By the difference, not to the sum: an upload that ends meanwhile adds
-/// what it leaves.
+/// what it leaves. Gives how many levels of directories there are, too.
 pub(super) fn against_ledger(
     (root, partials): (&Directory, &Directory),
     ledger: &Ledger,
     readers: &Readers,
     repair: bool,
-) -> Result<Audit, StorageError> {
+) -> Result<(Audit, usize), StorageError> {
     // No upload begins or is committed, nothing is removed and nothing renamed. One that is under
     // way now may be given up: what it leaves counts neither here nor in this snapshot.
     let ((usage, reserved_for), nameless) = readers.snapshot(|| ledger.snapshot());
@@ -35,7 +35,7 @@ pub(super) fn against_ledger(
         ledger.correct(audit.drift());
         ledger.set_names(files.names + trash);
     }
-    Ok(audit)
+    Ok((audit, files.levels))
 }
 
 /// Counts what `owner` has below the data directory `data`, with its home at `place`, by looking

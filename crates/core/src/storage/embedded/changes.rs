@@ -5,7 +5,7 @@ use std::ffi::CStr;
 use rustix::path::Arg;
 
 use super::view::Pass;
-use super::walk;
+use super::walk::Clearing;
 use sealane_base::files::jail::{Directory, EntryKind, Facts};
 use sealane_base::files::set_meta;
 use sealane_base::files::{FileMeta, OWNED_DIRECTORY, OWNED_FILE, StorageError};
@@ -55,7 +55,7 @@ pub(super) fn rename(
     }
     let (target, new_name) = pass.root().holder(to)?;
     {
-        let _names = pass.lock_names();
+        let mut depth = pass.lock_names();
         let moved = source.look(old_name)?.ok_or(StorageError::NotFound)?;
         let present = target.look(new_name)?;
         if let Some(present) = &present {
@@ -68,6 +68,10 @@ pub(super) fn rename(
             }
             require_replaceable(&moved, present)?;
         }
+        if moved.kind == EntryKind::Directory {
+            let (from, to) = (pass.level(&source)?, pass.level(&target)?);
+            depth.shift(|| source.child(old_name), from, to)?;
+        }
         source.rename(old_name, &target, new_name, present.is_some())?;
         if let Some(present) = present {
             pass.ledger().remove_name(pass.gone(&present));
@@ -76,6 +80,7 @@ pub(super) fn rename(
     target.sync()?;
     source.sync()
 }
+
 fn remove_tree(pass: &Pass, directory: &Directory, name: &str) -> Result<(), StorageError> {
     let (trash, trash_name) = new_trash(pass)?;
     let moved = {
@@ -84,7 +89,8 @@ fn remove_tree(pass: &Pass, directory: &Directory, name: &str) -> Result<(), Sto
     };
     let moved = moved.and_then(|()| directory.sync());
     let unlink = |directory: &Directory, name: &CStr| unlink(pass, directory, name);
-    walk::clear(&trash, unlink, || pass.lock_names(), || pass.ledger().remove_name(0))?;
+    let mut clearing = Clearing::new(trash)?;
+    while !clearing.step(unlink, || pass.lock_names(), || pass.ledger().remove_name(0))? {}
     let _names = pass.lock_names();
     pass.partials().remove_directory(trash_name.as_str())?;
     moved

@@ -31,7 +31,7 @@ struct Book {
 
 impl Ledger {
     pub(super) fn new(used: u64, limit: u64) -> Arc<Self> {
-        Self::of(Count { bytes: used, names: 0 }, limit, u64::MAX)
+        Self::of(Count { bytes: used, ..Count::default() }, limit, u64::MAX)
     }
 
     pub(super) fn of(used: Count, limit: u64, most_names: u64) -> Arc<Self> {
@@ -296,7 +296,7 @@ mod tests {
 
     #[test]
     fn names_are_counted_and_each_upload_stands_for_one() {
-        let ledger = Ledger::of(Count { bytes: 0, names: 1 }, 100, 3);
+        let ledger = Ledger::of(Count { names: 1, ..Count::default() }, 100, 3);
         let is_full = || matches!(ledger.add_name(), Err(StorageError::TooManyFiles { limit: 3 }));
         let (new, replacing) = (ledger.reserve("x", 1, 0), ledger.reserve("y", 1, 0));
         assert!(is_full() && ledger.reserve("z", 1, 0).is_err());

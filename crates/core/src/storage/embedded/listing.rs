@@ -4,12 +4,12 @@
 //! page in name order costs a pass of its own; whoever wants all takes a [`Scan`].
 
 use std::collections::BinaryHeap;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 
 use crate::storage::seam::Scan;
 use crate::storage::types::{Entry, Page};
 use sealane_base::files::StorageError;
-use sealane_base::files::jail::{Directory, EntryKind, Facts};
+use sealane_base::files::jail::{Directory, EntryKind, Facts, Names};
 use sealane_base::types::path::{KEPT, check_name};
 
 /// Names in one page that cannot be told and are shown nevertheless.
@@ -64,13 +64,13 @@ pub(super) fn page(
 /// A directory being read once, from its beginning to its end.
 pub(super) struct DirectoryScan {
     directory: Directory,
-    names: Box<dyn Iterator<Item = Result<CString, StorageError>> + Send>,
+    names: Names,
     hidden: u64,
 }
 
 impl DirectoryScan {
     pub(super) fn new(directory: Directory) -> Result<Self, StorageError> {
-        let names = Box::new(directory.names()?);
+        let names = directory.names()?;
         Ok(Self { directory, names, hidden: 0 })
     }
 }

@@ -5,11 +5,14 @@
 
 mod audit;
 mod changes;
+mod counting;
+mod depth;
 mod home;
 mod ledger;
 mod listing;
 mod locks;
 mod names;
+mod opening;
 mod partials;
 mod readers;
 mod source;

@@ -18,16 +18,15 @@ use std::time::SystemTime;
 
 use rustix::fs::FlockOperation;
 
-use super::home::EmbeddedHome;
 use super::ledger::Ledger;
-use super::view::{self, Files, Lease};
-use crate::storage::seam::{HomeStore, Store};
+use super::opening::EmbeddedOpening;
+use super::view::{self, Lease};
+use crate::storage::seam::{Opening, Store};
 use crate::storage::types::{Audit, Caps, View};
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::Directory;
 use sealane_base::files::lock_file;
 use sealane_base::fsio::{FsErrorKind, create_directories};
-use sealane_base::types::path::KEPT;
 use sealane_base::types::{RemotePath, Username};
 
 const HOMES: &str = "homes";
@@ -39,7 +38,7 @@ const LOCK: &str = ".lock";
 pub struct EmbeddedStore {
     caps: Caps,
     data: Directory,
-    partials: Directory,
+    partials: Arc<Directory>,
     leases: Mutex<Vec<Weak<Lease>>>,
     lock: File,
 }
@@ -51,9 +50,11 @@ impl Store for EmbeddedStore {
         place: &RemotePath,
         limit: u64,
         view: View,
-    ) -> Result<Arc<dyn HomeStore>, StorageError> {
-        let files = self.files(owner, place, limit)?;
-        Ok(Arc::new(EmbeddedHome::new(files, view)?))
+    ) -> Result<Box<dyn Opening>, StorageError> {
+        let lease = self.lease(owner, place)?;
+        let (homes, partials) = (self.data.child(HOMES)?, Arc::clone(&self.partials));
+        let caps = self.caps;
+        Ok(Box::new(EmbeddedOpening { lease, limit, view, caps, homes, partials }))
     }
 
     fn audit(&self, owner: &Username, repair: bool) -> Result<Option<Audit>, StorageError> {
@@ -61,7 +62,7 @@ impl Store for EmbeddedStore {
         let Some(lease) = leases.into_iter().find(|lease| lease.owner == *owner) else {
             return Ok(None);
         };
-        let files = lease.files.lock().unwrap_or_else(PoisonError::into_inner).upgrade();
+        let files = lease.opened().files.upgrade();
         files.map(|files| files.audit(repair)).transpose()
     }
 
@@ -107,7 +108,7 @@ impl EmbeddedStore {
         let (lock, _) = data.private_file(LOCK)?;
         lock_file(&lock)?;
         data.child_or_make(HOMES, 0o700)?;
-        let partials = data.child_or_make(PARTIALS, 0o700)?;
+        let partials = Arc::new(data.child_or_make(PARTIALS, 0o700)?);
         Ok(Arc::new(Self { caps, data, partials, leases: Mutex::default(), lock }))
     }
 
@@ -115,33 +116,6 @@ impl EmbeddedStore {
         let mut leases = self.leases.lock().unwrap_or_else(PoisonError::into_inner);
         leases.retain(|lease| lease.strong_count() > 0);
         leases
-    }
-
-    fn files(
-        &self,
-        owner: &Username,
-        place: &RemotePath,
-        limit: u64,
-    ) -> Result<Arc<Files>, StorageError> {
-        let lease = self.lease(owner, place)?;
-        let mut opened = lease.files.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(files) = opened.upgrade() {
-            files.set_limit(limit);
-            return Ok(files);
-        }
-        let mut root = self.data.child(HOMES)?;
-        for name in place.components().skip(1) {
-            root = root.child_or_make(name, 0o700)?;
-        }
-        let is_apart = root.mount()? != self.partials.mount()?;
-        let partials = match is_apart {
-            true => root.child_or_make(KEPT, 0o700)?,
-            false => self.partials.child_or_make(owner.as_str(), 0o700)?,
-        };
-        let files = Files::open(root, partials, limit, self.caps, Arc::clone(&lease))?;
-        let files = Arc::new(files);
-        *opened = Arc::downgrade(&files);
-        Ok(files)
     }
 
     fn lease(&self, owner: &Username, place: &RemotePath) -> Result<Arc<Lease>, StorageError> {
@@ -159,14 +133,14 @@ impl EmbeddedStore {
                 return Err(StorageError::HomeConflict);
             }
         }
-        let lease =
-            Arc::new(Lease { owner: owner.clone(), place: place.clone(), files: Mutex::default() });
+        let (owner, place) = (owner.clone(), place.clone());
+        let lease = Arc::new(Lease { owner, place, opened: Mutex::default() });
         leases.push(Arc::downgrade(&lease));
         Ok(lease)
     }
 
     fn sweep_account(&self, owner: &CStr, older_than: SystemTime) -> Result<u64, StorageError> {
-        // Held to the end: nobody begins to count a home whose partials are being removed.
+        // Held until it is open: nobody begins to count a home whose partials are being removed.
         let leases = self.leases();
         let lease = leases
             .iter()
@@ -176,8 +150,10 @@ impl EmbeddedStore {
             let partials = self.partials.child(owner)?;
             return view::sweep(&partials, &Ledger::new(0, 0), older_than);
         };
-        let Ok(opened) = lease.files.try_lock() else { return Ok(0) };
-        opened.upgrade().map_or(Ok(0), |files| files.sweep(older_than))
+        // From now on its names are locked, perhaps for long, and no other account's login waits.
+        drop(leases);
+        let files = lease.opened().files.upgrade();
+        files.map_or(Ok(0), |files| files.sweep(older_than))
     }
 }
 

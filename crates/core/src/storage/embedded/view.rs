@@ -4,18 +4,19 @@
 //! which walks to the part of the home that the login sees. What a login may do there is not judged
 //! here: that is for `service::home`.
 
-use std::ffi::CStr;
 use std::fs::File;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::audit;
+use super::counting::Counting;
+use super::depth::{self, Depth};
 use super::ledger::Ledger;
 use super::locks::UploadLocks;
 use super::names::{self, NOTE, PART};
 use super::readers::{Identity, Readers};
-use super::walk::{self, Count};
+use super::walk::Count;
 use crate::storage::types::{Audit, Caps, Usage, View};
 use sealane_base::files::StorageError;
 use sealane_base::files::jail::{Directory, EntryKind, Facts};
@@ -26,8 +27,22 @@ use sealane_base::types::{RemotePath, Username};
 pub(super) struct Lease {
     pub(super) owner: Username,
     pub(super) place: RemotePath,
-    /// Locked while the home is being opened and counted.
-    pub(super) files: Mutex<Weak<Files>>,
+    /// Locked for a step of counting, no longer.
+    pub(super) opened: Mutex<Opened>,
+}
+
+impl Lease {
+    pub(super) fn opened(&self) -> MutexGuard<'_, Opened> {
+        self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What has become of a home that somebody has open, or wants to.
+#[derive(Debug, Default)]
+pub(super) struct Opened {
+    pub(super) files: Weak<Files>,
+    /// How far counting has come.
+    pub(super) counting: Option<Counting>,
 }
 
 /// The files of one account, which all its logins share: one ledger, one table of upload locks.
@@ -43,7 +58,7 @@ pub(super) struct Files {
     mount: (u64, u64),
     /// Held while a name is looked at and changed, so that the ledger follows each change and a
     /// count of the disk falls between two of them.
-    names: Mutex<()>,
+    names: Mutex<Depth>,
     trash_number: AtomicU64,
     /// Interrupted uploads that may be kept.
     most_partials: u64,
@@ -91,10 +106,7 @@ impl Drop for Reading {
 impl Seen {
     /// Makes the part of the home that is seen, if it is missing, as homes are made.
     pub(super) fn new(files: Arc<Files>, view: View) -> Result<Self, StorageError> {
-        let mut here: Option<Directory> = None;
-        for name in view.root.components() {
-            here = Some(here.as_ref().unwrap_or(&files.root).child_or_make(name, 0o777)?);
-        }
+        files.make_part(&view.root)?;
         Ok(Self { files, view })
     }
 
@@ -132,8 +144,13 @@ impl Pass {
         &self.files.locks
     }
 
-    pub(super) fn lock_names(&self) -> MutexGuard<'_, ()> {
+    pub(super) fn lock_names(&self) -> MutexGuard<'_, Depth> {
         self.files.lock_names()
+    }
+
+    /// How many levels below the home `directory` lies now. Names must be locked.
+    pub(super) fn level(&self, directory: &Directory) -> Result<usize, StorageError> {
+        depth::level(&self.files.root, directory)
     }
 
     /// Nothing, if a partial can get a name in `directory`.
@@ -172,7 +189,8 @@ impl Pass {
         name: &str,
     ) -> Result<(), StorageError> {
         {
-            let _names = self.lock_names();
+            let mut depth = self.lock_names();
+            depth.make(self.level(holder)?)?;
             self.ledger().add_name()?;
             holder.make(name, 0o777).inspect_err(|_| self.ledger().remove_name(0))?;
         }
@@ -225,21 +243,15 @@ impl Pass {
 }
 
 impl Files {
-    /// Clears what a crash left half removed, and counts the rest.
-    pub(super) fn open(
-        root: Directory,
-        partials: Directory,
+    /// Those in `root`, with partials in `partials`, where `used` was counted.
+    pub(super) fn new(
+        (root, partials): (Directory, Directory),
+        used: Count,
         limit: u64,
         caps: Caps,
         lease: Arc<Lease>,
     ) -> Result<Self, StorageError> {
         let mount = partials.mount()?;
-        let mut used = walk::count(&root)?;
-        for name in partials.names()? {
-            let left = left(&partials, &name?)?;
-            used.bytes = used.bytes.saturating_add(left.bytes);
-            used.names += left.names;
-        }
         Ok(Self {
             root,
             partials,
@@ -247,11 +259,26 @@ impl Files {
             locks: Arc::default(),
             readers: Readers::default(),
             mount,
-            names: Mutex::default(),
+            names: Mutex::new(Depth { deepest: used.levels }),
             trash_number: AtomicU64::new(0),
             most_partials: caps.partials,
             _lease: lease,
         })
+    }
+
+    /// Makes `part` of the home, as homes are made, if it is missing.
+    fn make_part(&self, part: &RemotePath) -> Result<(), StorageError> {
+        if part.is_root() || self.root.descend(part).is_ok() {
+            return Ok(());
+        }
+        // Nothing is moved meanwhile: it becomes as deep as its path says.
+        let mut depth = self.lock_names();
+        let mut here = self.root.descend(&RemotePath::default())?;
+        for (level, name) in part.components().enumerate() {
+            depth.make(level)?;
+            here = here.child_or_make(name, 0o777)?;
+        }
+        Ok(())
     }
 
     pub(super) fn set_limit(&self, limit: u64) {
@@ -271,27 +298,16 @@ impl Files {
     /// Holds the disk against the ledger, which `repair` sets right. The administrator asks, for
     /// nobody.
     pub(super) fn audit(&self, repair: bool) -> Result<Audit, StorageError> {
-        let _names = self.lock_names();
-        audit::against_ledger((&self.root, &self.partials), &self.ledger, &self.readers, repair)
+        let mut depth = self.lock_names();
+        let places = (&self.root, &self.partials);
+        let (audit, deepest) = audit::against_ledger(places, &self.ledger, &self.readers, repair)?;
+        depth.deepest = deepest;
+        Ok(audit)
     }
 
-    fn lock_names(&self) -> MutexGuard<'_, ()> {
+    fn lock_names(&self) -> MutexGuard<'_, Depth> {
         self.names.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// What one name among the partials stands for, after clearing trash. A partial is no file yet.
-fn left(partials: &Directory, name: &CStr) -> Result<Count, StorageError> {
-    let Some(facts) = partials.look(name)? else { return Ok(Count::default()) };
-    if facts.kind == EntryKind::Directory {
-        let trash = partials.child(name)?;
-        // What cannot be removed goes on counting.
-        let cleared = walk::clear(&trash, |directory, name| directory.unlink(name), || (), || ())
-            .and_then(|()| partials.remove_directory(name));
-        return if cleared.is_err() { walk::count(&trash) } else { Ok(Count::default()) };
-    }
-    let is_partial = name.to_bytes().ends_with(PART.as_bytes());
-    Ok(Count { bytes: if is_partial { facts.size } else { 0 }, names: 0 })
 }
 
 /// Removes partials and their notes that were last written to before `older_than`, and notes of

@@ -1,14 +1,21 @@
-//! Whole trees: how much is in one, and how to be rid of one.
+//! Whole trees, a step at a time: how much is in one, how deep it is, and how to be rid of one.
 //!
-//! Neither recurses and neither holds more than a few handles, however deep the tree: moving
-//! directories into one another makes trees deeper than any path can name.
+//! A step looks at a bounded number of names, so a job can let others have their turn after each.
+//! Nothing recurses. A [`Walk`] goes no deeper than it is told: it holds the directories on its way
+//! down, and a tree without that bound would take quadratic time where Landlock looks at each
+//! directory above the one that is opened. A [`Clearing`] has no such bound and needs none.
 
 use std::ffi::{CStr, CString};
 
 use sealane_base::files::StorageError;
-use sealane_base::files::jail::{Directory, EntryKind};
-use sealane_base::types::RemotePath;
-use sealane_base::types::path::KEPT;
+use sealane_base::files::jail::{Directory, EntryKind, Names};
+use sealane_base::types::path::{KEPT, MAX_LEVELS};
+use sealane_base::types::text;
+
+/// Names that one step looks at: some milliseconds on most disks.
+pub(super) const STEP: usize = 256;
+/// Characters of the path of a directory that is too deep which are told.
+const BEGINNING: usize = 64;
 
 /// What is below a directory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -17,105 +24,195 @@ pub(super) struct Count {
     pub(super) bytes: u64,
     /// Files, directories, and whatever else has a name.
     pub(super) names: u64,
+    /// Levels of directories: 0 if there is none.
+    pub(super) levels: usize,
+}
+
+impl Count {
+    /// Adds what is in another tree, whose depth does not matter.
+    pub(super) fn add(&mut self, other: Self) {
+        self.bytes = self.bytes.saturating_add(other.bytes);
+        self.names = self.names.saturating_add(other.names);
+    }
 }
 
 /// Counts what is below `root`, without what a home keeps for the server. Nothing may change there
 /// meanwhile.
 pub(super) fn count(root: &Directory) -> Result<Count, StorageError> {
-    let mut total = Count::default();
-    let mut here = root.descend(&RemotePath::default())?;
-    let mut levels = vec![Level::read(&here, &mut total)?];
-    while let Some(level) = levels.last_mut() {
-        if let Some(name) = level.below.pop() {
-            match here.child(&name) {
-                Ok(child) => {
-                    levels.push(Level::read(&child, &mut total)?);
-                    here = child;
-                }
-                // What the server may not enter was not put there through it.
-                Err(StorageError::Denied | StorageError::NotFound) => {}
-                Err(error) => return Err(error),
-            }
-            continue;
-        }
-        levels.pop();
-        if let Some(level) = levels.last() {
-            here = here.parent()?;
-            if here.identity()? != level.identity {
-                return Err(StorageError::Changed);
-            }
-        }
-    }
-    Ok(total)
+    let mut walk = Walk::new(root, MAX_LEVELS)?;
+    while !walk.step()? {}
+    Ok(walk.count)
 }
 
-/// A directory on the way down, and those in it that were not entered yet.
+/// A tree that is being counted.
+#[derive(Debug)]
+pub(super) struct Walk {
+    /// The directories on the way down, the first of them the root.
+    levels: Vec<Level>,
+    most_levels: usize,
+    pub(super) count: Count,
+}
+
+/// A directory that is being read.
+#[derive(Debug)]
 struct Level {
-    identity: (u64, u64),
-    below: Vec<CString>,
+    name: CString,
+    directory: Directory,
+    names: Names,
 }
 
 impl Level {
-    fn read(directory: &Directory, total: &mut Count) -> Result<Self, StorageError> {
-        let mut below = Vec::new();
-        for name in directory.names()? {
+    fn new(name: CString, directory: Directory) -> Result<Self, StorageError> {
+        let names = directory.names()?;
+        Ok(Self { name, directory, names })
+    }
+}
+
+impl Walk {
+    /// Goes at most `most_levels` of directories down.
+    pub(super) fn new(root: &Directory, most_levels: usize) -> Result<Self, StorageError> {
+        let root = Level::new(CString::default(), root.descend(&Default::default())?)?;
+        Ok(Self { levels: vec![root], most_levels, count: Count::default() })
+    }
+
+    /// Looks at some names more; true once all are counted.
+    ///
+    /// [`StorageError::OverDeep`] at the first directory that is too deep.
+    pub(super) fn step(&mut self) -> Result<bool, StorageError> {
+        for _ in 0..STEP {
+            let depth = self.levels.len();
+            let Some(level) = self.levels.last_mut() else { return Ok(true) };
+            let Some(name) = level.names.next() else {
+                self.levels.pop();
+                continue;
+            };
             let name = name?;
             if name.to_bytes() == KEPT.as_bytes() {
                 continue;
             }
-            let Some(facts) = directory.look(&name)? else { continue };
-            total.bytes = total.bytes.saturating_add(facts.size);
-            total.names += 1;
-            if facts.kind == EntryKind::Directory {
-                below.push(name);
-            }
-        }
-        Ok(Self { identity: directory.identity()?, below })
-    }
-}
-
-/// Removes everything in `trash`, with `unlink` for each name that is not a directory. What `hold`
-/// gives is kept while a directory is moved or removed; `gone` is called for each that was removed.
-///
-/// Directories are lifted to the top of `trash` before they are emptied, so that each is reached
-/// from there in one step.
-pub(super) fn clear<G>(
-    trash: &Directory,
-    mut unlink: impl FnMut(&Directory, &CStr) -> Result<(), StorageError>,
-    hold: impl Fn() -> G,
-    gone: impl Fn(),
-) -> Result<(), StorageError> {
-    let mut lifted = 0u64;
-    loop {
-        let mut empty = true;
-        for name in trash.names()? {
-            let name = name?;
-            empty = false;
-            if !is_directory(trash, &name)? {
-                unlink(trash, &name)?;
+            let Some(facts) = level.directory.look(&name)? else { continue };
+            self.count.bytes = self.count.bytes.saturating_add(facts.size);
+            self.count.names += 1;
+            if facts.kind != EntryKind::Directory {
                 continue;
             }
-            let directory = trash.child(&name)?;
-            for name in directory.names()? {
-                let name = name?;
-                if is_directory(&directory, &name)? {
-                    let _held = hold();
-                    lift(&directory, &name, trash, &mut lifted)?;
-                } else {
-                    unlink(&directory, &name)?;
-                }
+            if depth > self.most_levels {
+                return Err(StorageError::OverDeep { beginning: self.beginning() });
             }
-            let _held = hold();
-            match trash.remove_directory(&name) {
-                Ok(()) => gone(),
-                // An upload that was running put its file there just now.
-                Err(StorageError::NotEmpty) => {}
+            self.count.levels = self.count.levels.max(depth);
+            match level.directory.child(&name).and_then(|child| Level::new(name, child)) {
+                Ok(child) => self.levels.push(child),
+                // What the server may not enter was not put there through it.
+                Err(StorageError::Denied | StorageError::NotFound) => {}
                 Err(error) => return Err(error),
             }
         }
-        if empty {
-            return Ok(());
+        Ok(self.levels.is_empty())
+    }
+
+    /// Where it is, as far as that can be told.
+    fn beginning(&self) -> String {
+        let names = self.levels.iter().skip(1).map(|level| level.name.to_string_lossy());
+        let path = names.collect::<Vec<_>>().join("/");
+        text::printable(&path.chars().take(BEGINNING).collect::<String>())
+    }
+}
+
+/// How many levels of directories are below `root`, if it does not take long to find out and there
+/// are no more than `most`.
+pub(super) fn levels(root: &Directory, most: usize) -> Result<Option<usize>, StorageError> {
+    /// Steps that are no long wait for those who want to change a name meanwhile.
+    const STEPS: usize = 4;
+    let mut walk = match Walk::new(root, most) {
+        Err(StorageError::Denied | StorageError::NotFound) => return Ok(Some(0)),
+        walk => walk?,
+    };
+    for _ in 0..STEPS {
+        if walk.step()? {
+            return Ok(Some(walk.count.levels));
         }
+    }
+    Ok(None)
+}
+
+/// A directory whose content is being removed.
+///
+/// Directories are lifted to its top before they are emptied, so that each is reached from there in
+/// one step, however deep it was.
+#[derive(Debug)]
+pub(super) struct Clearing {
+    trash: Directory,
+    names: Names,
+    /// Nothing was found since `names` began.
+    is_empty: bool,
+    inner: Option<Level>,
+    lifted: u64,
+}
+
+impl Clearing {
+    pub(super) fn new(trash: Directory) -> Result<Self, StorageError> {
+        let names = trash.names()?;
+        Ok(Self { trash, names, is_empty: true, inner: None, lifted: 0 })
+    }
+
+    /// Removes some names more, with `unlink` for each that is not a directory; true once nothing
+    /// is left. What `hold` gives is kept while a directory is moved or removed; `gone` is called
+    /// for each that was removed.
+    pub(super) fn step<G>(
+        &mut self,
+        unlink: impl Fn(&Directory, &CStr) -> Result<(), StorageError>,
+        hold: impl Fn() -> G,
+        gone: impl Fn(),
+    ) -> Result<bool, StorageError> {
+        for _ in 0..STEP {
+            if let Some(inner) = &mut self.inner {
+                match inner.names.next() {
+                    Some(name) => {
+                        let name = name?;
+                        if is_directory(&inner.directory, &name)? {
+                            let _held = hold();
+                            lift(&inner.directory, &name, &self.trash, &mut self.lifted)?;
+                        } else {
+                            unlink(&inner.directory, &name)?;
+                        }
+                    }
+                    None => self.remove_emptied(&hold, &gone)?,
+                }
+                continue;
+            }
+            let Some(name) = self.names.next() else {
+                if self.is_empty {
+                    return Ok(true);
+                }
+                (self.names, self.is_empty) = (self.trash.names()?, true);
+                continue;
+            };
+            let name = name?;
+            self.is_empty = false;
+            if is_directory(&self.trash, &name)? {
+                let directory = self.trash.child(&name)?;
+                self.inner = Some(Level::new(name, directory)?);
+            } else {
+                unlink(&self.trash, &name)?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn remove_emptied<G>(
+        &mut self,
+        hold: impl Fn() -> G,
+        gone: impl Fn(),
+    ) -> Result<(), StorageError> {
+        let Some(emptied) = self.inner.take() else { return Ok(()) };
+        let _held = hold();
+        match self.trash.remove_directory(&emptied.name) {
+            Ok(()) => gone(),
+            // An upload that was running put its file there just now.
+            Err(StorageError::NotEmpty) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
     }
 }
 

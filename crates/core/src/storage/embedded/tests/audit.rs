@@ -79,7 +79,8 @@ fn a_removal_holds_on_while_it_moves_and_removes_directories() {
     let unlink = |directory: &Directory, name: &CStr| directory.unlink(name);
     let gone = Cell::new(0);
     let count = || gone.set(gone.get() + 1);
-    walk::clear(&trash, unlink, || held.set(held.get() + 1), count).unwrap();
+    let mut clearing = walk::Clearing::new(trash).unwrap();
+    while !clearing.step(unlink, || held.set(held.get() + 1), count).unwrap() {}
     // b out of a, c out of b, and each of the three.
     assert_eq!((held.get(), gone.get()), (5, 3));
 }

@@ -26,7 +26,7 @@ fn granted(fixture: &Fixture, permissions: &[Permission], root: &str, key: &str)
     };
     let owner = Username::parse("ahpu").unwrap();
     let store = fixture.store.open_home(&owner, &path("homes/ahpu"), 1000, view_of(&grant));
-    Home::new(store.unwrap(), grant)
+    Home::new(store.unwrap().finish().unwrap(), grant)
 }
 
 /// Does it to things that are there, so that only a missing permission can stop it.

@@ -4,6 +4,7 @@
 
 mod audit;
 mod batch;
+mod depth;
 mod faults;
 mod gate;
 mod growing;
@@ -88,7 +89,9 @@ fn open(
     place: &str,
     limit: u64,
 ) -> Result<Arc<dyn HomeStore>, StorageError> {
-    store.open_home(&Username::parse(owner).unwrap(), &path(place), limit, View::default())
+    store
+        .open_home(&Username::parse(owner).unwrap(), &path(place), limit, View::default())?
+        .finish()
 }
 
 /// Begins an upload, waiting for the one before it.

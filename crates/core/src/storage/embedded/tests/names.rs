@@ -164,24 +164,3 @@ fn a_full_directory_is_removed_only_when_asked_for() {
     assert_eq!(fixture.home.usage().unwrap().used, 0);
     assert_eq!(fixture.partials(), Vec::<String>::new());
 }
-
-#[test]
-fn a_tree_deeper_than_any_path_is_counted_and_removed() {
-    let fixture = Fixture::new(1 << 20);
-    let home = &fixture.home;
-    let chain = "d/".repeat(60);
-    for turn in 0..40 {
-        home.make_directory(&path(&format!("new/{chain}")), true).unwrap();
-        fixture.put(&format!("new/{chain}f"), b"1");
-        if turn > 0 {
-            home.rename(&path("old"), &path(&format!("new/{chain}old")), false).unwrap();
-        }
-        home.rename(&path("new"), &path("old"), false).unwrap();
-    }
-    assert_eq!(home.usage().unwrap().used, 40);
-    let fixture = fixture.restart(1 << 20);
-    assert_eq!(fixture.home.usage().unwrap().used, 40);
-    fixture.home.remove(&path("old"), true).unwrap();
-    assert_eq!(fixture.home.usage().unwrap().used, 0);
-    assert_eq!(fixture.restart(1 << 20).home.usage().unwrap().used, 0);
-}
