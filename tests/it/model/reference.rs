@@ -96,11 +96,15 @@ impl Reference {
     }
 
     /// Whether an upload may begin.
-    pub fn may_put(&self, path: &RemotePath, size: u64) -> Answer {
+    pub fn may_put(&self, path: &RemotePath, content: Content) -> Answer {
         self.holder(path)?;
-        if self.node(path) == Some(Node::Directory) {
-            return no(Status::IsDirectory);
+        match self.node(path) {
+            Some(Node::Directory) => return no(Status::IsDirectory),
+            // What is there needs no room, however full the home is.
+            Some(Node::File(present)) if present == content => return Ok(()),
+            _ => {}
         }
+        let size = content.size;
         let left = self.partials.get(path).copied().unwrap_or(0);
         // The old version counts until the new one is whole.
         let wanted = self.used() - left + size.max(left);
@@ -111,7 +115,7 @@ impl Reference {
     }
 
     pub fn put(&mut self, path: &RemotePath, content: Content) -> Answer {
-        self.may_put(path, content.size)?;
+        self.may_put(path, content)?;
         self.has(path, content);
         Ok(())
     }

@@ -229,7 +229,7 @@ impl World {
             Err(_) => None,
         };
         self.gone().await;
-        let expected = self.accounts[account].reference.may_put(path, content.size);
+        let expected = self.accounts[account].reference.may_put(path, content);
         match answer {
             Some(Ok(())) => {
                 assert_eq!(expected, Ok(()), "cut put {path} {content:?}");
@@ -294,12 +294,12 @@ impl World {
         other.close().await;
         let answers = [told(one), told(two)];
         let found = self.settle(account, client, path, &contents).await;
-        let first = contents.map(|content| before.may_put(path, content.size));
+        let first = contents.map(|content| before.may_put(path, content));
         for (number, answer) in answers.iter().enumerate() {
             // As it was before, or as the other one may have left it.
             let mut after = before.clone();
             let _ = after.put(path, contents[1 - number]);
-            let second = after.may_put(path, contents[number].size);
+            let second = after.may_put(path, contents[number]);
             let status = answer.as_ref().err().map(|(status, _)| *status);
             // A newer upload takes over before it finds that it does not fit.
             let may_take_over = |refused: &Refused| refused.0 == Status::Quota;
