@@ -93,7 +93,7 @@ pub fn rename(
         }
         move_to(&root, from, &target, new)
     };
-    let partials = names.map(|name| partials_of(name));
+    let partials = names.map(partials_of);
     let pairs = [(homes[0], homes[1]), (&partials[0], &partials[1])];
     for (from, to) in pairs.into_iter().filter(|(from, to)| from != to) {
         let failed = |problem| AdminError::Files { place: data.join(from.as_str()), problem };

@@ -81,7 +81,7 @@ impl<'de> Visitor<'de> for ListenVisitor {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
         let mut addresses = Vec::new();
         while let Some(text) = list.next_element::<String>()? {
-            addresses.append(&mut ListenVisitor.visit_str(&text)?);
+            addresses.append(&mut Self.visit_str(&text)?);
         }
         match addresses.is_empty() {
             true => Err(A::Error::invalid_length(0, &self)),

@@ -207,8 +207,8 @@ impl Known {
             self.0.iter().for_each(|(_, owner)| *counts.entry(owner).or_default() += 1);
             let most = counts.values().max().copied();
             // The oldest of those that have most.
-            let owner = self.0.iter().map(|(_, owner)| owner);
-            let owner = owner.filter(|owner| counts.get(owner).copied() == most).cloned().next();
+            let mut owners = self.0.iter().map(|(_, owner)| owner);
+            let owner = owners.find(|owner| counts.get(owner).copied() == most).cloned();
             owner.iter().for_each(|owner| self.forget(owner));
         }
     }

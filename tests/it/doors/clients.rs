@@ -31,7 +31,7 @@ pub const MIB: usize = 1 << 20;
 /// A session through either door.
 pub enum Client {
     Sealane(Peer),
-    Line(BufStream<tokio_rustls::client::TlsStream<TcpStream>>),
+    Line(Box<BufStream<tokio_rustls::client::TlsStream<TcpStream>>>),
 }
 
 /// An upload of which a first MiB has been received.
@@ -73,7 +73,7 @@ impl Client {
                 let stream = TcpStream::connect(service.line_address).await.unwrap();
                 let name = "localhost".try_into().unwrap();
                 let stream = TlsConnector::from(Arc::new(config)).connect(name, stream).await;
-                let mut client = Self::Line(BufStream::new(stream.unwrap()));
+                let mut client = Self::Line(Box::new(BufStream::new(stream.unwrap())));
                 let request = match password {
                     Some(password) => format!("LOGIN {user} {password}"),
                     None => format!("KEY {user}"),

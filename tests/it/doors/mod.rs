@@ -144,10 +144,9 @@ async fn an_administrator_ends_sessions_and_their_uploads_stay_as_partials() {
     for door in DOORS {
         let service = server(64 << 20).await;
         let (mut ann, bytes) = (client(&service, door).await, noise(3 * MIB, 2));
-        let half = ann.begin("f", &bytes).await.unwrap();
+        let _half = ann.begin("f", &bytes).await.unwrap();
         let question = Question::Kill { id: None, name: Some(USER.to_owned()) };
         assert_eq!(service.ask(&question).await, Answer::Done(1), "{door:?}");
-        drop(half);
         ann.closed().await;
         until("the partial stays", || partials(&service) == 1);
         assert!(names(&service.home(USER)).is_empty(), "{door:?}");

@@ -80,7 +80,7 @@ async fn a_file_that_is_another_one_or_lies_behind_a_link_is_not_written() {
     let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
     let plan = Plan::new(source, Listing::default(), rules);
     let ends = Arc::new(Ends {
-        client: client,
+        client,
         tree: Arc::new(Tree::open(directory.path()).unwrap()),
         base: RemotePath::default(),
         preserve: false,
@@ -126,7 +126,7 @@ async fn what_became_a_directory_after_the_plan_fails_alone() {
     let tree = Arc::new(Tree::open(local.path()).unwrap());
     let rules = Rules { compare: Compare::Time, delete: false, preserve: Preserve::No };
     let ends = Arc::new(Ends {
-        client: client,
+        client,
         tree: tree.clone(),
         base: RemotePath::default(),
         preserve: false,

@@ -176,7 +176,7 @@ impl Directory {
             let flags = fs::StatxFlags::MNT_ID;
             let known = fs::statx(&self.0, "", AtFlags::EMPTY_PATH, flags);
             let known = known.ok().filter(|known| known.stx_mask & flags.bits() != 0);
-            return Ok((device, known.map_or(0, |known| known.stx_mnt_id)));
+            Ok((device, known.map_or(0, |known| known.stx_mnt_id)))
         }
         #[cfg(not(target_os = "linux"))]
         Ok((device, 0))

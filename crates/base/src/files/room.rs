@@ -18,6 +18,7 @@ impl fmt::Debug for Room {
 }
 
 /// Whether room was refused, which a file that is there already does not need.
+#[must_use]
 pub fn is_about_room(error: &StorageError) -> bool {
     use StorageError::{DiskFull, Quota, TooManyFiles, TooManyPartials};
     matches!(error, DiskFull { .. } | Quota { .. } | TooManyFiles { .. } | TooManyPartials { .. })

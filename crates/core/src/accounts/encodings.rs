@@ -21,7 +21,7 @@ pub enum PasswordEncoding {
     Cp1252,
     /// Windows-1251, the Cyrillic one.
     Cp1251,
-    /// Shift_JIS, the Japanese one (932).
+    /// `Shift_JIS`, the Japanese one (932).
     ShiftJis,
     /// EUC-KR with the Korean extensions of Windows (949).
     EucKr,

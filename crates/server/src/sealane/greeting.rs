@@ -17,7 +17,7 @@ use sealane_protocol::{
 #[derive(Debug)]
 pub(super) enum Greeted {
     /// A session, and the last request id used.
-    LoggedIn(Login, u32),
+    LoggedIn(Box<Login>, u32),
     /// A further connection to a session.
     Joined(Joiner),
     /// It went away, or was refused and told so.
@@ -55,7 +55,7 @@ pub(super) async fn greet<R: AsyncRead + Unpin>(
             }
             let user = login.principal().name().to_string();
             out.send(ServerMessage::LoggedIn(LoggedIn { user }).encode(header.id)).await?;
-            Ok(Greeted::LoggedIn(login, header.id))
+            Ok(Greeted::LoggedIn(Box::new(login), header.id))
         }
         Err(refused) => {
             out.send(ServerMessage::Refused(refused).encode(header.id)).await?;

@@ -80,7 +80,7 @@ where
         }
         Some(Ok(Ok(Greeted::LoggedIn(login, last_id)))) => {
             let Terms { drain, signer, exporter, .. } = terms;
-            let login = Arc::new(login);
+            let login = Arc::<Login>::from(login);
             let requests = Requests::new(door, login.clone(), out.clone(), signer);
             let routes = requests.routes.clone();
             let shared = |own| Host(Shared::new(login.clone(), routes, own));

@@ -5,7 +5,7 @@
 //! unusual spelling; it cannot look into what is compressed or encrypted. It changes nothing and
 //! repeats no value.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use crate::accounts::manage::AccountManager;
 use crate::accounts::record::{MAX_RECORD, Record};
@@ -72,7 +72,7 @@ fn remains(directory: &Path, path: &Path, why: &str) -> Remains {
 }
 
 /// Why MD5 stands in a file, or may.
-fn look_at(path: &PathBuf) -> Option<String> {
+fn look_at(path: &Path) -> Option<String> {
     let (mut plain, mut wide) = (Scan::default(), Scan::default());
     let read = fsio::read_in_pieces(path, &mut |piece| {
         piece.iter().for_each(|byte| plain.see(*byte));
