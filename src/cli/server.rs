@@ -79,6 +79,8 @@ fn run(log: &Log, path: &Path) -> Result<(), Failure> {
         .worker_threads(confined.processors)
         // Besides the work of homes: records, the control socket, and what runs once in a while.
         .max_blocking_threads(2 * workers + BESIDES)
+        // With a thread goes the memory that others have freed for it.
+        .thread_keep_alive(Duration::from_secs(1))
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Other, format!("cannot start: {error}")))?;
