@@ -183,7 +183,7 @@ pub(super) fn day(seconds: i64) -> String {
 mod tests {
     use super::*;
     use sealane_base::types::PinSet;
-    use sealane_tls::trust::{KnownKey, KnownServers, Place, Source};
+    use sealane_tls::trust::{HostPort, KnownKey, KnownServers, Source};
 
     const TRUSTED: i64 = 1_772_409_600; // 2026-03-02
     const AT: &str = "files.example:9901";
@@ -195,7 +195,7 @@ mod tests {
     fn known(state: Option<State>) -> KnownServer {
         let mut known = KnownServers::default();
         let pins = PinSet::new(vec![pin("a"), pin("b")]).unwrap();
-        known.add(&Place::parse(AT).unwrap(), &pins, Source::Address, TRUSTED).unwrap();
+        known.add(&HostPort::parse(AT).unwrap(), &pins, Source::Address, TRUSTED).unwrap();
         let mut server = known.iter().next().unwrap().clone();
         server.keys.extend(state.map(|state| KnownKey {
             pin: pin("c"),

@@ -10,7 +10,7 @@ use crate::dial::{self, ConnectError};
 use crate::prompts::{Event, Prompts};
 use sealane_base::types::{Address, Pin, PinSet};
 use sealane_tls::trust::{
-    Announced, KnownServer, NotLearned, Place, Source, State, Store, TrustError,
+    Announced, HostPort, KnownServer, NotLearned, Source, State, Store, TrustError,
 };
 
 /// What decides which keys are trusted.
@@ -30,7 +30,7 @@ pub(crate) struct Trusted {
     pub(crate) pins: PinSet,
     store: Store,
     known: Option<KnownServer>,
-    place: Place,
+    host_port: HostPort,
     /// How the server becomes known once it has proved itself, if it does.
     remember: Option<Source>,
 }
@@ -49,9 +49,9 @@ impl Trust {
         address: &Address,
         prompts: &Arc<dyn Prompts>,
     ) -> Result<Trusted, ConnectError> {
-        let place = Place::of(address);
+        let host_port = HostPort::of(address);
         let stored = self.store.load()?;
-        let known = stored.find(&place)?.cloned();
+        let known = stored.find(&host_port)?.cloned();
         let given = if self.pins.is_empty() { &address.pins } else { &self.pins };
         let (pins, remember) = match (&known, given.is_empty()) {
             (_, false) => {
@@ -60,14 +60,14 @@ impl Trust {
             }
             (Some(known), true) => (known.pins(), None),
             (None, true) => {
-                let (pin, source) = self.first_contact(&place, prompts).await?;
+                let (pin, source) = self.first_contact(&host_port, prompts).await?;
                 (PinSet::new(vec![pin]), Some(source))
             }
         };
         // The same server may be known by another name, and the key stolen there.
         let pins = pins.iter().flat_map(PinSet::iter).filter(|pin| !stored.is_revoked(pin));
         let pins = PinSet::new(pins.copied().collect()).ok_or(ConnectError::Revoked)?;
-        Ok(Trusted { pins, store: self.store.clone(), known, place, remember })
+        Ok(Trusted { pins, store: self.store.clone(), known, host_port, remember })
     }
 
     /// The keys that were given, or those of the address. An address that names a key of a known
@@ -95,17 +95,17 @@ impl Trust {
     /// [`ConnectError::Unknown`], [`ConnectError::NotConfirmed`]; those of reaching the server.
     pub async fn first_contact(
         &self,
-        place: &Place,
+        host_port: &HostPort,
         prompts: &Arc<dyn Prompts>,
     ) -> Result<(Pin, Source), ConnectError> {
         if !self.accept_new && !prompts.can_confirm() {
             return Err(ConnectError::Unknown);
         }
-        let pin = dial::look(place.host(), place.port()).await?;
+        let pin = dial::look(host_port.host(), host_port.port()).await?;
         if self.accept_new {
             return Ok((pin, Source::FirstContact));
         }
-        let (asking, server) = (prompts.clone(), place.to_string());
+        let (asking, server) = (prompts.clone(), host_port.to_string());
         let answer = tokio::task::spawn_blocking(move || asking.confirm(&server, &pin)).await;
         let answer = answer.unwrap_or_default();
         match is_beginning_of(&answer, &pin) {
@@ -125,7 +125,7 @@ fn is_beginning_of(answer: &str, pin: &Pin) -> bool {
 impl Trusted {
     /// `host:port` of the server.
     pub(crate) fn server(&self) -> String {
-        self.place.to_string()
+        self.host_port.to_string()
     }
 
     /// Stores what is to be remembered, now that the server has proved `pin`.
@@ -134,7 +134,7 @@ impl Trusted {
         let Some(source) = self.remember else {
             if self.known.as_ref().is_some_and(|known| known.key(&pin).is_some()) {
                 let seen = self.store.update(|known| {
-                    known.seen(&self.place, &pin, now);
+                    known.seen(&self.host_port, &pin, now);
                     Ok(())
                 });
                 // A day that was not noted is no reason to refuse the server.
@@ -149,8 +149,8 @@ impl Trusted {
             return Ok(());
         };
         self.store.update(|known| {
-            known.add(&self.place, &pins, source, now)?;
-            known.seen(&self.place, &pin, now);
+            known.add(&self.host_port, &pins, source, now)?;
+            known.seen(&self.host_port, &pin, now);
             Ok(())
         })?;
         prompts.event(&server, Event::Remembered(pin));
@@ -165,10 +165,10 @@ impl Trusted {
             return;
         }
         let stored = self.store.update(|known| {
-            if known.at(&self.place).is_none() {
+            if known.at(&self.host_port).is_none() {
                 return Ok(Vec::new());
             }
-            known.learn(&self.place, used, announced, now())
+            known.learn(&self.host_port, used, announced, now())
         });
         let server = self.server();
         match stored {

@@ -88,7 +88,7 @@ struct Stranger {
 
 /// A place at the door; free again when dropped.
 #[derive(Debug)]
-pub(super) struct Place {
+pub(super) struct Admission {
     gate: Gate,
     number: u64,
     source: IpAddr,
@@ -105,7 +105,7 @@ impl Gate {
     ///
     /// # Errors
     /// Why there is none.
-    pub(super) fn admit(&self, peer: IpAddr, roll: u32, now: Instant) -> Result<Place, Full> {
+    pub(super) fn admit(&self, peer: IpAddr, roll: u32, now: Instant) -> Result<Admission, Full> {
         let (source, network) = (source_block(peer), network(peer));
         let mut state = self.lock();
         let is_known = state.known.contains(&source);
@@ -131,7 +131,7 @@ impl Gate {
         let stranger =
             Stranger { number, source, network, is_known, since: now, leave: leave.clone() };
         state.strangers.push_back(stranger);
-        Ok(Place { gate: self.clone(), number, source, leave })
+        Ok(Admission { gate: self.clone(), number, source, leave })
     }
 
     fn is_turned_away(&self, count: usize, roll: u32) -> bool {
@@ -177,7 +177,7 @@ impl State {
     }
 }
 
-impl Place {
+impl Admission {
     /// Cancelled once its holder has to go, to make room for somebody else.
     pub(super) fn must_leave(&self) -> CancellationToken {
         self.leave.clone()
@@ -220,7 +220,7 @@ impl Known {
     }
 }
 
-impl Drop for Place {
+impl Drop for Admission {
     fn drop(&mut self) {
         let mut state = self.gate.lock();
         state.strangers.retain(|stranger| stranger.number != self.number);
@@ -252,7 +252,7 @@ mod tests {
 
     impl Gate {
         /// With a roll that only a full house turns away.
-        fn at(&self, peer: IpAddr, second: u64) -> Option<Place> {
+        fn at(&self, peer: IpAddr, second: u64) -> Option<Admission> {
             let room = self.limits.all - self.limits.all / 2;
             self.admit(peer, room as u32 - 1, at(second)).ok()
         }
@@ -262,7 +262,7 @@ mod tests {
         Username::parse(name).unwrap()
     }
 
-    fn stays(place: &Place) -> bool {
+    fn stays(place: &Admission) -> bool {
         !place.leave.is_cancelled()
     }
 
@@ -381,7 +381,7 @@ mod tests {
         let enter = |number: u32, name: &str| {
             let source = IpAddr::from(number.to_be_bytes());
             let leave = CancellationToken::new();
-            let place = Place { gate: gate.clone(), number: 0, source, leave };
+            let place = Admission { gate: gate.clone(), number: 0, source, leave };
             place.leave_as_known(&account(name));
         };
         (0..2 * KNOWN as u32).for_each(|number| enter(number, "eve"));

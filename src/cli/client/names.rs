@@ -95,14 +95,14 @@ fn split(text: &str) -> Option<Named<'_>> {
 
 impl Named<'_> {
     fn resolve(self, known: &KnownServers) -> Result<Address, NameError> {
-        let Some(server @ KnownServer { place, .. }) = known.find_named(&self.name)? else {
+        let Some(server @ KnownServer { host_port, .. }) = known.find_named(&self.name)? else {
             return Err(NameError::Unknown(self.name));
         };
         let user = server.user_of(&self.name);
         Ok(Address {
             user: self.user.map(Username::parse).transpose()?.or_else(|| user.cloned()),
-            host: place.host().to_owned(),
-            port: place.port(),
+            host: host_port.host().to_owned(),
+            port: host_port.port(),
             path: RemotePath::parse_typed(self.path)?,
             is_directory: RemotePath::means_directory(self.path),
             pins: Vec::new(),
@@ -114,15 +114,15 @@ impl Named<'_> {
 mod tests {
     use super::*;
     use sealane_base::types::{Pin, PinSet};
-    use sealane_tls::trust::{Place, Source};
+    use sealane_tls::trust::{HostPort, Source};
 
     fn resolve(text: &str) -> Result<String, String> {
         let mut known = KnownServers::default();
-        let place = Place::parse("files.example:1").unwrap();
+        let host_port = HostPort::parse("files.example:1").unwrap();
         let pins = PinSet::new(vec![Pin::of_public_key(b"k")]).unwrap();
-        known.add(&place, &pins, Source::Typed, 0).unwrap();
+        known.add(&host_port, &pins, Source::Typed, 0).unwrap();
         let name = ServerName::parse("work").unwrap();
-        known.set_name(&place, name, Some(Username::parse("ann").unwrap())).unwrap();
+        known.set_name(&host_port, name, Some(Username::parse("ann").unwrap())).unwrap();
         let address = split(text).ok_or("no name")?.resolve(&known);
         address.map(|address| address.to_string()).map_err(|error| error.to_string())
     }

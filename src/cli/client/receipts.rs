@@ -20,7 +20,7 @@ use sealane_client::session::SessionError;
 use sealane_client::tree::{Exclude, Problem, walk};
 use sealane_client::{ReceiptError, SignedReceipt};
 use sealane_protocol::transfer::{self, Meter, TransferError};
-use sealane_tls::trust::{KnownServer, Place, State};
+use sealane_tls::trust::{HostPort, KnownServer, State};
 
 /// Receipts asked for at once.
 const SIDE_BY_SIDE: usize = 16;
@@ -146,7 +146,7 @@ fn signers(
         return Ok(signers);
     }
     let known = names::store().load().map_err(|e| Unbelieved::Store(untrusted::store(&e)))?;
-    let server = Place::parse(named).and_then(|place| known.at(&place));
+    let server = HostPort::parse(named).and_then(|host_port| known.at(&host_port));
     let is_its = |server: &KnownServer, pin: &Pin| {
         server.key(pin).is_some_and(|key| key.state != State::Revoked)
     };
@@ -182,8 +182,8 @@ fn unbelieved(signed: &SignedReceipt, error: ReceiptError) -> Unbelieved {
 /// Where a known server is, and what the user calls it.
 fn in_words(server: &KnownServer) -> String {
     match &server.name {
-        Some(name) => format!("{} ({})", server.place, name.as_str()),
-        None => server.place.to_string(),
+        Some(name) => format!("{} ({})", server.host_port, name.as_str()),
+        None => server.host_port.to_string(),
     }
 }
 

@@ -15,7 +15,7 @@ use sealane_client::session::SessionError;
 use sealane_client::{
     Client, ConnectError, Connector, Event, PromptError, Prompts, RateLimit, Retry, Trust,
 };
-use sealane_tls::trust::{Place, Source};
+use sealane_tls::trust::{HostPort, Source};
 
 /// What the command line says about who connects to whom.
 #[derive(Debug)]
@@ -55,11 +55,11 @@ impl Access {
 
     /// The terminal, for a connection to `address` with `key`.
     fn terminal(&self, address: &Address, key: Option<OwnKey>, job: Job) -> Terminal {
-        let (place, server) = (Place::of(address), address.host_port());
+        let (host_port, server) = (HostPort::of(address), address.host_port());
         let user = address.user.clone();
         let (ui, bar, password_file) = (self.ui, self.bar.clone(), self.password_file.clone());
         let by_password = AtomicBool::new(false);
-        Terminal { ui, bar, password_file, place, server, user, key, by_password, job }
+        Terminal { ui, bar, password_file, host_port, server, user, key, by_password, job }
     }
 
     fn connector(&self, terminal: &Arc<Terminal>) -> Connector {
@@ -112,13 +112,16 @@ impl Access {
     }
 
     /// Finds out the key of an unknown server.
-    pub(super) async fn first_contact(&self, place: &Place) -> Result<(Pin, Source), Failure> {
-        let (host, path) = (place.host().to_owned(), RemotePath::default());
-        let (user, port, pins) = (None, place.port(), Vec::new());
+    pub(super) async fn first_contact(
+        &self,
+        host_port: &HostPort,
+    ) -> Result<(Pin, Source), Failure> {
+        let (host, path) = (host_port.host().to_owned(), RemotePath::default());
+        let (user, port, pins) = (None, host_port.port(), Vec::new());
         let address = Address { user, host, port, path, is_directory: true, pins };
         let terminal = Arc::new(self.terminal(&address, None, Job::Requests));
         let prompts = terminal.clone() as Arc<dyn Prompts>;
-        let found = self.trust().first_contact(place, &prompts).await;
+        let found = self.trust().first_contact(host_port, &prompts).await;
         found.map_err(|error| terminal.failure(&error))
     }
 }
@@ -129,7 +132,7 @@ struct Terminal {
     ui: Ui,
     bar: ProgressBar,
     password_file: Option<PathBuf>,
-    place: Place,
+    host_port: HostPort,
     server: String,
     user: Option<Username>,
     key: Option<OwnKey>,
@@ -222,7 +225,7 @@ impl Terminal {
         let refused = refused.and_then(|(key, user)| key.refused(server, user, error));
         refused.unwrap_or_else(|| {
             let known = names::store().load().ok();
-            let known = known.as_ref().and_then(|known| known.at(&self.place));
+            let known = known.as_ref().and_then(|known| known.at(&self.host_port));
             untrusted::connecting(server, error, known)
         })
     }

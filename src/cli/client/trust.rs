@@ -13,7 +13,7 @@ use sealane_base::fsio;
 use sealane_base::types::text::printable;
 use sealane_base::types::{Address, Pin, PinSet, Username};
 use sealane_tls::trust::{
-    DamagedEntry, KnownServer, KnownServers, MAX_FILE, Place, ServerName, Source, TrustError,
+    DamagedEntry, HostPort, KnownServer, KnownServers, MAX_FILE, ServerName, Source, TrustError,
 };
 
 #[derive(Debug, Subcommand)]
@@ -79,7 +79,7 @@ pub(super) async fn run(ui: Ui, access: &Access, command: TrustCommand) -> Resul
         TrustCommand::Show { server } => show(ui, server.as_deref()),
         TrustCommand::Add { name, server, keys } => add(ui, access, name, &server, keys).await,
         TrustCommand::Replace { server, old, new } => {
-            change(ui, &server, |known, place| known.replace(place, &old, new, now()))
+            change(ui, &server, |known, host_port| known.replace(host_port, &old, new, now()))
         }
         TrustCommand::Remove { server: Some(server), .. } => {
             change(ui, &server, KnownServers::remove)
@@ -107,7 +107,7 @@ fn list(ui: Ui) -> Result<(), Failure> {
         let name = if names.is_empty() { "-".to_owned() } else { names.join(",") };
         let keys: Vec<_> =
             server.pins().iter().flat_map(PinSet::iter).map(Pin::to_string).collect();
-        ui.line(&format!("{name:<12}  {}  {}", server.place, keys.join(" ")));
+        ui.line(&format!("{name:<12}  {}  {}", server.host_port, keys.join(" ")));
     }
     tell_damaged(ui, &known);
     ui.object(&json!({ "type": "result", "ok": true, "servers": known.iter().count() }));
@@ -116,13 +116,13 @@ fn list(ui: Ui) -> Result<(), Failure> {
 
 /// Entries that cannot be read are no reason to show nothing.
 fn tell_damaged(ui: Ui, known: &KnownServers) {
-    for DamagedEntry { place, name, why, .. } in known.damaged() {
-        let place = place.as_ref().map(ToString::to_string);
+    for DamagedEntry { host_port, name, why, .. } in known.damaged() {
+        let host_port = host_port.as_ref().map(ToString::to_string);
         ui.object(&json!({
-            "type": "damaged", "server": place, "name": name.as_ref().map(ServerName::as_str),
+            "type": "damaged", "server": host_port, "name": name.as_ref().map(ServerName::as_str),
             "why": printable(why),
         }));
-        let which = place.unwrap_or_else(|| "an entry without a server".to_owned());
+        let which = host_port.unwrap_or_else(|| "an entry without a server".to_owned());
         ui.note(&format!(
             "{which} is not used, its entry is damaged: {}; 'sealane trust remove' forgets it",
             printable(why)
@@ -141,15 +141,17 @@ fn remove_damaged(ui: Ui) -> Result<(), Failure> {
 fn show(ui: Ui, server: Option<&str>) -> Result<(), Failure> {
     let known = load()?;
     tell_damaged(ui, &known);
-    let only = server.map(|text| place(&known, text)).transpose()?;
+    let only = server.map(|text| host_port(&known, text)).transpose()?;
     let mut shown = 0;
-    for server in known.iter().filter(|one| only.as_ref().is_none_or(|place| one.place == *place)) {
+    for server in
+        known.iter().filter(|one| only.as_ref().is_none_or(|host_port| one.host_port == *host_port))
+    {
         shown += 1;
         ui.object(&object("server", server));
         print(ui, server);
     }
     match &only {
-        Some(place) if shown == 0 => Err(failure(&TrustError::Unknown(place.to_string()))),
+        Some(host_port) if shown == 0 => Err(failure(&TrustError::Unknown(host_port.to_string()))),
         _ => {
             ui.object(&json!({ "type": "result", "ok": true, "servers": shown }));
             Ok(())
@@ -158,7 +160,7 @@ fn show(ui: Ui, server: Option<&str>) -> Result<(), Failure> {
 }
 
 fn print(ui: Ui, server: &KnownServer) {
-    ui.line(&server.place.to_string());
+    ui.line(&server.host_port.to_string());
     for name in server.names() {
         let user = server.user_of(name).map(|user| format!(", account {user}"));
         ui.line(&format!("  name {name}{}", user.unwrap_or_default()));
@@ -185,7 +187,7 @@ fn object(of: &str, server: &KnownServer) -> serde_json::Value {
         })
     });
     json!({
-        "type": of, "server": server.place.to_string(), "epoch": server.epoch,
+        "type": of, "server": server.host_port.to_string(), "epoch": server.epoch,
         "name": server.name.as_ref().map(ServerName::as_str),
         "names": server.names().map(ServerName::as_str).collect::<Vec<_>>(),
         "user": server.user.as_ref().map(Username::as_str), "keys": keys.collect::<Vec<_>>(),
@@ -199,8 +201,8 @@ async fn add(
     server: &str,
     keys: Vec<Pin>,
 ) -> Result<(), Failure> {
-    let (place, user, in_address) = server_of(server)?;
-    let is_known = load()?.at(&place).is_some();
+    let (host_port, user, in_address) = server_of(server)?;
+    let is_known = load()?.at(&host_port).is_some();
     let (keys, source) = match (keys.is_empty(), in_address.is_empty()) {
         (false, true) => (keys, Source::Typed),
         (true, false) => (in_address, Source::Address),
@@ -214,18 +216,18 @@ async fn add(
         (true, true) if !access.pins.is_empty() => (access.pins.clone(), Source::Typed),
         (true, true) if is_known => (Vec::new(), Source::Typed),
         (true, true) => {
-            let (pin, source) = access.first_contact(&place).await?;
+            let (pin, source) = access.first_contact(&host_port).await?;
             (vec![pin], source)
         }
     };
     let change = |known: &mut KnownServers| {
         if let Some(pins) = PinSet::new(keys) {
-            known.add(&place, &pins, source, now())?;
+            known.add(&host_port, &pins, source, now())?;
         }
-        name.map_or(Ok(()), |name| known.set_name(&place, name, user))
+        name.map_or(Ok(()), |name| known.set_name(&host_port, name, user))
     };
     names::store().update(change).map_err(|error| failure(&error))?;
-    if !is_known && load()?.at(&place).is_some_and(|server| server.keys.len() == 1) {
+    if !is_known && load()?.at(&host_port).is_some_and(|server| server.keys.len() == 1) {
         ui.note("no backup key is known: give the whole address, which has both");
     }
     done(ui);
@@ -233,10 +235,10 @@ async fn add(
 }
 
 /// Place, account and keys of `sealane://…` or `host:port`.
-fn server_of(text: &str) -> Result<(Place, Option<Username>, Vec<Pin>), Failure> {
+fn server_of(text: &str) -> Result<(HostPort, Option<Username>, Vec<Pin>), Failure> {
     if !Address::looks_like(text) {
-        let place = Place::parse(text).ok_or_else(|| no_server(text))?;
-        return Ok((place, None, Vec::new()));
+        let host_port = HostPort::parse(text).ok_or_else(|| no_server(text))?;
+        return Ok((host_port, None, Vec::new()));
     }
     let wrong = |error: sealane_base::types::address::AddressError| {
         Failure::new(Exit::Usage, error.to_string())
@@ -249,7 +251,7 @@ fn server_of(text: &str) -> Result<(Place, Option<Username>, Vec<Pin>), Failure>
         )
         .hint("leave the path out of the address"));
     }
-    Ok((Place::of(&address), address.user, address.pins))
+    Ok((HostPort::of(&address), address.user, address.pins))
 }
 
 fn no_server(text: &str) -> Failure {
@@ -261,29 +263,29 @@ fn no_server(text: &str) -> Failure {
 }
 
 /// The place of a server that is named, or given by host and port, or by address.
-fn place(known: &KnownServers, text: &str) -> Result<Place, Failure> {
+fn host_port(known: &KnownServers, text: &str) -> Result<HostPort, Failure> {
     let named = ServerName::parse(text).ok().and_then(|name| known.named(&name));
     if let Some(server) = named {
-        return Ok(server.place.clone());
+        return Ok(server.host_port.clone());
     }
     let damaged = known
         .damaged()
         .iter()
         .find(|entry| entry.name.as_ref().is_some_and(|name| name.as_str() == text));
-    if let Some(place) = damaged.and_then(|entry| entry.place.clone()) {
-        return Ok(place);
+    if let Some(host_port) = damaged.and_then(|entry| entry.host_port.clone()) {
+        return Ok(host_port);
     }
-    let address = Address::parse(text).ok().map(|address| Place::of(&address));
-    address.or_else(|| Place::parse(text)).ok_or_else(|| no_server(text))
+    let address = Address::parse(text).ok().map(|address| HostPort::of(&address));
+    address.or_else(|| HostPort::parse(text)).ok_or_else(|| no_server(text))
 }
 
 fn change(
     ui: Ui,
     server: &str,
-    change: impl FnOnce(&mut KnownServers, &Place) -> Result<(), TrustError>,
+    change: impl FnOnce(&mut KnownServers, &HostPort) -> Result<(), TrustError>,
 ) -> Result<(), Failure> {
-    let place = place(&load()?, server)?;
-    names::store().update(|known| change(known, &place)).map_err(|error| failure(&error))?;
+    let host_port = host_port(&load()?, server)?;
+    names::store().update(|known| change(known, &host_port)).map_err(|error| failure(&error))?;
     done(ui);
     Ok(())
 }

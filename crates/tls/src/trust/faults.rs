@@ -9,8 +9,8 @@ use sealane_base::types::{Pin, PinSet};
 fn a_change_of_known_servers_under_faults() {
     let add = |store: &Store, server: &str| {
         let pins = PinSet::new(vec![Pin::of_public_key(server.as_bytes())]).unwrap();
-        let place = Place::parse(server).unwrap();
-        store.update(|known| known.add(&place, &pins, Source::Address, 1_770_000_000))
+        let host_port = HostPort::parse(server).unwrap();
+        store.update(|known| known.add(&host_port, &pins, Source::Address, 1_770_000_000))
     };
     let store = |top: &std::path::Path| Store::new(Some(top.join("made/sealane")));
     let told = |name, has_one: bool| {
@@ -25,7 +25,7 @@ fn a_change_of_known_servers_under_faults() {
             see: &|top| {
                 let known = store(top).load().unwrap();
                 let server = |server: &KnownServer| {
-                    (server.place.to_string(), format!("{server:?}").into_bytes())
+                    (server.host_port.to_string(), format!("{server:?}").into_bytes())
                 };
                 known.iter().map(server).collect()
             },

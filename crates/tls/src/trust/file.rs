@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::Value;
 
 use super::error::TrustError;
-use super::name::{Place, ServerName};
+use super::name::{HostPort, ServerName};
 use super::server::{Alias, KnownKey, KnownServer, MAX_NAMES};
 use super::state::{MAX_KEYS, Source, State};
 use sealane_base::types::text::printable;
@@ -34,7 +34,7 @@ struct File {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DamagedEntry {
     /// Whose it is, as far as that can be read.
-    pub place: Option<Place>,
+    pub host_port: Option<HostPort>,
     /// What the user calls it, if that can be read.
     pub name: Option<ServerName>,
     /// What is wrong with it.
@@ -45,14 +45,14 @@ pub struct DamagedEntry {
 impl DamagedEntry {
     fn new(raw: Value, why: String) -> Self {
         let text = |field: &str| raw.get(field).and_then(Value::as_str);
-        let place = text("server").and_then(Place::parse);
+        let host_port = text("server").and_then(HostPort::parse);
         let name = text("name").and_then(|name| ServerName::parse(name).ok());
-        Self { place, name, why, raw }
+        Self { host_port, name, why, raw }
     }
 
     pub(super) fn error(&self) -> TrustError {
-        let server = match (&self.place, self.raw.get("server").and_then(Value::as_str)) {
-            (Some(place), _) => place.to_string(),
+        let server = match (&self.host_port, self.raw.get("server").and_then(Value::as_str)) {
+            (Some(host_port), _) => host_port.to_string(),
             (None, Some(text)) => format!("'{}'", printable(text)),
             (None, None) => "a server".to_owned(),
         };
@@ -159,11 +159,11 @@ pub(super) fn read(
     }
     let (places, names) = counts(&entries);
     for (server, raw) in entries {
-        let is_twice = places.get(&server.place).is_some_and(|count| *count > 1);
+        let is_twice = places.get(&server.host_port).is_some_and(|count| *count > 1);
         let name = server.name.as_ref().filter(|name| names.get(name).is_some_and(|n| *n > 1));
         let why = match name {
             // Which of them is right, nobody can tell.
-            _ if is_twice => Some(format!("{} is in it twice", server.place)),
+            _ if is_twice => Some(format!("{} is in it twice", server.host_port)),
             Some(name) => Some(format!("two servers are called '{name}'")),
             None => None,
         };
@@ -177,10 +177,10 @@ pub(super) fn read(
 
 type Counts<T> = HashMap<T, usize>;
 
-fn counts(entries: &[(KnownServer, Value)]) -> (Counts<Place>, Counts<ServerName>) {
+fn counts(entries: &[(KnownServer, Value)]) -> (Counts<HostPort>, Counts<ServerName>) {
     let (mut places, mut names) = (Counts::new(), Counts::new());
     for (server, _) in entries {
-        *places.entry(server.place.clone()).or_default() += 1;
+        *places.entry(server.host_port.clone()).or_default() += 1;
         for name in server.names() {
             *names.entry(name.clone()).or_default() += 1;
         }
@@ -200,25 +200,25 @@ pub(super) fn write(servers: &[KnownServer], damaged: &[DamagedEntry]) -> Vec<u8
 }
 
 fn server(server: Server) -> Result<KnownServer, String> {
-    let place = Place::parse(&server.server)
-        .filter(|place| place.to_string() == server.server)
+    let host_port = HostPort::parse(&server.server)
+        .filter(|host_port| host_port.to_string() == server.server)
         .ok_or_else(|| format!("'{}' is not host:port", server.server))?;
     let name = server.name.as_deref().map(ServerName::parse).transpose();
     let user = server.user.as_deref().map(Username::parse).transpose();
     let aliases = server.aliases.into_iter().map(alias).collect::<Result<Vec<_>, _>>()?;
     if aliases.len() >= MAX_NAMES || (server.name.is_none() && !aliases.is_empty()) {
-        return Err(format!("{place} has too many names, or others but no first one"));
+        return Err(format!("{host_port} has too many names, or others but no first one"));
     }
     let keys: Vec<_> = server.keys.into_iter().map(key).collect();
     let repeated = |key: &KnownKey| keys.iter().filter(|other| other.pin == key.pin).count() != 1;
     if keys.is_empty() || keys.len() > MAX_KEYS || keys.iter().any(repeated) {
-        return Err(format!("{place} has no key, too many, or one twice"));
+        return Err(format!("{host_port} has no key, too many, or one twice"));
     }
     Ok(KnownServer {
         name: name.map_err(|error| error.to_string())?,
         user: user.map_err(|error| error.to_string())?,
         aliases,
-        place,
+        host_port,
         epoch: server.epoch,
         signed_epoch: server.signed_epoch,
         keys,
@@ -258,7 +258,7 @@ fn to_file(server: &KnownServer) -> Server {
         user: alias.user.as_ref().map(ToString::to_string),
     });
     Server {
-        server: server.place.to_string(),
+        server: server.host_port.to_string(),
         name: server.name.as_ref().map(ToString::to_string),
         user: server.user.as_ref().map(ToString::to_string),
         aliases: aliases.collect(),

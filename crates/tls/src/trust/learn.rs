@@ -140,7 +140,7 @@ impl KnownServer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::trust::{KnownServers, Place};
+    use crate::trust::{HostPort, KnownServers};
     use sealane_base::types::PinSet;
 
     const NOW: i64 = 1_770_000_000;
@@ -152,7 +152,7 @@ mod tests {
     fn known(keys: &[&str]) -> KnownServer {
         let mut known = KnownServers::default();
         let pins = PinSet::new(keys.iter().map(|key| pin(key)).collect()).unwrap();
-        known.add(&Place::parse("h").unwrap(), &pins, Source::Address, NOW).unwrap();
+        known.add(&HostPort::parse("h").unwrap(), &pins, Source::Address, NOW).unwrap();
         known.iter().next().unwrap().clone()
     }
 

@@ -22,7 +22,7 @@ mod tests;
 pub use announced::{Announced, AnnouncedKey, MAX_ANNOUNCED, NotLearned, Proof};
 pub use error::TrustError;
 pub use file::DamagedEntry;
-pub use name::{Place, ServerName, ServerNameError};
+pub use name::{HostPort, ServerName, ServerNameError};
 pub use ring::{KeyRing, RingKey, Statement};
 pub use server::{Alias, KnownKey, KnownServer};
 pub use state::{Source, State};

@@ -52,12 +52,12 @@ impl fmt::Display for ServerName {
 
 /// Host and port of a server. Host names are compared without regard to case.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Place {
+pub struct HostPort {
     host: String,
     port: u16,
 }
 
-impl Place {
+impl HostPort {
     /// The place an address names.
     #[must_use]
     pub fn of(address: &Address) -> Self {
@@ -87,7 +87,7 @@ impl Place {
     }
 }
 
-impl fmt::Display for Place {
+impl fmt::Display for HostPort {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&host_port(&self.host, self.port))
     }

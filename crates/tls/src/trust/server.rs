@@ -1,7 +1,7 @@
 //! One known server: its keys, their states, and how a state may change.
 
 use super::error::TrustError;
-use super::name::{Place, ServerName};
+use super::name::{HostPort, ServerName};
 use super::state::{MAX_KEYS, Source, State};
 use sealane_base::types::{Pin, PinSet, Username};
 
@@ -42,7 +42,7 @@ pub struct Alias {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KnownServer {
     /// Where it is.
-    pub place: Place,
+    pub host_port: HostPort,
     /// What the user calls it.
     pub name: Option<ServerName>,
     /// The account that the name stands for.
@@ -103,7 +103,7 @@ impl KnownServer {
     /// # Errors
     /// [`TrustError::Full`] if there are more than are kept.
     pub(super) fn new(
-        place: Place,
+        host_port: HostPort,
         pins: &PinSet,
         source: Source,
         now: i64,
@@ -117,7 +117,7 @@ impl KnownServer {
         });
         let keys = keys.collect();
         let (name, user, aliases) = (None, None, Vec::new());
-        Ok(Self { place, name, user, aliases, epoch: 0, signed_epoch: 0, keys })
+        Ok(Self { host_port, name, user, aliases, epoch: 0, signed_epoch: 0, keys })
     }
 
     /// The keys it may prove itself with, the likeliest first; `None` if there are none left.
@@ -150,7 +150,7 @@ impl KnownServer {
 
     /// Puts `new` in the place of `old`, which is retired.
     pub(super) fn replace(&mut self, old: &Pin, new: Pin, now: i64) -> Result<(), TrustError> {
-        let server = self.place.to_string();
+        let server = self.host_port.to_string();
         if self.key(&new).is_some_and(|key| key.state == State::Revoked) {
             return Err(TrustError::Revoked(server, new));
         }

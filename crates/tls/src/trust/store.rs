@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::announced::Announced;
 use super::error::TrustError;
 use super::file::{self, DamagedEntry};
-use super::name::{Place, ServerName};
+use super::name::{HostPort, ServerName};
 use super::server::{KnownServer, MAX_SERVERS};
 use super::state::{Source, State};
 use sealane_base::fsio;
@@ -107,10 +107,10 @@ impl KnownServers {
     /// # Errors
     /// [`TrustError::DamagedEntry`] if it may be known, by an entry that cannot be read: it must
     /// not be taken for a stranger then.
-    pub fn find(&self, place: &Place) -> Result<Option<&KnownServer>, TrustError> {
-        let is_its = |entry: &&DamagedEntry| entry.place.as_ref() == Some(place);
-        let known = self.at(place);
-        let nameless = || self.damaged.iter().find(|entry| entry.place.is_none());
+    pub fn find(&self, host_port: &HostPort) -> Result<Option<&KnownServer>, TrustError> {
+        let is_its = |entry: &&DamagedEntry| entry.host_port.as_ref() == Some(host_port);
+        let known = self.at(host_port);
+        let nameless = || self.damaged.iter().find(|entry| entry.host_port.is_none());
         match self.damaged.iter().find(is_its).or_else(|| known.map_or_else(nameless, |_| None)) {
             Some(entry) => Err(entry.error()),
             None => Ok(known),
@@ -131,8 +131,8 @@ impl KnownServers {
 
     /// The server at `place`; what is damaged is not looked at.
     #[must_use]
-    pub fn at(&self, place: &Place) -> Option<&KnownServer> {
-        self.servers.iter().find(|server| server.place == *place)
+    pub fn at(&self, host_port: &HostPort) -> Option<&KnownServer> {
+        self.servers.iter().find(|server| server.host_port == *host_port)
     }
 
     /// The server with this name.
@@ -160,18 +160,18 @@ impl KnownServers {
     /// [`TrustError::Revoked`], [`TrustError::DamagedEntry`].
     pub fn add(
         &mut self,
-        place: &Place,
+        host_port: &HostPort,
         pins: &PinSet,
         source: Source,
         now: i64,
     ) -> Result<(), TrustError> {
         if let Some(pin) = pins.iter().find(|pin| self.is_revoked(pin)) {
-            return Err(TrustError::Revoked(place.to_string(), *pin));
+            return Err(TrustError::Revoked(host_port.to_string(), *pin));
         }
-        match self.find(place)? {
+        match self.find(host_port)? {
             Some(known) if known.holds_all(pins) => Ok(()),
-            Some(_) => Err(TrustError::Differs(place.to_string())),
-            None => self.push(KnownServer::new(place.clone(), pins, source, now)?),
+            Some(_) => Err(TrustError::Differs(host_port.to_string())),
+            None => self.push(KnownServer::new(host_port.clone(), pins, source, now)?),
         }
     }
 
@@ -182,15 +182,15 @@ impl KnownServers {
     /// [`TrustError::Unknown`], [`TrustError::NameTaken`], [`TrustError::Full`].
     pub fn set_name(
         &mut self,
-        place: &Place,
+        host_port: &HostPort,
         name: ServerName,
         user: Option<Username>,
     ) -> Result<(), TrustError> {
         self.find_named(&name)?;
-        if let Some(other) = self.named(&name).filter(|other| other.place != *place) {
-            return Err(TrustError::NameTaken(name, other.place.to_string()));
+        if let Some(other) = self.named(&name).filter(|other| other.host_port != *host_port) {
+            return Err(TrustError::NameTaken(name, other.host_port.to_string()));
         }
-        self.at_mut(place)?.call(name, user)
+        self.at_mut(host_port)?.call(name, user)
     }
 
     /// Replaces a key that is accepted by another, on the user's word.
@@ -199,34 +199,34 @@ impl KnownServers {
     /// [`TrustError::Unknown`], [`TrustError::NoKey`], [`TrustError::Revoked`].
     pub fn replace(
         &mut self,
-        place: &Place,
+        host_port: &HostPort,
         old: &Pin,
         new: Pin,
         now: i64,
     ) -> Result<(), TrustError> {
         if self.is_revoked(&new) {
-            return Err(TrustError::Revoked(place.to_string(), new));
+            return Err(TrustError::Revoked(host_port.to_string(), new));
         }
-        self.at_mut(place)?.replace(old, new, now)
+        self.at_mut(host_port)?.replace(old, new, now)
     }
 
     /// Forgets a server.
     ///
     /// # Errors
     /// [`TrustError::Unknown`].
-    pub fn remove(&mut self, place: &Place) -> Result<(), TrustError> {
+    pub fn remove(&mut self, host_port: &HostPort) -> Result<(), TrustError> {
         let before = self.servers.len() + self.damaged.len();
-        self.servers.retain(|server| server.place != *place);
-        self.damaged.retain(|entry| entry.place.as_ref() != Some(place));
+        self.servers.retain(|server| server.host_port != *host_port);
+        self.damaged.retain(|entry| entry.host_port.as_ref() != Some(host_port));
         if self.servers.len() + self.damaged.len() == before {
-            return Err(TrustError::Unknown(place.to_string()));
+            return Err(TrustError::Unknown(host_port.to_string()));
         }
         Ok(())
     }
 
     /// Notes that a server proved itself with `pin`. Says nothing about one that is not known.
-    pub fn seen(&mut self, place: &Place, pin: &Pin, now: i64) {
-        if let Ok(server) = self.at_mut(place) {
+    pub fn seen(&mut self, host_port: &HostPort, pin: &Pin, now: i64) {
+        if let Ok(server) = self.at_mut(host_port) {
             server.seen(pin, now);
         }
     }
@@ -238,7 +238,7 @@ impl KnownServers {
     /// [`TrustError::Unknown`], [`TrustError::NotLearned`].
     pub fn learn(
         &mut self,
-        place: &Place,
+        host_port: &HostPort,
         used: &Pin,
         announced: &Announced,
         now: i64,
@@ -250,7 +250,7 @@ impl KnownServers {
                 key.state = None;
             }
         }
-        Ok(self.at_mut(place)?.learn(used, &announced, now)?)
+        Ok(self.at_mut(host_port)?.learn(used, &announced, now)?)
     }
 
     /// The file's form, for another machine. What is damaged stays here.
@@ -276,12 +276,15 @@ impl KnownServers {
         for server in servers {
             let accepted = server.keys.iter().filter(|key| key.state.is_accepted());
             if let Some(key) = accepted.into_iter().find(|key| self.is_revoked(&key.pin)) {
-                return Err(TrustError::Revoked(server.place.to_string(), key.pin));
+                return Err(TrustError::Revoked(server.host_port.to_string(), key.pin));
             }
-            let Some(known) = self.find(&server.place)? else {
+            let Some(known) = self.find(&server.host_port)? else {
                 for name in server.names() {
                     if let Some(other) = self.named(name) {
-                        return Err(TrustError::NameTaken(name.clone(), other.place.to_string()));
+                        return Err(TrustError::NameTaken(
+                            name.clone(),
+                            other.host_port.to_string(),
+                        ));
                     }
                 }
                 self.push(server)?;
@@ -293,16 +296,16 @@ impl KnownServers {
                 None => key.state == State::Retired,
             });
             if !agrees {
-                return Err(TrustError::Differs(server.place.to_string()));
+                return Err(TrustError::Differs(server.host_port.to_string()));
             }
         }
         Ok(added)
     }
 
-    pub(super) fn at_mut(&mut self, place: &Place) -> Result<&mut KnownServer, TrustError> {
-        self.find(place)?;
-        let found = self.servers.iter_mut().find(|server| server.place == *place);
-        found.ok_or_else(|| TrustError::Unknown(place.to_string()))
+    pub(super) fn at_mut(&mut self, host_port: &HostPort) -> Result<&mut KnownServer, TrustError> {
+        self.find(host_port)?;
+        let found = self.servers.iter_mut().find(|server| server.host_port == *host_port);
+        found.ok_or_else(|| TrustError::Unknown(host_port.to_string()))
     }
 
     fn push(&mut self, server: KnownServer) -> Result<(), TrustError> {

@@ -17,8 +17,8 @@ fn pins(names: &[&str]) -> PinSet {
     PinSet::new(names.iter().map(|name| pin(name)).collect()).unwrap()
 }
 
-fn place(text: &str) -> Place {
-    Place::parse(text).unwrap()
+fn host_port(text: &str) -> HostPort {
+    HostPort::parse(text).unwrap()
 }
 
 fn open() -> (tempfile::TempDir, Store) {
@@ -28,7 +28,7 @@ fn open() -> (tempfile::TempDir, Store) {
 }
 
 fn add(store: &Store, server: &str, keys: &[&str]) -> Result<(), TrustError> {
-    store.update(|known| known.add(&place(server), &pins(keys), Source::Address, NOW))
+    store.update(|known| known.add(&host_port(server), &pins(keys), Source::Address, NOW))
 }
 
 fn file(directory: &tempfile::TempDir) -> std::path::PathBuf {
@@ -43,12 +43,14 @@ fn what_is_stored_is_read_back_privately() {
     let name = ServerName::parse("work").unwrap();
     let user = Username::parse("ann").unwrap();
     store
-        .update(|known| known.set_name(&place("files.example"), name.clone(), Some(user.clone())))
+        .update(|known| {
+            known.set_name(&host_port("files.example"), name.clone(), Some(user.clone()))
+        })
         .unwrap();
     let known = store.load().unwrap();
     let server = known.named(&name).unwrap();
     assert_eq!(
-        (server.place.to_string().as_str(), &server.user),
+        (server.host_port.to_string().as_str(), &server.user),
         ("files.example:9901", &Some(user))
     );
     assert_eq!(
@@ -115,18 +117,18 @@ fn a_damaged_entry_is_set_aside_and_the_others_go_on() {
         // stranger.
         add(&store, "other:1", &["b"]).unwrap();
         let known = store.load().unwrap();
-        assert_eq!(known.find(&place("other:1")).unwrap().unwrap().pins(), Some(pins(&["b"])));
-        let error = known.find(&place("h:1")).unwrap_err();
+        assert_eq!(known.find(&host_port("other:1")).unwrap().unwrap().pins(), Some(pins(&["b"])));
+        let error = known.find(&host_port("h:1")).unwrap_err();
         assert!(error.to_string().contains(words), "{error}");
         assert!(error.hint().is_some());
         assert!(matches!(add(&store, "h:1", &["x"]), Err(TrustError::DamagedEntry { .. })));
-        store.update(|known| known.remove(&place("h:1"))).unwrap();
+        store.update(|known| known.remove(&host_port("h:1"))).unwrap();
         assert!(store.load().unwrap().damaged().is_empty());
         add(&store, "h:1", &["a"]).unwrap();
     }
     // One that does not even say whose it is may be anybody's who is not known.
     fs::write(&path, good.replace("h:1", "h:0").replace("[", "[5,")).unwrap();
-    assert!(store.load().unwrap().find(&place("new:1")).is_err());
+    assert!(store.load().unwrap().find(&host_port("new:1")).is_err());
     assert!(matches!(add(&store, "new:1", &["x"]), Err(TrustError::DamagedEntry { .. })));
     store.update(|known| Ok(known.remove_damaged())).unwrap();
     add(&store, "new:1", &["x"]).unwrap();
@@ -153,12 +155,12 @@ fn the_most_that_may_be_known_is_written_and_read_back() {
     let names: Vec<_> = names.iter().map(String::as_str).collect();
     let all = |known: &mut KnownServers| {
         for number in 0..1000 {
-            let place = place(&format!("{host}.{number:04}:65535"));
-            known.add(&place, &pins(&names), Source::Announced, i64::MAX)?;
+            let host_port = host_port(&format!("{host}.{number:04}:65535"));
+            known.add(&host_port, &pins(&names), Source::Announced, i64::MAX)?;
             let name = ServerName::parse(&format!("{number:04}{}", "n".repeat(60))).unwrap();
             let user = Username::parse(&"\"".repeat(64)).unwrap();
-            known.set_name(&place, name, Some(user))?;
-            for key in &mut known.at_mut(&place)?.keys {
+            known.set_name(&host_port, name, Some(user))?;
+            for key in &mut known.at_mut(&host_port)?.keys {
                 (key.state, key.last_seen) = (State::Retired, Some(i64::MIN));
             }
         }
@@ -209,7 +211,7 @@ fn a_key_revoked_anywhere_is_refused_everywhere() {
         });
         let announced =
             Announced { epoch, keys: keys.collect(), signers: vec![pin(signer), pin("c")] };
-        store.update(|known| known.learn(&place(server), &pin(used), &announced, NOW))
+        store.update(|known| known.learn(&host_port(server), &pin(used), &announced, NOW))
     };
     let stolen = [("b", State::Active), ("a", State::Revoked), ("c", State::Backup)];
     learn("localhost:1", "b", "b", 1, &stolen).unwrap();
@@ -221,17 +223,21 @@ fn a_key_revoked_anywhere_is_refused_everywhere() {
     let foreign = elsewhere.load().unwrap().export();
     let imported = store.update(|known| known.import(std::path::Path::new("f"), &foreign));
     assert!(matches!(imported, Err(TrustError::Revoked(..))));
-    let replaced = store.update(|known| known.replace(&place("other:1"), &pin("o"), pin("a"), NOW));
+    let replaced =
+        store.update(|known| known.replace(&host_port("other:1"), &pin("o"), pin("a"), NOW));
     assert!(matches!(replaced, Err(TrustError::Revoked(..))));
     let next = [("o", State::Active), ("a", State::Next)];
     learn("other:1", "o", "o", 1, &next).unwrap();
-    assert!(store.load().unwrap().at(&place("other:1")).unwrap().key(&pin("a")).is_none());
+    assert!(store.load().unwrap().at(&host_port("other:1")).unwrap().key(&pin("a")).is_none());
     // But a server cannot call the keys of others revoked.
     let lies = [("o", State::Active), ("b", State::Revoked), ("x", State::Revoked)];
     learn("other:1", "o", "p", 2, &lies).unwrap();
     let known = store.load().unwrap();
     assert!(!known.is_revoked(&pin("b")) && !known.is_revoked(&pin("x")));
-    assert_eq!(known.at(&place("other:1")).unwrap().key(&pin("x")).unwrap().state, State::Revoked);
+    assert_eq!(
+        known.at(&host_port("other:1")).unwrap().key(&pin("x")).unwrap().state,
+        State::Revoked
+    );
 }
 
 /// The one server of a file.
@@ -248,20 +254,20 @@ fn names_and_keys_of_known_servers_are_not_taken_over() {
     add(&store, "h:1", &["b"]).unwrap();
     assert!(matches!(add(&store, "H:1", &["a", "c"]), Err(TrustError::Differs(_))));
     let work = || ServerName::parse("work").unwrap();
-    store.update(|known| known.set_name(&place("h:1"), work(), None)).unwrap();
-    let taken = store.update(|known| known.set_name(&place("h:2"), work(), None));
+    store.update(|known| known.set_name(&host_port("h:1"), work(), None)).unwrap();
+    let taken = store.update(|known| known.set_name(&host_port("h:2"), work(), None));
     assert_eq!(taken.unwrap_err().to_string(), "the name 'work' stands for h:1 already");
-    let unknown = store.update(|known| known.remove(&place("h:3")));
+    let unknown = store.update(|known| known.remove(&host_port("h:3")));
     assert!(matches!(unknown, Err(TrustError::Unknown(_))));
-    store.update(|known| known.remove(&place("h:1"))).unwrap();
-    store.update(|known| known.set_name(&place("h:2"), work(), None)).unwrap();
+    store.update(|known| known.remove(&host_port("h:1"))).unwrap();
+    store.update(|known| known.set_name(&host_port("h:2"), work(), None)).unwrap();
 }
 
 #[test]
 fn a_key_is_replaced_only_by_name_and_never_by_a_revoked_one() {
     let (_directory, store) = open();
     add(&store, "h:1", &["a", "b"]).unwrap();
-    let at = place("h:1");
+    let at = host_port("h:1");
     let replace = |old: &str, new: &str| {
         store.update(|known| known.replace(&at, &pin(old), pin(new), NOW + DAY))
     };
@@ -293,7 +299,7 @@ fn an_import_is_all_or_nothing() {
         |bytes: &[u8]| store.update(|known| known.import(std::path::Path::new("f"), bytes));
     assert!(matches!(import(&foreign), Err(TrustError::Differs(_))));
     assert_eq!(store.load().unwrap().iter().count(), 1);
-    other.update(|known| known.remove(&place("h:1"))).unwrap();
+    other.update(|known| known.remove(&host_port("h:1"))).unwrap();
     add(&other, "h:1", &["a"]).unwrap();
     assert_eq!(import(&other.load().unwrap().export()).unwrap(), 1);
     assert!(matches!(import(b"{}"), Err(TrustError::Damaged { .. })));
@@ -324,7 +330,7 @@ fn being_seen_is_noted_once_a_day() {
     let see = |now| {
         store
             .update(|known| {
-                known.seen(&place("h:1"), &pin("a"), now);
+                known.seen(&host_port("h:1"), &pin("a"), now);
                 Ok(())
             })
             .unwrap();
@@ -334,7 +340,7 @@ fn being_seen_is_noted_once_a_day() {
     assert_eq!(see(NOW + 5), first);
     see(NOW + 2 * DAY);
     let known = store.load().unwrap();
-    let key = known.at(&place("h:1")).unwrap().keys[0].clone();
+    let key = known.at(&host_port("h:1")).unwrap().keys[0].clone();
     assert_eq!((key.first_seen, key.last_seen), (NOW, Some(NOW + 2 * DAY)));
 }
 
@@ -347,7 +353,7 @@ fn names_are_plain_words() {
         assert!(ServerName::parse(bad).is_err(), "{bad}");
     }
     for bad in ["", "h/x", "u@h", "h:0", "h?pin=x"] {
-        assert!(Place::parse(bad).is_none(), "{bad}");
+        assert!(HostPort::parse(bad).is_none(), "{bad}");
     }
-    assert_eq!(place("[::1]").to_string(), "[::1]:9901");
+    assert_eq!(host_port("[::1]").to_string(), "[::1]:9901");
 }
