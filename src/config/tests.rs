@@ -178,7 +178,7 @@ fn zero_is_refused_everywhere() {
             value.parse::<u32>().ok().map(|_| (section, key))
         })
         .collect();
-    assert_eq!(numbers.len(), 22);
+    assert_eq!(numbers.len(), 23);
     for (section, key) in numbers {
         for (value, limit) in [("0", "from 1 to"), ("-1", "from 1 to"), ("1e3", "from 1 to")] {
             let error = error(&format!("{section}\n{key} = {value}\n"));
