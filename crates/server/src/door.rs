@@ -28,6 +28,12 @@ pub trait Door: Debug + Send + Sync {
     /// of them is closed.
     fn tls(&self, sealane: &Arc<ServerConfig>) -> Arc<ServerConfig>;
 
+    /// Whether a client must name one of those protocols. One that names others alone is refused in
+    /// any case.
+    fn needs_alpn(&self) -> bool {
+        true
+    }
+
     /// Serves one connection until it ends. The caller drops the future when an administrator ends
     /// the session, or when the connection has not logged in and others wait.
     fn serve(self: Arc<Self>, accepted: Accepted) -> Serving;
