@@ -30,6 +30,8 @@ const BUSY: &str = "is another server running there? 'listen' in the configurati
 #[derive(Debug)]
 pub(super) struct Confined {
     pub(super) listeners: Vec<TcpListener>,
+    /// Of each door, in the order of the settings.
+    pub(super) doors: Vec<Vec<TcpListener>>,
     /// For the administrator's questions.
     pub(super) control: UnixListener,
     pub(super) store: Arc<EmbeddedStore>,
@@ -45,8 +47,10 @@ pub(super) fn confine(settings: &Settings, config: &Path, log: &Log) -> Result<C
     let processors = std::thread::available_parallelism().map_or(1, usize::from);
     let manager = Manager::new(environment::notify_socket().as_deref());
     let listeners = listeners(&settings.reach.listen)?;
+    let doors = settings.doors.iter().map(|door| bind_each(&door.listen));
+    let doors = doors.collect::<Result<Vec<_>, _>>()?;
     let mut is_alone = true;
-    for listener in &listeners {
+    for listener in listeners.iter().chain(doors.iter().flatten()) {
         listener.set_nonblocking(true).map_err(|error| cannot_listen(&error))?;
         let local = listener.local_addr().map_err(|error| cannot_listen(&error))?;
         is_alone &= local.ip().is_loopback();
@@ -73,14 +77,13 @@ pub(super) fn confine(settings: &Settings, config: &Path, log: &Log) -> Result<C
     log.write(file)?;
     let user = rustix::process::geteuid().as_raw();
     info!("sandbox: {state} user={user} files={files}");
-    Ok(Confined { listeners, control, store, manager, processors })
+    Ok(Confined { listeners, doors, control, store, manager, processors })
 }
 
 /// What the server reads and writes as long as it runs.
 fn plan(settings: &Settings, config: &Path) -> Plan {
-    let keys = [&settings.certificates.certificate, &settings.certificates.key];
     let mut read_only: Vec<_> =
-        keys.into_iter().filter_map(|file| file.parent()).map(Path::to_owned).collect();
+        key_files(settings).filter_map(|file| file.parent()).map(Path::to_owned).collect();
     // An editor puts a new file in the place of the old one, so the directory is what must be
     // readable; but only one that is the server's own.
     let beside = config.parent().filter(|parent| settings.data.starts_with(parent));
@@ -101,10 +104,16 @@ fn plan(settings: &Settings, config: &Path) -> Plan {
     plan
 }
 
+/// Certificates and keys, of the server and of doors that have their own.
+fn key_files(settings: &Settings) -> impl Iterator<Item = &PathBuf> {
+    let own = [&settings.certificates.certificate, &settings.certificates.key];
+    let doors = settings.doors.iter().filter_map(|door| door.files.as_ref());
+    own.into_iter().chain(doors.flat_map(|files| [&files.certificate, &files.key]))
+}
+
 /// Whether the directory of the log holds keys or the configuration as well, there or below.
 fn log_lies_with_keys(settings: &Settings, config: &Path) -> bool {
-    let files = [&settings.certificates.certificate, &settings.certificates.key];
-    let mut files = files.into_iter().map(PathBuf::as_path).chain([config]);
+    let mut files = key_files(settings).map(PathBuf::as_path).chain([config]);
     let directory = settings.log_file.as_deref().and_then(directory_of);
     directory.is_some_and(|directory| files.any(|file| lies_in(file, directory)))
 }
@@ -136,6 +145,10 @@ fn listeners(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, Failure> {
         }
         return Ok(passed.into_iter().map(|passed| passed.listener).collect());
     }
+    bind_each(addresses)
+}
+
+fn bind_each(addresses: &[ListenAddress]) -> Result<Vec<TcpListener>, Failure> {
     let mut listeners = Vec::new();
     for address in addresses {
         listeners.append(&mut bind_all(address, addresses)?);

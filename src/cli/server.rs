@@ -19,6 +19,8 @@ use sealane_base::workers::Workers;
 use sealane_core::accounts::{AccountStore, Authenticator, DirectoryStore};
 use sealane_core::storage::EmbeddedStore;
 use sealane_server as server;
+use sealane_server::door::Door;
+use sealane_server::https::{CertificateError, Certificates, Https};
 use sealane_server::{KeyError, KeyFiles, Keys};
 
 /// How long a login waits for other writers of records.
@@ -26,7 +28,8 @@ const UPGRADE_LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Serve homes over pinned TLS 1.3.
 ///
-/// Says "listening on ADDR:PORT" on stderr when it is ready, once for each place. SIGTERM and
+/// Says "listening on ADDR:PORT" on stderr when it is ready, once for each place, and
+/// "https on ADDR:PORT" for each place of an HTTPS door. SIGTERM and
 /// SIGINT let transfers under way end, for at most `limits.drain_seconds`; a second one ends at
 /// once. SIGHUP reads `login.legacy_deadline`, certificate and key again and opens the log file
 /// anew, SIGUSR1 the log file alone; everything else in the configuration is read at the start.
@@ -96,8 +99,9 @@ async fn serve(
     confined: Confined,
     workers: Workers,
 ) -> Result<(), Failure> {
-    let Confined { listeners, control, store, manager, .. } = confined;
-    let server = prepare(settings, store, control, workers)?;
+    let Confined { listeners, doors, control, store, manager, .. } = confined;
+    let doors = open_doors(&settings, doors)?;
+    let mut server = prepare(settings, store, control, workers)?;
     signals::outlast_large_files()?;
     let again = Again {
         log: log.clone(),
@@ -110,10 +114,16 @@ async fn serve(
     let listeners = listeners.into_iter().map(TcpListener::from_std);
     let listeners = listeners.collect::<Result<Vec<_>, _>>().map_err(broken)?;
     let stop = stop_signal()?;
+    // Before the lines that scripts wait for.
+    for (listener, door) in &doors {
+        let local = listener.local_addr().map_err(broken)?;
+        log.line(&format!("{} on {local}", door.name()));
+    }
     for listener in &listeners {
         let local = listener.local_addr().map_err(broken)?;
         log.line(&format!("listening on {local}"));
     }
+    server.doors = doors;
     manager.tell("READY=1");
     let stop = async {
         stop.await;
@@ -122,6 +132,33 @@ async fn serve(
     server::run(listeners, server, stop)
         .await
         .map_err(|error| Failure::new(Exit::Other, error.to_string()))
+}
+
+type OpenDoor = (TcpListener, Arc<dyn Door>);
+
+/// What is served beside sealane/1. Each block of the settings is a door with its own certificate.
+fn open_doors(
+    settings: &Settings,
+    listeners: Vec<Vec<std::net::TcpListener>>,
+) -> Result<Vec<OpenDoor>, Failure> {
+    let broken = |error| Failure::new(Exit::Other, format!("cannot listen: {error}"));
+    let mut doors = Vec::new();
+    for (door, listeners) in settings.doors.iter().zip(listeners) {
+        let files = door.files.clone().map(Certificates::load).transpose();
+        let certificates = files.map_err(|error| match &error {
+            CertificateError::File(error) => key_file(error),
+            error => Failure::new(Exit::Usage, error.to_string()),
+        })?;
+        let memory = settings.transfer_memory;
+        let door = Https::new(settings.limits, certificates, memory)
+            .map_err(|error| Failure::new(Exit::Other, format!("no randomness: {error}")))?;
+        let door: Arc<dyn Door> = Arc::new(door);
+        for listener in listeners {
+            let listener = TcpListener::from_std(listener).map_err(broken)?;
+            doors.push((listener, Arc::clone(&door)));
+        }
+    }
+    Ok(doors)
 }
 
 /// From settings to a server: reads keys, opens records.

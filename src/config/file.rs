@@ -31,6 +31,7 @@ pub(super) struct File {
     pub(super) accounts: Accounts,
     pub(super) storage: Storage,
     pub(super) home_map: Vec<HomeRule>,
+    pub(super) door: Vec<Door>,
     pub(super) login: Login,
     pub(super) limits: Limits,
     pub(super) log: Log,
@@ -77,6 +78,24 @@ pub(super) struct Storage {
 pub(super) struct HomeRule {
     pub(super) from: String,
     pub(super) to: String,
+}
+
+#[derive(Debug, Deserialize, PartialEq)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Door {
+    pub(super) kind: DoorKind,
+    #[serde(deserialize_with = "values::listen_addresses")]
+    pub(super) listen: Vec<ListenAddress>,
+    #[serde(default, deserialize_with = "values::optional_path")]
+    pub(super) certificate: Option<PathBuf>,
+    #[serde(default, deserialize_with = "values::optional_path")]
+    pub(super) key: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum DoorKind {
+    Https,
 }
 
 #[derive(Debug, Deserialize, PartialEq)]
@@ -134,6 +153,7 @@ impl Default for File {
             accounts: Accounts::default(),
             storage: Storage::default(),
             home_map: Vec::new(),
+            door: Vec::new(),
             login: Login::default(),
             limits: Limits::default(),
             log: Log::default(),

@@ -18,7 +18,7 @@ mod values;
 use std::path::Path;
 
 pub use error::ConfigError;
-pub use settings::Settings;
+pub use settings::{Door, Settings};
 pub use template::template;
 
 use sealane_base::fsio;

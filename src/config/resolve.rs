@@ -4,13 +4,13 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::error::Problem;
-use super::file::{File, HomeRule, Login};
-use super::settings::Settings;
+use super::file::{self, File, HomeRule, Login};
+use super::settings::{Door, Settings};
 use crate::admin::{CertificateFiles, Reach};
 use sealane_core::accounts::{DEFAULT_HOMES, HashCost, Hasher, HomeMap, LoginSettings};
 use sealane_core::storage::Caps;
-use sealane_server::StrangerLimits;
 use sealane_server::sealane;
+use sealane_server::{KeyFiles, StrangerLimits};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 
@@ -26,6 +26,7 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
     }
     let settings = Settings {
         reach: Reach { listen: file.listen, public: file.public_address },
+        doors: doors(file.door, base)?,
         certificates: CertificateFiles {
             certificate: base.join(file.tls.certificate),
             key: base.join(file.tls.key),
@@ -71,6 +72,25 @@ pub(super) fn resolve(file: File, base: &Path) -> Result<Settings, Problem> {
     }
     keep_apart(&settings)?;
     Ok(settings)
+}
+
+fn doors(doors: Vec<file::Door>, base: &Path) -> Result<Vec<Door>, Problem> {
+    let resolved = doors.into_iter().map(|door| {
+        let file::DoorKind::Https = door.kind;
+        let files = match (door.certificate, door.key) {
+            (None, None) => None,
+            (Some(certificate), Some(key)) => {
+                let (certificate, key) = (base.join(certificate), base.join(key));
+                Some(KeyFiles { certificate, key })
+            }
+            _ => {
+                let text = "a door has both certificate and key, or neither";
+                return Err(problem(&["door"], text));
+            }
+        };
+        Ok(Door { listen: door.listen, files })
+    });
+    resolved.collect()
 }
 
 fn login(login: &Login, rules: &[HomeRule]) -> Result<LoginSettings, Problem> {
@@ -124,6 +144,13 @@ fn keep_apart(settings: &Settings) -> Result<(), Problem> {
             let [what, place] = keys;
             return Err(problem(keys, format!("{what} must not lie among the homes in {place}")));
         }
+    }
+    let keys = settings.doors.iter().filter_map(|door| door.files.as_ref());
+    if keys.clone().any(|files| files.key.starts_with(&homes)) {
+        return Err(problem(
+            &["door", "storage.data"],
+            "the key of a door must not lie among the homes in storage.data",
+        ));
     }
     let log = settings.log_file.as_deref();
     if log.is_some_and(|log| log.starts_with(&homes)) {

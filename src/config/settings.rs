@@ -4,10 +4,20 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::admin::{CertificateFiles, Reach};
+use sealane_base::types::ListenAddress;
 use sealane_core::accounts::LoginSettings;
 use sealane_core::storage::Caps;
-use sealane_server::{StrangerLimits, sandbox, sealane};
+use sealane_server::{KeyFiles, StrangerLimits, sandbox, sealane};
 use sealane_tls::socket::Congestion;
+
+/// An HTTPS door.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Door {
+    /// Where it listens.
+    pub listen: Vec<ListenAddress>,
+    /// Its own certificate and key; the server's if there are none.
+    pub files: Option<KeyFiles>,
+}
 
 /// What a configuration file says, defaults filled in. Paths are the file's directory joined with
 /// what is written.
@@ -15,6 +25,8 @@ use sealane_tls::socket::Congestion;
 pub struct Settings {
     /// Where the server listens and how clients reach it.
     pub reach: Reach,
+    /// What is served beside sealane/1.
+    pub doors: Vec<Door>,
     /// Certificate, key and backup pin.
     pub certificates: CertificateFiles,
     /// Directory of account records.

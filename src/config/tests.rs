@@ -40,13 +40,38 @@ fn the_shipped_file_names_every_key() {
     let debug = format!("{:?}", File::default());
     let keys =
         debug.split([' ', '{', '}', '(', ')', ',']).filter_map(|word| word.strip_suffix(':'));
-    for key in keys.filter(|key| *key != "home_map") {
+    for key in keys.filter(|key| !["home_map", "door"].contains(key)) {
         let is_named = SHIPPED.lines().any(|line| {
             let line = line.trim_start_matches("# ");
             line.starts_with(&format!("{key} = ")) || line == format!("[{key}]")
         });
         assert!(is_named, "{key}");
     }
+}
+
+#[test]
+fn the_door_that_the_shipped_file_shows_can_be_switched_on() {
+    let (_, shown) = SHIPPED.split_once("# [[door]]\n").unwrap();
+    let lines = shown.lines().map_while(|line| line.strip_prefix("# "));
+    let text = format!("[[door]]\n{}", lines.collect::<Vec<_>>().join("\n"));
+    let doors = read(&text).unwrap().doors;
+    let [Door { listen, files: Some(files) }] = &*doors else { panic!("{text}") };
+    assert_eq!(listen[0].to_string(), "0.0.0.0:9443");
+    assert_eq!(files.key, Path::new("/etc/sealane/certs/https.key"));
+    let plain = "[[door]]\nkind = 'https'\nlisten = ['[::1]:1', 'h:2']\n";
+    let doors = read(plain).unwrap().doors;
+    assert!(doors[0].files.is_none() && doors[0].listen.len() == 2);
+    for (text, expected) in [
+        ("key = 'k'", "line 1, door: a door has both certificate and key, or neither"),
+        ("certificate = 'c'", "line 1, door: a door has both"),
+        ("key = 'data/homes/k'\ncertificate = 'c'", "line 1, door: the key of a door must not"),
+        ("keys = 'k'", "line 4, door.keys: there is no key"),
+    ] {
+        let error = error(&format!("{plain}{text}"));
+        assert!(error.starts_with(expected), "{error}");
+    }
+    assert!(error("[[door]]\nkind = 'gopher'\nlisten = '[::1]:1'").contains("line 2"));
+    assert!(error("[[door]]\nkind = 'https'").contains("line 1"));
 }
 
 #[test]

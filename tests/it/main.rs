@@ -21,6 +21,7 @@ mod faults;
 mod guessing;
 mod handy;
 mod hostile;
+mod https;
 mod inputs;
 mod json;
 mod key_files;

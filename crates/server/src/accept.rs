@@ -166,7 +166,13 @@ impl Opening {
             Err(error) => warn!(%error, "socket options"),
         }
         let config = self.door.tls(&self.keys.config);
-        let stream = match timeout_at(self.deadline, tls::accept(config, stream)).await {
+        let handshake = async {
+            match self.door.needs_alpn() {
+                true => tls::accept(config, stream).await,
+                false => tls::accept_unnamed(config, stream).await,
+            }
+        };
+        let stream = match timeout_at(self.deadline, handshake).await {
             Ok(Ok(stream)) => stream,
             // A probe, of a monitor say, which is not worth a line each time.
             Ok(Err(error)) if error.is_silence() => {

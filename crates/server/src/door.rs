@@ -37,6 +37,12 @@ pub trait Door: Debug + Send + Sync {
         Box::pin(async move { drop(stream) })
     }
 
+    /// Whether a client must name one of those protocols. One that names others alone is refused in
+    /// any case.
+    fn needs_alpn(&self) -> bool {
+        true
+    }
+
     /// Serves one connection until it ends. The caller drops the future when an administrator ends
     /// the session, or when the connection has not logged in and others wait.
     fn serve(self: Arc<Self>, accepted: Accepted) -> Serving;

@@ -7,6 +7,7 @@ mod accept;
 mod control;
 pub mod door;
 mod gate;
+pub mod https;
 mod keys;
 mod live;
 mod questions;

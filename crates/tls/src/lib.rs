@@ -34,7 +34,9 @@ pub use error::{BadCertificate, IdentityError, PinMismatch, TlsError};
 pub use identity::{Identity, pin_of_pem, public_key_of_pem};
 pub use proof::{exporter, is_signed};
 pub use read_ahead::ReadAhead;
-pub use server::{accept, server_config};
+pub use server::{
+    accept, accept_unnamed, certificate_chain, config_without_client_keys, server_config,
+};
 
 /// The application protocol that both ends insist on (RFC 7301).
 pub const ALPN: &[u8] = b"sealane/1";

@@ -62,8 +62,8 @@ impl Site {
         // A table may stand in a file once.
         let table = text.lines().next().unwrap();
         assert!(table.starts_with('['));
-        let whole = match whole.split_once(&format!("{table}\n")) {
-            Some((before, after)) => format!("{before}{text}{after}"),
+        let whole = match whole.split_once(&format!("\n{table}\n")) {
+            Some((before, after)) => format!("{before}\n{text}{after}"),
             None => whole + text,
         };
         std::fs::write(config, whole).unwrap();

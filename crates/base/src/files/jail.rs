@@ -14,7 +14,7 @@ use std::path::Path;
 use rustix::fs::{self, AtFlags, FileType, Mode, OFlags, Stat};
 use rustix::path::Arg;
 
-use super::StorageError;
+use super::{StorageError, Version};
 use crate::fsio::disk;
 use crate::types::RemotePath;
 
@@ -64,6 +64,20 @@ impl Facts {
     /// About an open file.
     pub fn of(file: impl AsFd) -> Result<Self, StorageError> {
         Ok(Self::from(fs::fstat(file)?))
+    }
+
+    /// Which state of which file this is. A change of time, permissions or name makes another one.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        let (device, inode) = self.identity;
+        let numbers = [device, inode, self.size].map(u64::to_le_bytes);
+        let times = [self.modified, self.changed].map(i64::to_le_bytes);
+        let digest = blake3::hash(&[numbers.as_flattened(), times.as_flattened()].concat());
+        let mut version = Version::default();
+        for (to, from) in version.0.iter_mut().zip(digest.as_bytes()) {
+            *to = *from;
+        }
+        version
     }
 
     /// Nothing, unless this is a regular file.

@@ -33,7 +33,7 @@ pub use local::LocalSink;
 pub use meta::{set_meta, umask};
 pub use partial::{PartialFile, Replaced, lock_file, partial_stem, replaceable};
 pub use room::{Room, is_about_room, require_space};
-pub use seam::{FileMeta, Sink, Source};
+pub use seam::{FileMeta, Sink, Source, Version};
 pub use source::{FileIdentity, FileSource, read_exactly, spool};
 pub use stream::{StreamSink, was_closed};
 pub use tree::{Tree, TreeEntry, Unwalked, Walked, make_directory};

@@ -3,6 +3,8 @@
 //! No path and no handle goes above this seam, so another store (object storage, say) can stand
 //! behind it. Everything here blocks: callers run it on threads that may.
 
+use std::fmt;
+
 use super::StorageError;
 
 /// When and how a file was last changed, as it travels with the file.
@@ -23,6 +25,17 @@ impl FileMeta {
     }
 }
 
+/// Which state of which file this is: two that are equal hold the same bytes, and have the same
+/// time and permissions. Nothing can be read out of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Version(pub [u8; 16]);
+
+impl fmt::Display for Version {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
 /// A regular file being read. Its size is fixed when it is opened.
 pub trait Source: Send + Sync + 'static {
     /// Size in bytes when the source was opened.
@@ -30,6 +43,11 @@ pub trait Source: Send + Sync + 'static {
 
     /// Modification time and mode when the source was opened.
     fn meta(&self) -> FileMeta;
+
+    /// Which version of the file was opened; `None` if what keeps it cannot tell versions apart.
+    fn version(&self) -> Option<Version> {
+        None
+    }
 
     /// Fills all of `buffer` from byte `offset` on.
     ///

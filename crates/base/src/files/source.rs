@@ -10,7 +10,7 @@ use rustix::fs::{Mode, OFlags};
 
 use super::jail::{Directory, Facts};
 use super::meta::umask;
-use super::{FileMeta, Source, StorageError};
+use super::{FileMeta, Source, StorageError, Version};
 use crate::fsio::disk;
 
 /// An open regular file whose size and times were noted when it was opened.
@@ -123,6 +123,10 @@ impl Source for FileSource {
 
     fn meta(&self) -> FileMeta {
         self.meta
+    }
+
+    fn version(&self) -> Option<Version> {
+        Some(self.opened.version())
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {

@@ -13,7 +13,7 @@ use std::time::{Duration, SystemTime};
 use tokio_util::sync::CancellationToken;
 
 use super::types::{Audit, Entry, Page, Partial, Usage, View};
-use sealane_base::files::{FileMeta, Sink, SmallFile, Source, StorageError};
+use sealane_base::files::{FileMeta, Sink, SmallFile, Source, StorageError, Version};
 use sealane_base::types::{RemotePath, Username};
 
 /// How long an upload waits for the one it takes over from.
@@ -246,6 +246,10 @@ pub trait Upload: Sink {
     /// Keeps the version that has the name now on disk until it is dropped. Freeing a large one
     /// takes a while, and nobody need wait for that.
     fn replaced(&self) -> Box<dyn Any + Send>;
+
+    /// After the commit: which version the file was then, whatever has its name now. `None` if that
+    /// is not known.
+    fn version(&self) -> Option<Version>;
 }
 
 /// A directory being read once, from its beginning to its end.

@@ -1,6 +1,6 @@
 //! What stores are told and what they answer: plain values, whatever keeps the homes.
 
-use sealane_base::files::EntryKind;
+use sealane_base::files::{EntryKind, Version};
 use sealane_base::types::RemotePath;
 
 /// What an account may have at most, besides its bytes.
@@ -58,6 +58,8 @@ pub struct Entry {
     pub modified: i64,
     /// Permission bits, `0o777` at most.
     pub mode: u32,
+    /// Which state of which file it is.
+    pub version: Version,
 }
 
 /// Part of a directory.

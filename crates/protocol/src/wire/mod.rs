@@ -14,5 +14,5 @@ pub use buffer::{BufferPool, ChunkBuffer};
 pub use error::WireError;
 pub use memory::{Loan, Memory, Share};
 pub use read::FrameReader;
-pub use stall::{SLOWEST, Stall};
+pub use stall::{SLOWEST, Stall, StallTimer};
 pub use write::{FrameSender, Hold, Outbox, outbox, write_frames};

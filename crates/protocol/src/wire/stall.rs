@@ -30,19 +30,24 @@ impl From<Duration> for Stall {
 
 /// The time that is left for one peer and one direction.
 #[derive(Debug)]
-pub(super) struct StallTimer {
+pub struct StallTimer {
     left: Duration,
     whole: Duration,
     slowest: u32,
 }
 
 impl StallTimer {
-    pub(super) fn new(stall: Stall) -> Self {
+    /// All of the time is left.
+    #[must_use]
+    pub fn new(stall: Stall) -> Self {
         Self { left: stall.within, whole: stall.within, slowest: stall.slowest.max(1) }
     }
 
     /// Waits for `step`, which moves as many bytes as it says.
-    pub(super) async fn wait(
+    ///
+    /// # Errors
+    /// [`WireError::Stalled`] once the time is used up, and what `step` fails with.
+    pub async fn wait(
         &mut self,
         step: impl Future<Output = io::Result<usize>>,
     ) -> Result<usize, WireError> {
@@ -54,7 +59,10 @@ impl StallTimer {
     }
 
     /// Waits for `step`, which moves nothing that can be counted.
-    pub(super) async fn wait_for<T>(
+    ///
+    /// # Errors
+    /// As [`StallTimer::wait`].
+    pub async fn wait_for<T>(
         &mut self,
         step: impl Future<Output = io::Result<T>>,
     ) -> Result<T, WireError> {

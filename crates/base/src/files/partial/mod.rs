@@ -13,7 +13,7 @@ use super::jail::{Directory, Facts};
 use super::meta::{self, set_meta};
 use super::room::{COPIED, Room, is_zero};
 use super::source::{check_unchanged, read_exactly};
-use super::{FileMeta, StorageError};
+use super::{FileMeta, StorageError, Version};
 use crate::fsio::disk;
 
 /// Keeps a version of a file that is being replaced.
@@ -181,6 +181,11 @@ impl PartialFile {
     /// How long the partial is now; 0 if the system does not say.
     pub fn length(&self) -> u64 {
         Facts::of(&self.file).map_or(0, |facts| facts.size)
+    }
+
+    /// Which version of a file it is now; `None` if the system does not say.
+    pub fn version(&self) -> Option<Version> {
+        Facts::of(&self.file).ok().map(|facts| facts.version())
     }
 
     /// Bytes that were in the partial come from there. The rest comes from the present version

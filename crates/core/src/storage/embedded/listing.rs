@@ -23,6 +23,7 @@ impl Entry {
             size: facts.size,
             modified: facts.modified,
             mode: facts.mode,
+            version: facts.version(),
         }
     }
 }

@@ -4,7 +4,7 @@ use std::fs::File;
 
 use super::view::Reading;
 use sealane_base::files::jail::Facts;
-use sealane_base::files::{FileMeta, FileSource, Source, StorageError};
+use sealane_base::files::{FileMeta, FileSource, Source, StorageError, Version};
 
 /// A file of a home being read: what it takes counts until it is dropped.
 #[derive(Debug)]
@@ -27,6 +27,10 @@ impl Source for CountedSource {
 
     fn meta(&self) -> FileMeta {
         self.source.meta()
+    }
+
+    fn version(&self) -> Option<Version> {
+        self.source.version()
     }
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> Result<(), StorageError> {

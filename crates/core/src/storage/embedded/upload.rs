@@ -12,7 +12,7 @@ use super::view::{Pass, Reading};
 use crate::storage::seam::Upload;
 use sealane_base::files::Staged;
 use sealane_base::files::jail::{Directory, Facts};
-use sealane_base::files::{FileMeta, OWNED_FILE, Sink, StorageError};
+use sealane_base::files::{FileMeta, OWNED_FILE, Sink, StorageError, Version};
 use sealane_base::files::{PartialFile, umask};
 use sealane_base::files::{Room, is_about_room, replaceable, require_space};
 use sealane_base::fsio::disk;
@@ -254,6 +254,10 @@ impl Upload for EmbeddedUpload {
 
     fn replaced(&self) -> Box<dyn Any + Send> {
         Box::new(self.partial.replaced())
+    }
+
+    fn version(&self) -> Option<Version> {
+        self.partial.version()
     }
 }
 

@@ -1,0 +1,8 @@
+//! The HTTPS door, through curl and through sockets that say what no client would.
+
+mod dav;
+mod files;
+mod hostile;
+mod site;
+
+pub use site::Web;
