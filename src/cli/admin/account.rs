@@ -8,6 +8,7 @@ use super::arguments::{AccountCommand, PasswordSource};
 use super::migration::{self, Import};
 use super::password::{generated, new_password};
 use super::running;
+use super::tokens;
 use super::words::aligned;
 use super::{keys, lives};
 use crate::admin::{self, AdminError};
@@ -70,6 +71,7 @@ pub(super) fn run(ui: Ui, settings: &Settings, command: AccountCommand) -> Resul
         }
         AccountCommand::Unblock { name, source } => running::unblock(ui, settings, &name, source),
         AccountCommand::Key(command) => keys::run(ui, settings, &desk.manager, command),
+        AccountCommand::Token(command) => tokens::run(ui, settings, &desk.manager, command),
         AccountCommand::List => desk.list(),
         AccountCommand::Show { name: None } => desk.show_all(),
         AccountCommand::Show { name: Some(name) } => {

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use super::keys::KeyCommand;
+use super::tokens::TokenCommand;
 use sealane_base::types::{Pin, Username, size};
 
 /// Looks after a sealane server: its directory, address, certificates and accounts.
@@ -188,6 +189,9 @@ pub(super) enum AccountCommand {
     /// Let keys log in without a password, list and revoke them.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Make tokens for programs that cannot prove a key, list and revoke them.
+    #[command(subcommand)]
+    Token(TokenCommand),
     /// List all accounts, one a line.
     #[command(after_help = "Example:\n  sealane-admin account list --json")]
     List,

@@ -62,7 +62,7 @@ pub(super) enum KeyCommand {
     },
 }
 
-fn parse_day(text: &str) -> Result<Date, String> {
+pub(super) fn parse_day(text: &str) -> Result<Date, String> {
     day::parse(text).ok_or_else(|| "expected a day such as 2027-01-31".to_owned())
 }
 
@@ -75,7 +75,9 @@ pub(super) fn run(
     match command {
         KeyCommand::Add { name, pin, comment, expires, from, permissions, root } => {
             let added = Some(OffsetDateTime::now_utc().date());
-            let key = AccountKey { pin, comment, added, expires, from, permissions, root };
+            let is_token = false;
+            let key =
+                AccountKey { pin, is_token, comment, added, expires, from, permissions, root };
             manager.add_key(&name, &key)?;
             ui.line(&format!("{name}: {pin} may log in; {}", conditions(&key)));
             ui.object(&json!({ "type": "result", "name": name.as_str(), "key": object(&key) }));
@@ -120,8 +122,11 @@ pub(super) fn lines(keys: &[Result<AccountKey, KeyProblem>]) -> Vec<String> {
     lines
 }
 
-fn conditions(key: &AccountKey) -> String {
+pub(super) fn conditions(key: &AccountKey) -> String {
     let mut conditions = vec![key.permissions.to_string()];
+    if key.is_token {
+        conditions.insert(0, "token:".to_owned());
+    }
     if !key.root.is_root() {
         conditions.push(format!("in /{}", key.root));
     }
@@ -133,10 +138,11 @@ fn conditions(key: &AccountKey) -> String {
     conditions.join(" ")
 }
 
-fn object(key: &AccountKey) -> Value {
+pub(super) fn object(key: &AccountKey) -> Value {
     json!({
         "type": "key",
         "pin": key.pin.to_string(),
+        "token": key.is_token,
         "comment": key.comment,
         "added": key.added.map(|day| day.to_string()),
         "expires": key.expires.map(|day| day.to_string()),

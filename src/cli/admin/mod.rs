@@ -13,6 +13,7 @@ mod quota;
 mod report_page;
 mod running;
 mod server;
+mod tokens;
 mod words;
 
 use std::ffi::OsString;

@@ -80,7 +80,7 @@ fn a_copy_that_has_no_room_leaves_what_it_would_have_replaced() {
     assert_eq!(names(&web.site.home("ann")), ["a", "b", "g"]);
 }
 
-const LOCK: &str = "<?xml version='1.0'?><D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/>\
+pub const LOCK: &str = "<?xml version='1.0'?><D:lockinfo xmlns:D='DAV:'><D:lockscope><D:exclusive/>\
                     </D:lockscope><D:locktype><D:write/></D:locktype><D:owner>me &amp; you\
                     </D:owner></D:lockinfo>";
 

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use super::Web;
-use crate::support::site::{PASSWORD, client, until};
+use crate::support::site::{PASSWORD, Site, client, until};
 use crate::support::{names, noise, ok};
 
 const MIB: usize = 1 << 20;
@@ -211,5 +211,92 @@ fn a_session_that_is_killed_ends_in_the_middle_of_a_body() {
         ok(web.site.admin(["sessions", "kill", "--account", "ann"]));
         let ended = down.wait().unwrap();
         assert!(!ended.success(), "{version}: {ended}");
+    }
+}
+
+#[test]
+fn a_newer_upload_takes_over_whichever_door_it_comes_by() {
+    let web = Web::new("64M");
+    let (old, new) = (noise(2 * MIB, 8), noise(3 * MIB, 9));
+    let file = web.site.file("new", &new);
+    let by_sealane = || {
+        let address = web.site.address(&web.server, "ann", "f");
+        ok(client(["put", file.to_str().unwrap(), &address]).output().unwrap());
+    };
+    let by_curl = || assert!([201, 204].contains(&web.put("/files/f", &new, &[]).status));
+    for newer in [&by_sealane as &dyn Fn(), &by_curl] {
+        let (mut connection, credential) = (web.connect(), Web::credential());
+        let length = 3 * MIB;
+        let head = format!(
+            "PUT /files/f HTTP/1.1\r\nHost: h\r\n{credential}Content-Length: {length}\r\n\r\n"
+        );
+        connection.write_all(head.as_bytes()).unwrap();
+        connection.write_all(&old).unwrap();
+        let is_there = |name: &String| name.ends_with(".part");
+        until("it is begun", || {
+            web.site.partials("ann").exists()
+                && names(&web.site.partials("ann")).iter().any(is_there)
+        });
+        newer();
+        let told = super::site::first(&mut connection);
+        assert!(told.starts_with("HTTP/1.1 409") && told.contains("superseded"), "{told}");
+        assert!(web.stored("f") == new);
+        std::fs::remove_file(web.site.home("ann").join("f")).unwrap();
+    }
+}
+
+#[test]
+fn a_door_has_its_own_certificate_and_takes_up_another_one() {
+    let site = Site::new();
+    site.account("ann", "64M");
+    let certs = site.root().join("certs");
+    let place = || {
+        let made = sealane_tls::generate::key_pair(time::OffsetDateTime::now_utc()).unwrap();
+        // The key first: until both are there, they do not fit.
+        let key = certs.join("https.key");
+        std::fs::write(&key, made.key_pem.expose()).unwrap();
+        std::fs::set_permissions(&key, std::os::unix::fs::PermissionsExt::from_mode(0o600))
+            .unwrap();
+        std::fs::write(certs.join("https.crt"), &made.certificate_pem).unwrap();
+        made.pin.to_string()
+    };
+    let first = place();
+    site.append(
+        "[[door]]\nkind = \"https\"\nlisten = \"127.0.0.1:0\"\n\
+         certificate = \"certs/https.crt\"\nkey = \"certs/https.key\"\n",
+    );
+    let web = Web::on(site);
+    let takes = |pin: &str| {
+        let output = web.curl().args(["--pinnedpubkey", pin]).arg(web.url("/files/no")).output();
+        output.unwrap().status.success()
+    };
+    assert!(takes(&first) && !takes(&web.pin()));
+    std::fs::write(certs_of(&web).join("https.key"), "nonsense").unwrap();
+    assert!(takes(&first), "what does not fit together is not taken");
+    let second = place();
+    until("the new one is shown", || takes(&second));
+    assert!(!takes(&first));
+}
+
+fn certs_of(web: &Web) -> std::path::PathBuf {
+    web.site.root().join("certs")
+}
+
+#[test]
+fn a_server_that_is_told_to_stop_sends_what_it_has_begun() {
+    for version in ["--http1.1", "--http2"] {
+        let mut web = Web::new("64M");
+        let bytes = noise(24 * MIB, 10);
+        web.put("/files/f", &bytes, &[]);
+        let to = web.site.local().join("got");
+        let mut curl = web.curl();
+        curl.args([version, "--limit-rate", "16M", "-o"]).arg(&to).arg(web.url("/files/f"));
+        let mut down = curl.spawn().unwrap();
+        until("it has begun", || std::fs::metadata(&to).is_ok_and(|file| file.len() > 0));
+        let server = rustix::process::Pid::from_raw(web.server.child.id() as i32).unwrap();
+        rustix::process::kill_process(server, rustix::process::Signal::TERM).unwrap();
+        assert!(down.wait().unwrap().success(), "{version}");
+        assert!(std::fs::read(&to).unwrap() == bytes);
+        assert!(web.server.child.wait().unwrap().success(), "{version}");
     }
 }

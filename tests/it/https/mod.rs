@@ -4,5 +4,6 @@ mod dav;
 mod files;
 mod hostile;
 mod site;
+mod tokens;
 
 pub use site::Web;

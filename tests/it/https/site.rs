@@ -130,6 +130,13 @@ pub fn converse(connection: &mut Connection, text: &str) -> String {
     rest(connection)
 }
 
+/// What comes first.
+pub fn first(connection: &mut Connection) -> String {
+    let mut buffer = [0; 4096];
+    let count = connection.read(&mut buffer).unwrap();
+    String::from_utf8_lossy(&buffer[..count]).into_owned()
+}
+
 /// All that comes until the server closes, with or without TLS's closing alert.
 pub fn rest(connection: &mut Connection) -> String {
     let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);

@@ -18,7 +18,8 @@ use super::record::Record;
 use super::refusal::{LoginError, RefusalReason};
 use super::samples::record_is_sample;
 use super::store::AccountError;
-use sealane_base::types::{Pin, Username};
+use super::token::pin_of_token;
+use sealane_base::types::{Pin, Secret, Username};
 
 /// How long a refusal takes: much longer than to find out.
 const REFUSAL: Duration = Duration::from_millis(100);
@@ -63,7 +64,28 @@ impl Authenticator {
         exposure: Exposure,
     ) -> Result<Principal, LoginError> {
         let answer_at = tokio::time::Instant::now() + REFUSAL;
-        let outcome = self.check_key(source, username, key, exposure).await;
+        let outcome = self.check_key(source, username, (key, false), exposure).await;
+        if outcome.is_err() {
+            tokio::time::sleep_until(answer_at).await;
+        }
+        outcome
+    }
+
+    /// Logs `username` in with a token, as [`Authenticator::login_with_key`] does with a key: what
+    /// nobody can guess costs no argon2, and its refusals count as those of keys.
+    ///
+    /// # Errors
+    /// As [`Authenticator::login_with_key`].
+    pub async fn login_with_token(
+        &self,
+        source: IpAddr,
+        username: &str,
+        token: &Secret,
+        exposure: Exposure,
+    ) -> Result<Principal, LoginError> {
+        let answer_at = tokio::time::Instant::now() + REFUSAL;
+        let pin = pin_of_token(token.expose());
+        let outcome = self.check_key(source, username, (pin, true), exposure).await;
         if outcome.is_err() {
             tokio::time::sleep_until(answer_at).await;
         }
@@ -74,7 +96,7 @@ impl Authenticator {
         &self,
         source: IpAddr,
         username: &str,
-        key: Option<Pin>,
+        (key, is_token): (Option<Pin>, bool),
         exposure: Exposure,
     ) -> Result<Principal, LoginError> {
         let key = key.ok_or(LoginError::Refused(RefusalReason::NoKey))?;
@@ -85,7 +107,7 @@ impl Authenticator {
         let (checker, guard) = (self.checker.clone(), self.guard.clone());
         let username = username.to_owned();
         let check = move || {
-            let outcome = checker.login_with_key(&username, &key, source, exposure);
+            let outcome = checker.login_with_key(&username, (&key, is_token), source, exposure);
             match &outcome {
                 Ok(_) => guard.key_succeeded(&attempt, key, Instant::now()),
                 Err(reason) if reason.is_passing() => {}
@@ -136,7 +158,7 @@ impl Checker {
     fn login_with_key(
         &self,
         username: &str,
-        key: &Pin,
+        key: (&Pin, bool),
         source: IpAddr,
         exposure: Exposure,
     ) -> Result<Principal, RefusalReason> {
@@ -155,7 +177,7 @@ impl Checker {
     fn admit_key(
         &self,
         record: &Record,
-        key: &Pin,
+        key: (&Pin, bool),
         source: IpAddr,
     ) -> Result<AccountKey, RefusalReason> {
         if self.is_disabled(record)? {
@@ -185,7 +207,7 @@ impl Checker {
             None if self.is_disabled(&record)? => Err(RefusalReason::Disabled),
             None => Ok(()),
             Some(key) => {
-                let now = self.admit_key(&record, &key.pin, source)?;
+                let now = self.admit_key(&record, (&key.pin, key.is_token), source)?;
                 let is_same = now.grant() == *principal.grant();
                 if is_same { Ok(()) } else { Err(RefusalReason::KeyChanged) }
             }

@@ -28,6 +28,7 @@ mod strict_json;
 mod survey;
 #[cfg(test)]
 mod tests;
+mod token;
 
 pub use by_key::EnrollError;
 pub use check::Exposure;
@@ -53,3 +54,4 @@ pub use remembered::NotRemembered;
 pub use samples::{is_sample, record_is_sample};
 pub use store::{AccountError, AccountStore, DirectoryStore, Listing};
 pub use survey::Survey;
+pub use token::{new_token, pin_of_token};

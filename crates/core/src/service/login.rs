@@ -27,6 +27,8 @@ pub enum Credential {
     Password(Secret),
     /// A key whose possession the connection has proved, if it has proved one.
     Key(Option<Pin>),
+    /// A token, which is a secret of a program's own.
+    Token(Secret),
 }
 
 /// Why a login failed, as far as the peer may know.
@@ -81,6 +83,9 @@ impl Service {
                 logins.login_from(peer, user, password, self.exposure).await
             }
             Credential::Key(key) => logins.login_with_key(peer, user, key, self.exposure).await,
+            Credential::Token(token) => {
+                logins.login_with_token(peer, user, &token, self.exposure).await
+            }
         };
         let refused = |error: &LoginError| refusal(user, by_key, shown, error);
         let principal = outcome.map_err(|error| refused(&error))?;

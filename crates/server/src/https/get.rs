@@ -30,6 +30,7 @@ pub(super) async fn serve(
     login: &Arc<Login>,
     place: &Place,
     headers: &HeaderMap,
+    is_head: bool,
 ) -> Result<Answer, Problem> {
     if place.is_directory {
         return Err(StorageError::IsDirectory.into());
@@ -68,6 +69,9 @@ pub(super) async fn serve(
     if status == StatusCode::PARTIAL_CONTENT {
         let last = first + length.saturating_sub(1);
         set(headers, CONTENT_RANGE, format!("bytes {first}-{last}/{size}"));
+    }
+    if is_head {
+        return Ok(told);
     }
     let sending =
         Sending { session: Arc::clone(session), login: Arc::clone(login), source, pieces };
@@ -108,10 +112,9 @@ struct Sending {
 impl Sending {
     async fn send(self, mut offset: u64, length: u64) {
         let end = offset.saturating_add(length);
-        if length == 0 || self.pieces.is_closed() {
+        if length == 0 {
             return;
         }
-        // `HEAD` is gone already, and waits for nobody.
         let Some(_turn) = self.session.transfer_turn().await else { return };
         let _moving = self.login.transfer();
         while offset < end {

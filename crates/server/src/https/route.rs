@@ -50,7 +50,8 @@ async fn respond(
         (None, None) => return Err(Problem::not_found()),
     };
     match request.method.as_str() {
-        "GET" | "HEAD" => get::serve(session, &login, &place, headers).await,
+        "GET" => get::serve(session, &login, &place, headers, false).await,
+        "HEAD" => get::serve(session, &login, &place, headers, true).await,
         "PUT" => {
             let tokens = submitted(session, &login, headers, &place.path).await?;
             put::serve(session, &login, place, headers, body, |path, is_new| {

@@ -15,6 +15,7 @@ use super::activity::Activity;
 use super::problem::Problem;
 use super::setup::Https;
 use sealane_base::types::Secret;
+use sealane_core::accounts::pin_of_token;
 use sealane_core::service::{Connection, Credential, Login, Service};
 
 /// Files on the move over one connection, so that one account cannot take the turns of all.
@@ -65,19 +66,21 @@ impl Session {
         {
             return Ok(Arc::clone(login));
         }
-        if let Some((_, before)) = login.take() {
-            // A request that still runs keeps its login.
-            if Arc::strong_count(&before) > 1 {
-                *login = Some((mark_of_nobody(), before));
-                return Err(Problem::new(
-                    hyper::StatusCode::MISDIRECTED_REQUEST,
-                    "other-login",
-                    "this connection is busy for another login; use one of its own",
-                ));
-            }
+        // A request that still runs keeps its login.
+        if login.as_ref().is_some_and(|(_, before)| Arc::strong_count(before) > 1) {
+            return Err(Problem::new(
+                hyper::StatusCode::MISDIRECTED_REQUEST,
+                "other-login",
+                "this connection is busy for another login; use one of its own",
+            ));
         }
+        // Before the next one: a connection is one session.
+        *login = None;
         let Given { user, password } = given;
-        let credential = Credential::Password(password);
+        let credential = match pin_of_token(password.expose()) {
+            Some(_) => Credential::Token(password),
+            None => Credential::Password(password),
+        };
         let opened = self.service.log_in(&self.connection, &user, credential, None).await?;
         tracing::Span::current().record("user", tracing::field::display(opened.principal().name()));
         let opened = Arc::new(opened);
@@ -87,12 +90,7 @@ impl Session {
     }
 }
 
-/// Equal to the mark of no credential that can be found.
-fn mark_of_nobody() -> blake3::Hash {
-    blake3::Hash::from_bytes([0; blake3::OUT_LEN])
-}
-
-/// A name and a password, as a request brings them.
+/// A name and a password or token, as a request brings them.
 struct Given {
     user: String,
     password: Secret,

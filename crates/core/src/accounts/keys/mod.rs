@@ -27,8 +27,10 @@ const KEYS: &str = "keys";
 /// A key that may log in to an account, and under which conditions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AccountKey {
-    /// SHA-256 of its public key.
+    /// SHA-256 of its public key, or of the token that it is.
     pub pin: Pin,
+    /// It is shown as a password, and not proved in a handshake.
+    pub is_token: bool,
     /// For people.
     pub comment: String,
     /// When it was entered.
@@ -97,7 +99,8 @@ impl AccountKey {
     #[must_use]
     pub fn new(pin: Pin, comment: String, added: Option<Date>) -> Self {
         let (permissions, root) = (Permissions::ALL, RemotePath::default());
-        Self { pin, comment, added, expires: None, from: Vec::new(), permissions, root }
+        let (from, expires) = (Vec::new(), None);
+        Self { pin, is_token: false, comment, added, expires, from, permissions, root }
     }
 
     /// What it may do with the home.
@@ -125,6 +128,8 @@ impl AccountKey {
 #[serde(deny_unknown_fields)]
 struct Written {
     pin: String,
+    #[serde(default, skip_serializing_if = "is_false")]
+    token: bool,
     #[serde(default, skip_serializing_if = "String::is_empty")]
     comment: String,
     #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
@@ -137,6 +142,10 @@ struct Written {
     permissions: Option<String>,
     #[serde(default, deserialize_with = "there", skip_serializing_if = "Option::is_none")]
     root: Option<String>,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 /// What is written as `null` was meant to be something.
@@ -171,6 +180,7 @@ impl Written {
         }
         Ok(AccountKey {
             pin: Pin::parse(&written.pin).map_err(|error| error.to_string())?,
+            is_token: written.token,
             added: day(&written.added)?,
             expires: day(&written.expires)?,
             comment: written.comment,
@@ -184,6 +194,7 @@ impl Written {
         let networks = key.from.iter().map(ToString::to_string).collect::<Vec<_>>();
         Self {
             pin: key.pin.to_string(),
+            token: key.is_token,
             comment: key.comment.clone(),
             added: key.added.map(|day| day.to_string()),
             expires: key.expires.map(|day| day.to_string()),
@@ -230,19 +241,21 @@ impl Record {
         entries.iter().enumerate().map(read).collect()
     }
 
-    /// The entry of a key that may log in today from `source`.
+    /// The entry of a key, or of a token, that may log in today from `source`.
     ///
     /// # Errors
     /// [`KeyRefusal`].
     pub fn key_for(
         &self,
-        pin: &Pin,
+        (pin, is_token): (&Pin, bool),
         source: IpAddr,
         today: Date,
     ) -> Result<AccountKey, KeyRefusal> {
         for entry in self.keys() {
             match entry {
-                Ok(key) if key.pin == *pin => return key.admits(source, today).map(|()| key),
+                Ok(key) if key.pin == *pin && key.is_token == is_token => {
+                    return key.admits(source, today).map(|()| key);
+                }
                 Err(problem) if problem.pin.as_ref() == Some(pin) => return Err(problem.into()),
                 _ => {}
             }

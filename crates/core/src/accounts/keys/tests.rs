@@ -17,7 +17,7 @@ fn today() -> Date {
 }
 
 fn ask(record: &Record, name: &str, source: &str) -> Result<AccountKey, KeyRefusal> {
-    record.key_for(&pin(name), source.parse().unwrap(), today())
+    record.key_for((&pin(name), false), source.parse().unwrap(), today())
 }
 
 #[test]
@@ -33,7 +33,7 @@ fn a_key_is_added_found_and_revoked_and_the_rest_stays() {
     assert_eq!(ask(&record, "a", "192.0.3.7"), Err(KeyRefusal::WrongPlace));
     assert_eq!(ask(&record, "b", "192.0.2.7"), Err(KeyRefusal::Unknown));
     let tomorrow = today().next_day().unwrap();
-    let late = record.key_for(&pin("a"), "192.0.2.7".parse().unwrap(), tomorrow);
+    let late = record.key_for((&pin("a"), false), "192.0.2.7".parse().unwrap(), tomorrow);
     assert_eq!(late, Err(KeyRefusal::Expired(today())));
     let before = record.clone();
     assert_eq!(record.add_key(&key), Err(KeyListError::Exists(key.pin)));

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tracing::Instrument as _;
 
 use super::asked::{Asked, as_xml, error};
-use super::locking::whole;
+use super::locking::{seen, whole};
 use super::properties::{CLOSING, OPENING, Resource, Wanted};
 use super::xml::{self, Element};
 use crate::https::answer::{Answer, answer};
@@ -99,6 +99,7 @@ impl Telling {
     fn resource(&self, path: RemotePath, entry: Entry) -> Result<Resource, Problem> {
         let account = self.login.principal().name();
         let locks = self.session.door.locks.covering(account, &whole(&self.login, &path)?);
+        let locks = locks.into_iter().map(|lock| seen(&self.login, lock)).collect();
         Ok(Resource { path, entry, usage: self.usage, locks })
     }
 

@@ -6,9 +6,11 @@ use std::time::{Duration, Instant};
 use hyper::StatusCode;
 use hyper::header::HeaderMap;
 use sealane_base::files::{FileMeta, SmallFile, StorageError};
+use sealane_base::types::Permission;
+use sealane_core::service::Login;
 
 use super::asked::{Asked, as_xml, in_missing};
-use super::locking::{Change, require_unlocked, submitted, whole};
+use super::locking::{Change, require_unlocked, seen, submitted, whole};
 use super::properties::active;
 use super::table::{Lock, Refused};
 use super::xml::{self, Element};
@@ -27,12 +29,13 @@ const MAX_OWNER: usize = 1024;
 pub(super) async fn lock(asked: Asked<'_>) -> Result<Answer, Problem> {
     let Asked { session, login, place, headers, body } = asked;
     let path = place.path;
+    require_writer(login)?;
     let tokens = submitted(session, login, headers, &path).await?;
     let (account, at) = (login.principal().name(), whole(login, &path)?);
     let Some(wanted) = xml::parse(&body.collect(xml::MAX_BODY).await?)? else {
         let lock = session.door.locks.refresh(account, &at, &tokens, time(headers));
         let lock = lock.ok_or_else(Problem::precondition)?;
-        return Ok(told(StatusCode::OK, &active(&lock, &path)));
+        return Ok(told(StatusCode::OK, &active(&seen(login, lock))));
     };
     let lock = read(&wanted, headers, at)?;
     let (home, look_at) = (Arc::clone(login.home()), path.clone());
@@ -62,14 +65,24 @@ pub(super) async fn lock(asked: Asked<'_>) -> Result<Answer, Problem> {
         }
     }
     let status = if is_there { StatusCode::OK } else { StatusCode::CREATED };
-    let mut told = told(status, &active(&lock, &path));
+    let token = lock.token.clone();
+    let mut told = told(status, &active(&seen(login, lock)));
     let name = hyper::header::HeaderName::from_static("lock-token");
-    set(told.headers_mut(), name, format!("<{}>", lock.token));
+    set(told.headers_mut(), name, format!("<{token}>"));
     Ok(told)
+}
+
+/// A lock keeps writers away, so only a writer may have one.
+fn require_writer(login: &Login) -> Result<(), Problem> {
+    match login.principal().grant().permissions.allows(Permission::Write) {
+        true => Ok(()),
+        false => Err(StorageError::Forbidden.into()),
+    }
 }
 
 /// Answers `UNLOCK`.
 pub(super) fn unlock(asked: &Asked<'_>) -> Result<Answer, Problem> {
+    require_writer(asked.login)?;
     let token = asked.headers.get("lock-token").and_then(|token| token.to_str().ok());
     let token = token.and_then(|token| token.trim().strip_prefix('<')?.strip_suffix('>'));
     let token = token.ok_or_else(|| Problem::bad_request("the Lock-Token header is missing"))?;

@@ -32,6 +32,12 @@ pub(in crate::https) fn whole(login: &Login, path: &RemotePath) -> Result<Remote
     Ok(login.principal().grant().root.prefix(path)?)
 }
 
+/// A lock with its path as `login` sees it: its own `/`, if the lock holds for more than that.
+pub(super) fn seen(login: &Login, lock: Lock) -> Lock {
+    let path = login.principal().grant().root.strip(&lock.path).unwrap_or_default();
+    Lock { path, ..lock }
+}
+
 /// The tokens that a request says it holds, once what it expects is so.
 pub(in crate::https) async fn submitted(
     session: &Session,

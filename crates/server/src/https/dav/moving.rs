@@ -9,7 +9,6 @@ use sealane_core::service::Login;
 
 use super::asked::{Asked, in_missing};
 use super::locking::{Change, local, require_unlocked, submitted, whole};
-use super::table::is_in;
 use super::tree::{beside, copy_directory, copy_file};
 use crate::https::answer::{Answer, nothing};
 use crate::https::problem::Problem;
@@ -30,7 +29,7 @@ pub(super) async fn serve(asked: Asked<'_>, moves: bool) -> Result<Answer, Probl
     let may_replace = headers.get("overwrite").is_none_or(|word| word.as_bytes() != b"F");
     let is_deep = headers.get("depth").is_none_or(|depth| depth.as_bytes() != b"0");
     let tokens = submitted(session, login, headers, &from).await?;
-    if is_in(&to, &from) || is_in(&from, &to) {
+    if from.contains(&to) || to.contains(&from) {
         let detail = "source and destination lie in one another";
         return Err(Problem::new(StatusCode::FORBIDDEN, "into-itself", detail));
     }

@@ -46,6 +46,7 @@ pub(super) struct Resource {
     pub(super) path: RemotePath,
     pub(super) entry: Entry,
     pub(super) usage: Option<Usage>,
+    /// With the paths that the client knows.
     pub(super) locks: Vec<Lock>,
 }
 
@@ -81,7 +82,7 @@ impl Resource {
                     )
                 })
                 .concat(),
-            "lockdiscovery" => self.locks.iter().map(|lock| active(lock, &self.path)).collect(),
+            "lockdiscovery" => self.locks.iter().map(active).collect(),
             "quota-available-bytes" if is_directory => {
                 let Usage { used, reserved, limit } = self.usage?;
                 limit.saturating_sub(used.saturating_add(reserved)).to_string()
@@ -135,16 +136,15 @@ pub(super) fn response(href: &str, stats: &str) -> String {
     format!("<D:response><D:href>{}</D:href>{stats}</D:response>\n", escape(href))
 }
 
-/// A lock as it is shown to a client that sees its place as `path` or below.
-pub(super) fn active(lock: &Lock, path: &RemotePath) -> String {
+/// A lock as it is shown, its path being that which the client knows.
+pub(super) fn active(lock: &Lock) -> String {
     let scope = if lock.is_shared { "shared" } else { "exclusive" };
     let depth = if lock.is_deep { "infinity" } else { "0" };
     let left = lock.until.saturating_duration_since(Instant::now());
     // A part of a second is one that is left.
     let seconds = left.as_millis().div_ceil(1000);
-    let Lock { token, owner, .. } = lock;
-    // The place of the lock may lie above what this login sees.
-    let root = if lock.path.name() == path.name() { href(path, false) } else { PREFIX.to_owned() };
+    let Lock { token, owner, path, .. } = lock;
+    let root = href(path, false);
     format!(
         "<D:activelock><D:locktype><D:write/></D:locktype><D:lockscope><D:{scope}/></D:lockscope>\
          <D:depth>{depth}</D:depth><D:owner>{owner}</D:owner>\

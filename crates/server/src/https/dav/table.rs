@@ -42,20 +42,20 @@ pub(in crate::https) struct Locks(Mutex<HashMap<Username, Vec<Lock>>>);
 impl Locks {
     /// The locks that hold for `path`.
     pub(super) fn covering(&self, account: &Username, path: &RemotePath) -> Vec<Lock> {
-        self.of(account, |lock| lock.path == *path || (lock.is_deep && is_in(path, &lock.path)))
+        self.of(account, |lock| lock.path == *path || (lock.is_deep && lock.path.contains(path)))
     }
 
     /// The locks of `path` and of all below.
     pub(super) fn below(&self, account: &Username, path: &RemotePath) -> Vec<Lock> {
-        self.of(account, |lock| is_in(&lock.path, path))
+        self.of(account, |lock| path.contains(&lock.path))
     }
 
     pub(super) fn add(&self, account: &Username, lock: Lock) -> Result<(), Refused> {
         let mut locks = self.current();
         let own = locks.entry(account.clone()).or_default();
         let meets = |other: &Lock| {
-            let is_above = other.is_deep && is_in(&lock.path, &other.path);
-            let is_below = lock.is_deep && is_in(&other.path, &lock.path);
+            let is_above = other.is_deep && other.path.contains(&lock.path);
+            let is_below = lock.is_deep && lock.path.contains(&other.path);
             other.path == lock.path || is_above || is_below
         };
         if own.iter().any(|other| meets(other) && !(other.is_shared && lock.is_shared)) {
@@ -78,7 +78,7 @@ impl Locks {
     ) -> Option<Lock> {
         let mut locks = self.current();
         let holds = |lock: &&mut Lock| {
-            (lock.path == *path || (lock.is_deep && is_in(path, &lock.path)))
+            (lock.path == *path || (lock.is_deep && lock.path.contains(path)))
                 && tokens.contains(&lock.token)
         };
         let lock = locks.get_mut(account)?.iter_mut().find(holds)?;
@@ -91,14 +91,14 @@ impl Locks {
         let mut locks = self.current();
         let Some(own) = locks.get_mut(account) else { return false };
         let count = own.len();
-        own.retain(|lock| lock.token != token || !is_in(path, &lock.path));
+        own.retain(|lock| lock.token != token || !lock.path.contains(path));
         own.len() < count
     }
 
     /// Ends the locks of what is not there any more.
     pub(in crate::https) fn forget(&self, account: &Username, path: &RemotePath) {
         if let Some(own) = self.current().get_mut(account) {
-            own.retain(|lock| !is_in(&lock.path, path));
+            own.retain(|lock| !path.contains(&lock.path));
         }
     }
 
@@ -118,10 +118,4 @@ impl Locks {
         });
         locks
     }
-}
-
-/// Whether `inner` is `outer`, or below it.
-pub(super) fn is_in(inner: &RemotePath, outer: &RemotePath) -> bool {
-    let rest = inner.as_str().strip_prefix(outer.as_str());
-    outer.is_root() || rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
