@@ -12,7 +12,7 @@ use rustls::ServerConfig;
 use thiserror::Error;
 use tracing::warn;
 
-use crate::sealane::Signer;
+use crate::signer::Signer;
 use sealane_base::fsio::{self, FsError};
 use sealane_base::types::Pin;
 use sealane_base::types::text::printable;

@@ -13,6 +13,7 @@ mod live;
 mod questions;
 pub mod sandbox;
 pub mod sealane;
+mod signer;
 
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -24,6 +25,7 @@ pub use live::Keys;
 pub use questions::{
     AccountsStatus, Answer, KeysStatus, MOST_NAMED, Question, QuotaStatus, SessionStatus, Status,
 };
+pub use signer::Signer;
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
 use tokio_util::sync::CancellationToken;

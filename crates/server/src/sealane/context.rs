@@ -9,7 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 use tracing::{Span, info, warn};
 
 use super::refusal::Refusal;
-use super::signer::Signer;
+use crate::signer::Signer;
 use sealane_base::files::StorageError;
 use sealane_base::types::Layout;
 use sealane_base::types::text::REPEATED;

@@ -14,7 +14,6 @@ mod refusal;
 mod requests;
 mod session;
 mod settings;
-mod signer;
 mod small_files;
 mod tokens;
 mod turned_away;
@@ -34,7 +33,6 @@ use crate::door::{Accepted, Door, Serving};
 
 pub use session::serve;
 pub use settings::{Ended, Limits, Sealane, Terms};
-pub use signer::Signer;
 pub use tokens::TokenTable;
 
 impl Door for Sealane {

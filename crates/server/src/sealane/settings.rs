@@ -5,8 +5,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::signer::Signer;
 use super::tokens::TokenTable;
+use crate::signer::Signer;
 use sealane_base::types::Pin;
 use sealane_core::service::Service;
 use sealane_protocol::join::Exporter;
