@@ -199,7 +199,8 @@ fn zero_is_refused_everywhere() {
             Some((section.clone(), line))
         })
         .filter_map(|(section, line)| {
-            let (key, value) = line.split_once(" = ")?;
+            // One that is shown commented out as well.
+            let (key, value) = line.trim_start_matches("# ").split_once(" = ")?;
             value.parse::<u32>().ok().map(|_| (section, key))
         })
         .collect();
