@@ -5,7 +5,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::site::{PASSWORD, client, sealane};
+use crate::support::site::{PASSWORD, client_of_another, sealane};
 use crate::support::{Stage, ok, text};
 
 fn mode(path: &Path) -> u32 {
@@ -168,11 +168,9 @@ fn what_its_owner_may_not_open_gets_its_mode_all_the_same() {
     std::os::unix::fs::chown(&theirs, Some(65534), Some(65534)).unwrap();
     let down = || {
         use std::os::unix::process::CommandExt;
-        let mut command = client(["sync", &stage.at("copy"), text(&theirs.join("s"))]);
-        // What other tests have left belongs to another user.
-        for home in ["XDG_CONFIG_HOME", "XDG_CACHE_HOME"] {
-            command.env(home, theirs.join("home"));
-        }
+        let (to, from) = (theirs.join("s"), stage.at("copy"));
+        let arguments = ["sync", &from, text(&to)];
+        let mut command = client_of_another(&theirs.join("home"), arguments);
         command.uid(65534).gid(65534).output().unwrap()
     };
     ok(down());

@@ -10,7 +10,7 @@ use sealane_base::files::{FileIdentity, FileSource};
 use sealane_base::types::Digest;
 use sealane_client::DigestCache;
 
-use crate::support::site::{client, sealane};
+use crate::support::site::{client_of_another, sealane};
 use crate::support::trees::{make, marks, same};
 use crate::support::{Person, Stage, fails, names, noise, ok, result, stderr, stdout, text};
 
@@ -271,7 +271,8 @@ fn nothing_is_deleted_when_a_part_could_not_be_listed() {
     };
     mode(stage.site.directory.path(), 0o755);
     mode(&tree.join("a/b"), 0o700);
-    let mut other = client(["sync", "--delete", text(&tree), &stage.at("copy")]);
+    let arguments = ["sync", "--delete", text(&tree), &stage.at("copy")];
+    let mut other = client_of_another(&stage.site.directory.path().join("theirs"), arguments);
     let output = std::os::unix::process::CommandExt::uid(&mut other, 65534).output().unwrap();
     assert!(stderr(&output).contains("nothing is deleted"), "{}", stderr(&output));
     fails(output, 9, "permission denied");

@@ -223,6 +223,17 @@ pub fn client<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Comman
     command
 }
 
+/// As [`client`], for one that is run as another user: what other tests have left in the home of
+/// all is not theirs.
+pub fn client_of_another<I: AsRef<OsStr>>(
+    home: &std::path::Path,
+    arguments: impl IntoIterator<Item = I>,
+) -> Command {
+    let mut command = client(arguments);
+    command.env("XDG_CONFIG_HOME", home).env("XDG_CACHE_HOME", home);
+    command
+}
+
 /// Runs `sealane` to its end.
 pub fn sealane<I: AsRef<OsStr>>(arguments: impl IntoIterator<Item = I>) -> Output {
     client(arguments).output().unwrap()

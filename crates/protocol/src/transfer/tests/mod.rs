@@ -279,9 +279,8 @@ async fn receive_into(sink: MemorySink, size: usize, frames: &[Vec<u8>]) -> Tran
     }
     let (out, claims) = (receiver.out.clone(), sink.held > 0);
     let received = receive(&queue(), as_sink, claims, receiving, out, Arc::default()).await;
-    let error = received.unwrap_err();
     assert!(!sink.committed.load(Ordering::Relaxed));
-    error
+    received.unwrap_err()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,18 +342,20 @@ async fn send_to(claims: bool, frames: Vec<Vec<u8>>) -> (Result<Outcome, Transfe
         write.write_all(&frame).await.unwrap();
     }
     let source = source(&file(6 * MIB, 8));
-    let layout = Layout::for_size(source.size()).unwrap();
-    let out = sender.out.clone();
-    let sent = tokio::spawn(async move {
+    let (layout, out) = (Layout::for_size(source.size()).unwrap(), sender.out.clone());
+    let mut sent = tokio::spawn(async move {
         let held = Held { have_list: claims, pieces: claims, is_ready: true };
         send(&queue(), source, layout, held, sending, out, Arc::default()).await
     });
     // Count the chunks that come although nothing is acknowledged; silence means it waits.
     let mut reader = FrameReader::new(read, Side::Client, STALL);
     let mut chunks = 0;
-    while let Ok(Ok(Some(header))) =
-        tokio::time::timeout(Duration::from_millis(300), reader.header()).await
-    {
+    loop {
+        let header = tokio::select! {
+            sent = &mut sent => return (sent.unwrap(), chunks),
+            header = tokio::time::timeout(Duration::from_secs(2), reader.header()) => header,
+        };
+        let Ok(Ok(Some(header))) = header else { break };
         chunks += u32::from(header.kind == Kind::Chunk);
         reader.discard(header.length).await.unwrap();
     }
