@@ -94,7 +94,7 @@ impl PooledConnection {
     /// As [`Routes::deliver`], for a frame that came over this connection.
     ///
     /// # Errors
-    /// As [`Routes::deliver`]; [`FrameError::State`](crate::FrameError::State) for what only the
+    /// As [`Routes::deliver`]; [`FrameError::State`] for what only the
     /// session's own connection may carry.
     pub async fn deliver<R: AsyncRead + Unpin>(
         &self,

@@ -15,7 +15,7 @@ const FILE: &str = "known_servers.json";
 const LOCK: &str = "known_servers.lock";
 const MODE: u32 = 0o600;
 const DIRECTORY_MODE: u32 = 0o700;
-/// Largest file in bytes, written and read: [`MAX_SERVERS`] with as many keys as are kept of each
+/// Largest file in bytes, written and read: `MAX_SERVERS` with as many keys as are kept of each
 /// fit.
 pub const MAX_FILE: u64 = 16 << 20;
 
