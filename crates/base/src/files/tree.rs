@@ -156,7 +156,8 @@ impl Tree {
     /// Opens a file for reading; a link is refused.
     ///
     /// # Errors
-    /// [`StorageError::NotFound`], [`StorageError::NotRegular`] for a link, and others of opening it.
+    /// [`StorageError::NotFound`], [`StorageError::NotRegular`] for a link, and others of opening
+    /// it.
     pub fn source(&self, path: &RemotePath) -> Result<FileSource, StorageError> {
         let (directory, name) = self.holder(path)?;
         FileSource::measured(directory.file(name)?)

@@ -23,8 +23,8 @@ use sealane_base::workers::{Queue, yield_turn};
 ///
 /// Memory: 3 chunks, and 32 bytes for each chunk of the have-list ahead of what was read; over
 /// several connections up to [`TRANSFER_MEMORY`](crate::limits::TRANSFER_MEMORY) of chunks. Once
-/// pieces were asked for, one chunk's worth of recipes, the pieces (3.3 MiB at most) and 8 average pieces (512 KiB for files
-/// of up to 2 GiB, 4 MiB at most).
+/// pieces were asked for, one chunk's worth of recipes, the pieces (3.3 MiB at most) and 8 average
+/// pieces (512 KiB for files of up to 2 GiB, 4 MiB at most).
 ///
 /// Cancel safety: dropping the future ends the transfer.
 ///
